@@ -1,0 +1,186 @@
+"""The worker: one Faust app with its agents, tables and services, wired in flow order.
+
+Place in the flow: everything in ``agents`` meets here. Faust starts and stops it; the corrections of
+:mod:`agents.faust_fixes` call back into it when partitions come and go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from faust.types import TP
+from msgspec import Struct
+
+from agents.collect import Collect
+from agents.dead_letters import Outbox
+from agents.dispatch import Dispatch
+from agents.faust_fixes import FixedApp
+from agents.health import HealthServer
+from agents.intake import Intake
+from agents.metrics import Metrics, Waiting
+from agents.partitions import Partitions
+from agents.progress import Progress
+from agents.settings import Settings
+from agents.store import SCHEME, LoggedStore
+from agents.write_back import WriteBack
+from model_server.client import ModelClient
+from prefstream.summaries import ModelUsed
+from prefstream.topics import TopicNames
+from streams.adapters import Adapter
+from streams.evolution import plain
+from streams.evolution.guards import GuardLimits
+
+log = structlog.get_logger()
+
+_DAY_SECONDS = 86_400.0
+_RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+
+
+class Cluster(Struct, frozen=True):
+    """What the broker said at the start: the keyed topics' partition count, and the ids of the topics that are read."""
+
+    num_partitions: int
+    topic_ids: Mapping[str, str]
+
+
+class Worker(FixedApp):
+    """One worker process."""
+
+    def __init__(self, settings: Settings, cluster: Cluster, adapters: Mapping[str, Adapter]) -> None:
+        super().__init__(settings.namespace, **_faust_settings(settings, cluster))
+        self.settings = settings
+        self.topic_names = TopicNames(settings.namespace)
+        self.progress = Progress()
+        self.metrics = Metrics()
+        self.partitions = Partitions(settings.bootstrap_servers, self.topic_names, settings.flush_policy)
+        self.outbox = Outbox(settings.bootstrap_servers, self.topic_names, cluster.num_partitions)
+        self.client = _client(settings)
+        self.dispatch = self._new_dispatch()
+        self.health = HealthServer(settings.http_host, settings.http_port, self.metrics.registry, self.is_ready)
+        self.metrics.registry.register(
+            Waiting(lambda: [owned.index for owned in self.partitions], lambda: self.dispatch.num_in_flight)
+        )
+        self._add_tables(cluster.num_partitions)
+        self._add_agents(cluster, adapters)
+
+    def _new_dispatch(self) -> Dispatch:
+        settings = self.settings
+        model = ModelUsed(name=settings.model_name, dialect=plain.NAME, prompt_sha256=plain.PROMPT_SHA256)
+        limits = GuardLimits(max_tokens=settings.max_summary_tokens)
+        return Dispatch(
+            self.partitions,
+            self.client,
+            WriteBack(limits, model, self.metrics),
+            self.metrics,
+            settings.flush_policy,
+            capacity=settings.model_capacity,
+            max_summary_tokens=settings.max_summary_tokens,
+            may_start=self.is_ready,
+        )
+
+    def _add_tables(self, num_partitions: int) -> None:
+        for name, topic in (("pending", self.topic_names.pending), ("summaries", self.topic_names.summaries)):
+            changelog = self.topic(topic, partitions=num_partitions, compacting=True, **_RAW)
+            self.Table(
+                name,
+                key_type=bytes,
+                value_type=bytes,
+                partitions=num_partitions,
+                changelog_topic=changelog,
+                store=f"{SCHEME}://",
+            )
+
+    def _add_agents(self, cluster: Cluster, adapters: Mapping[str, Adapter]) -> None:
+        # acks=False: offsets advance only when our agents say so, through Progress.
+        intake = Intake(adapters, cluster.topic_ids, self.outbox, self.progress, self.metrics)
+        self.agent(self.topic(*adapters, acks=False, **_RAW), name="intake")(intake.run)
+        events = self.topic_names.events
+        collect = Collect(self.partitions, self.outbox, cluster.topic_ids[events], self.progress, self.metrics)
+        self.agent(self.topic(events, acks=False, **_RAW), name="collect")(collect.run)
+
+    def is_ready(self) -> bool:
+        """Whether the tables are recovered and no rebalance is going on."""
+        return bool(self.tables.actives_ready) and not self.rebalancing
+
+    async def on_start(self) -> None:
+        """Open what the agents write to and call, before they read anything."""
+        await super().on_start()
+        await self.outbox.open()
+        await self.client.__aenter__()
+        await self.health.start()
+        self.add_future(self.dispatch.run())
+        log.info("worker started", namespace=self.settings.namespace, http=self.health.url)
+
+    async def on_stop(self) -> None:
+        """Finish what is in flight, make it durable, commit, and only then let Faust take the worker apart."""
+        if self._consumer is not None:
+            self.consumer.stop_flow()
+            await self.dispatch.drain(self.settings.drain_seconds)
+            await self.consumer.commit()
+            await self.release_partitions()
+        await super().on_stop()
+        await self.outbox.close()
+        await self.client.__aexit__(None, None, None)
+        await self.health.stop()
+        log.info("worker stopped")
+
+    def _shards_of(self, number: int) -> dict[str, Any]:
+        stores = {table.changelog_topic.get_topic_name(): table.data for table in self.tables.values()}
+        return {topic: store.shard(number) for topic, store in stores.items() if isinstance(store, LoggedStore)}
+
+    async def open_partitions(self, changelogs: set[TP]) -> None:
+        """Take ownership of the partitions of these changelog partitions."""
+        await self.release_partitions()
+        for number in sorted({tp.partition for tp in changelogs}):
+            await self.partitions.open(number, self._shards_of(number))
+
+    def restore_partitions(self) -> None:
+        """Rebuild the indexes after recovery."""
+        self.partitions.restore()
+
+    async def flush(self) -> None:
+        """Wait until everything written so far is durable."""
+        await self.outbox.flush()
+        await self.partitions.flush()
+
+    async def release_partitions(self) -> None:
+        """Cancel the calls and give up ownership."""
+        await self.dispatch.cancel()
+        await self.partitions.close()
+
+
+def _client(settings: Settings) -> ModelClient:
+    key = settings.model_api_key
+    return ModelClient(
+        settings.model_url,
+        settings.model_name,
+        timeout_seconds=settings.model_timeout_seconds,
+        capacity=settings.model_capacity,
+        api_key=key.get_secret_value() if key else None,
+    )
+
+
+def _faust_settings(settings: Settings, cluster: Cluster) -> dict[str, Any]:
+    return {
+        "broker": [f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
+        "store": f"{SCHEME}://",
+        "datadir": Path(settings.data_directory).absolute(),
+        "topic_partitions": cluster.num_partitions,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,
+        "web_enabled": False,
+        "broker_commit_interval": 0.5,
+        "broker_session_timeout": settings.session_timeout_seconds,
+        "broker_heartbeat_interval": min(3.0, settings.session_timeout_seconds / 6),
+        "broker_request_timeout": 120.0,
+        "broker_rebalance_timeout": 120.0,
+        # A gate that holds back intake for hours must not leave the group.
+        "broker_max_poll_interval": 7 * _DAY_SECONDS,
+        "consumer_auto_offset_reset": "earliest",
+        "stream_buffer_maxsize": 2_048,
+        "worker_redirect_stdouts": False,
+    }

@@ -1,0 +1,74 @@
+"""Collect: stores each new event of the keyed topic as pending, notes it in the index, and does nothing slow.
+
+Place in the flow: after intake, before dispatch. Duplicates stop here: redelivered ones by origin, a publisher's retries by id.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+from faust import StreamT
+from faust.types import Message
+
+from agents.dead_letters import Outbox
+from agents.failstop import stopping_on_error
+from agents.intake import raw_record
+from agents.metrics import Metrics
+from agents.partitions import Owned, Partitions
+from agents.progress import Progress
+from streams.records import decode_arrival
+from streams.routing import refuse
+
+
+class Collect:
+    """The agent's body: admit, store, note."""
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        outbox: Outbox,
+        events_topic_id: str,
+        progress: Progress,
+        metrics: Metrics,
+    ) -> None:
+        self._partitions = partitions
+        self._outbox = outbox
+        self._events_topic_id = events_topic_id
+        self._progress = progress
+        self._metrics = metrics
+
+    @stopping_on_error("collect")
+    async def run(self, events: StreamT[bytes]) -> None:
+        """Collect events in offset order; an offset is done when its pending row is on its way to the log."""
+        async for event in events.events():
+            message = event.message
+            if not self._progress.accept(message.tp, message.offset):
+                continue
+            owned = self._partitions.get(message.partition)
+            if owned is None:
+                continue
+            self._collect(owned, message)
+            self._progress.done(message.tp, message.offset)
+            await owned.writer.room()
+
+    def _collect(self, owned: Owned, message: Message) -> None:
+        try:
+            arrival = decode_arrival(message.value)
+        except (msgspec.MsgspecError, TypeError):
+            self._refuse(message)
+            return
+        user = message.key
+        known = None if user in owned.index else owned.known(user)
+        outcome = owned.index.admit(user, message.offset, arrival, known)
+        if outcome == "accepted":
+            owned.append(user, message.offset, message.value)
+        self._metrics.collected.labels(outcome).inc()
+
+    def _refuse(self, message: Message) -> None:
+        """Somebody else wrote to the keyed topic what intake did not."""
+        reason = "not a record of intake: publish events to a source topic instead"
+        self._metrics.dead_letters.labels("undecodable").inc()
+        self._outbox.refuse(
+            refuse(raw_record(message), "undecodable", reason, self._events_topic_id, int(time.time() * 1_000))
+        )

@@ -1,0 +1,64 @@
+"""Dead letters and forwards: the way out of intake, for events to the keyed topic and for what can never succeed.
+
+Place in the flow: intake and collect put records here; they are durable before the offset of their source is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import aiokafka
+import msgspec
+
+from agents.writer import Lane, flush, start_producer
+from prefstream.dead_letters import DeadLetter
+from prefstream.topics import NUM_DEAD_LETTER_PARTITIONS, TopicNames
+from streams.keys import murmur2_partition
+from streams.routing import Forward
+
+_encode_letter = msgspec.json.Encoder().encode
+
+
+class Outbox:
+    """One idempotent producer and a lane for each partition of the events and dead-letter topics."""
+
+    def __init__(self, bootstrap_servers: str, topics: TopicNames, num_partitions: int) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topics = topics
+        self._num_partitions = num_partitions
+        self._events: list[Lane] = []
+        self._letters: list[Lane] = []
+        self._producer: aiokafka.AIOKafkaProducer | None = None
+
+    async def open(self) -> None:
+        """Connect to the broker."""
+        self._producer = producer = await start_producer(self._bootstrap_servers)
+        self._events = [Lane(producer, self._topics.events, number) for number in range(self._num_partitions)]
+        self._letters = [Lane(producer, self._topics.dead_letters, number) for number in range(NUM_DEAD_LETTER_PARTITIONS)]
+
+    def forward(self, forwards: Iterable[Forward]) -> None:
+        """Send events to their users' partitions."""
+        for one in forwards:
+            self._events[murmur2_partition(one.key, self._num_partitions)].put((one.key, one.value))
+
+    def refuse(self, letter: DeadLetter) -> None:
+        """Keep a dead letter. Its key is its origin, so a redelivery lands beside it."""
+        key = f"{letter.origin.topic}/{letter.origin.partition}/{letter.origin.offset}".encode()
+        self._letters[letter.origin.partition % len(self._letters)].put((key, _encode_letter(letter)))
+
+    async def room(self) -> None:
+        """Wait until no lane is full."""
+        for lane in (*self._events, *self._letters):
+            if lane.is_full:
+                await lane.room()
+
+    async def flush(self) -> None:
+        """Wait until everything put here so far is durable."""
+        await flush((*self._events, *self._letters))
+
+    async def close(self) -> None:
+        """Stop sending."""
+        for lane in (*self._events, *self._letters):
+            await lane.close()
+        if self._producer is not None:
+            await self._producer.stop()

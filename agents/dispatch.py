@@ -1,0 +1,153 @@
+"""Dispatch: finds who is due, writes the prompt, calls the model, and hands the answer to write back.
+
+Place in the flow: beside the agents, never inside one: Faust acknowledges on cancel and stalls every topic behind a slow agent.
+One call per user at a time, bounded over all users, the user who has been due longest first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+
+import structlog
+
+from agents.failstop import stopping_on_error
+from agents.metrics import Metrics
+from agents.partitions import Owned, Partitions
+from agents.write_back import WriteBack
+from model_server.client import ModelClient
+from streams.evolution.plain import write_prompt
+from streams.evolution.records import CallResult, Unavailable
+from streams.flush import FlushPolicy, backoff_ms
+from streams.pending import Due
+from streams.versions import step_from
+
+log = structlog.get_logger()
+
+_MAX_OUTAGE_PAUSE_MS = 10_000
+_LOOK_AGAIN_SECONDS = 0.05  # cheaper than being woken by every collected event
+
+
+class Dispatch:
+    """The loop that keeps the model busy with whoever is due."""
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        client: ModelClient,
+        write_back: WriteBack,
+        metrics: Metrics,
+        policy: FlushPolicy,
+        *,
+        capacity: int,
+        max_summary_tokens: int,
+        may_start: Callable[[], bool],
+    ) -> None:
+        self._partitions = partitions
+        self._client = client
+        self._write_back = write_back
+        self._metrics = metrics
+        self._policy = policy
+        # A quarter more than the model takes at once: the next prompt is written while an answer is on its way.
+        self._max_in_flight = capacity + max(1, capacity // 4)
+        self._max_summary_tokens = max_summary_tokens
+        self._may_start = may_start
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._call_ended = asyncio.Event()
+        self._num_outages = 0
+        self._paused_until_ms = 0
+        self._draining = False
+
+    @property
+    def num_in_flight(self) -> int:
+        """How many users have a call in flight."""
+        return len(self._tasks)
+
+    @stopping_on_error("dispatch")
+    async def run(self) -> None:
+        """Start calls for whoever is due, until cancelled."""
+        while True:
+            self._call_ended.clear()
+            self._start_due()
+            await self._wait()
+
+    def _start_due(self) -> None:
+        while self._has_capacity():
+            owned = self._longest_due()
+            due = owned.index.take_due(_now_ms()) if owned else None
+            if owned is None or due is None:
+                return
+            self._metrics.flushes.labels(due.reason).inc()
+            task: asyncio.Task[None] = asyncio.create_task(self._evolve(owned, due))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _has_capacity(self) -> bool:
+        if self._draining or not self._may_start() or _now_ms() < self._paused_until_ms:
+            return False
+        # After an outage one call at a time asks whether it is over.
+        return self.num_in_flight < (1 if self._num_outages else self._max_in_flight)
+
+    def _longest_due(self) -> Owned | None:
+        dues = [
+            (due_at_ms, owned.number, owned)
+            for owned in self._partitions
+            if (due_at_ms := owned.index.next_due_at_ms()) is not None
+        ]
+        return min(dues, default=(0, 0, None))[2]
+
+    async def _wait(self) -> None:
+        """Until a call ends, or it is time to look again who is due."""
+        try:
+            async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                await self._call_ended.wait()
+        except TimeoutError:
+            return
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._call_ended.set()
+
+    @stopping_on_error("evolve")
+    async def _evolve(self, owned: Owned, due: Due) -> None:
+        step = step_from(due.user, owned.summary(due.user), owned.rows(due), due.reason)
+        prompt = write_prompt(step.old_text, step.tally, step.evidence, self._max_summary_tokens, step.pins)
+        started = time.monotonic()
+        result = await self._client.evolve(prompt, request_id=uuid.uuid4().hex)
+        self._metrics.call_seconds.observe(time.monotonic() - started)
+        retry_at_ms = self._learn(result)
+        self._write_back.write_back(owned, due, step, prompt, result, retry_at_ms)
+
+    def _learn(self, result: CallResult) -> int:
+        """Notice an outage and its end. Returns when to try again (ms since 1970); an outage burns no user's attempts."""
+        if not isinstance(result, Unavailable):
+            self._num_outages = 0
+            self._paused_until_ms = 0
+            return 0
+        now_ms = _now_ms()
+        if now_ms >= self._paused_until_ms:
+            self._num_outages += 1
+            pause_ms = min(_MAX_OUTAGE_PAUSE_MS, backoff_ms(self._num_outages, self._policy))
+            self._paused_until_ms = now_ms + max(pause_ms, int((result.retry_after_seconds or 0) * 1_000))
+            log.warning("the model is away", reason=result.reason, pause_seconds=(self._paused_until_ms - now_ms) / 1_000)
+        return self._paused_until_ms
+
+    async def cancel(self) -> None:
+        """Give up every call: the partitions are about to be somebody else's, who will make them again."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def drain(self, seconds: float) -> None:
+        """Start nothing more, and wait for what is in flight, at most so long."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=seconds)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1_000)

@@ -1,0 +1,47 @@
+"""Fail-stop: when a worker can no longer keep its promises it ends at once, acknowledging nothing, and another takes over.
+
+Place in the flow: called from the acknowledgement of a failed send, from a store that cannot write, and from any agent that
+meets something unexpected. Faust would acknowledge the event of an agent that raises; a process that is gone cannot.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import structlog
+
+EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h: a supervisor restarts the worker, and its monitoring sees why
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = structlog.get_logger()
+
+
+def stop_now(reason: str, error: BaseException | None = None) -> NoReturn:
+    """End the process without cleaning up: no flush, no commit, no goodbye to the group."""
+    kind = type(error).__name__ if error else ""
+    log.critical("worker stopped itself", reason=reason, error=kind, detail=str(error or ""), exc_info=error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_CODE)
+
+
+def stopping_on_error(what: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]:
+    """A coroutine that ends the worker when it raises anything but its own cancellation."""
+
+    def decorate(run: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+        @functools.wraps(run)
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return await run(*args, **kwargs)
+            except Exception as error:
+                stop_now(f"{what} met something unexpected", error)
+
+        return guarded
+
+    return decorate

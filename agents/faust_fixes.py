@@ -1,0 +1,255 @@
+"""Faust fixes: the defects of faust-streaming 0.15.3 that would lose or double events, each corrected by a subclass.
+
+Place in the flow: between Faust and everything in ``agents``. Faust keeps what it is good at: agents, the consumer group,
+the co-partitioned assignment, recovery of tables. Corrected here, with the stock behaviour each time:
+
+==================== ==========================================================================================
+``commit``           stock commits past events in flight and takes lost offsets for gaps; ours commits the watermark of
+                     :class:`agents.progress.Progress`, which agents advance explicitly
+flush before commit  stock's flush returns while records are on their way, and a commit follows a failed send; ours waits
+                     for every lane, and a failed send has ended the worker by then
+failed commit        stock counts a refused commit as done; ours is told only of one that succeeded
+commit on revoke     stock forgets acknowledgements first, then lets the partitions go; ours flushes and commits before
+read committed       stock reads the records of aborted transactions
+order of recovery    stock resumes partitions, then seeks, then clears the agents' queues, so fetched messages vanish
+silent recovery      stock's recovery ends without a word when a step times out, and swallows errors of restoring
+early recovery       stock may take the signal that ended the last recovery for the end of this one
+active partitions    stock shares the set of them with the fetching thread, and empties it: then records of every partition
+                     are fetched, dropped, and never fetched again where nothing was committed yet
+message hand-over    stock makes four tasks for each message; ours makes none unless a queue is full
+==================== ==========================================================================================
+
+Everything here leans on internals, so :func:`assert_versions` refuses to run beside any other version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any, Protocol, cast
+
+import aiokafka
+import structlog
+from faust.app import App
+from faust.tables.manager import TableManager
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage, Message
+from faust.types.transports import ConsumerT
+
+from agents.failstop import stop_now
+from agents.progress import Progress
+
+PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0", "rocksdict": "0.3.29"}
+
+log = structlog.get_logger()
+
+
+class UnprovenVersion(Exception):
+    """A library is not the version these corrections were proven with."""
+
+
+def assert_versions() -> None:
+    """Refuse to start beside a library version that the corrections were not proven with."""
+    for name, pinned in PINNED.items():
+        if (found := version(name)) != pinned:
+            raise UnprovenVersion(
+                f"{name} is {found}, but prefstream is proven with {pinned}: pip install -r requirements/worker.txt"
+            )
+
+
+class Shell(Protocol):
+    """What the corrected classes need from the rest of the worker."""
+
+    progress: Progress
+
+    async def open_partitions(self, changelogs: set[TP]) -> None:
+        """Take ownership of the partitions of these changelog partitions, before their end offsets are read."""
+
+    def restore_partitions(self) -> None:
+        """Rebuild what is kept in memory, after recovery and before the streams resume."""
+
+    async def flush(self) -> None:
+        """Wait until everything written so far is durable."""
+
+    async def release_partitions(self) -> None:
+        """Give up ownership: the partitions are about to be somebody else's."""
+
+
+class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that owns the Kafka consumer, reading committed records only."""
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust ties this to its own transactions; the consumer reads it when it starts, which is after this.
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
+class WatermarkConsumer(driver.Consumer):
+    """The consumer: tells ``Progress`` what the broker handed over, and commits what ``Progress`` says is done."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._one_commit = asyncio.Lock()
+
+    @property
+    def _shell(self) -> Shell:
+        return cast(Shell, self.app)
+
+    def _new_consumer_thread(self) -> CommittedConsumerThread:
+        return CommittedConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
+        # A copy: the fetching thread would see the set change under it, and takes an empty one for "all partitions".
+        wanted = None if active_partitions is None else frozenset(active_partitions)
+        records = await super()._getmany(wanted, timeout) or {}
+        for source, batch in records.items():
+            self._shell.progress.hand_over(source, [record.offset for record in batch])
+        return records
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Gaps are learnt in ``_getmany``; stock infers them from what was handed on, and takes lost messages for gaps."""
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Hand fetched messages to the agents' queues until the fetcher is stopped."""
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                num_since_yield = 0
+                async for _, message in self.getmany(timeout=1.0):
+                    num_since_yield += 1
+                    if num_since_yield % 100 == 0:
+                        await asyncio.sleep(0)
+                    await self._hand_on(message)
+                await asyncio.sleep(0)
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+
+    async def _hand_on(self, message: ConsumerMessage) -> None:
+        if self._flows_freely(message):
+            await self.callback(message)
+        else:
+            await self.wait_first(self.callback(message), self.suspend_flow.wait())
+
+    def _flows_freely(self, message: Message) -> bool:
+        """Whether handing the message on cannot block: then no task is needed to be able to give up on it."""
+        channels = self.app.topics._topic_name_index[message.topic]
+        return self.app.flow_control.is_active() and not any(channel.queue.full() for channel in channels)
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit every partition's watermark, once everything derived from the events below it is durable.
+
+        A second caller waits and then commits too; stock returns without a commit, and a revoke would let go uncommitted.
+        """
+        async with self._one_commit:
+            return await self._commit_watermarks()
+
+    async def _commit_watermarks(self) -> bool:
+        progress = self._shell.progress
+        offsets = progress.committable()
+        if not offsets:
+            return False
+        await self._shell.flush()
+        owned = self.assignment()
+        offsets = {source: offset for source, offset in offsets.items() if source in owned}
+        if not offsets or not await self._commit(offsets):
+            return False
+        progress.committed(offsets)
+        return True
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop, make durable, commit, let go: in this order, so that the next owner finds nothing half done."""
+        self.stop_flow()
+        self.app.flow_control.suspend()
+        await self.commit()
+        self._shell.progress.stop(revoked)
+        await self._shell.release_partitions()
+        await super().on_partitions_revoked(revoked)
+
+
+class OrderedRecovery(Recovery):
+    """Recovery: takes ownership first, ends loudly, and resumes the streams only when nothing can be lost."""
+
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:
+        try:
+            await super()._wait(coro, timeout)
+        except ServiceStopped:
+            if not self.should_stop:
+                stop_now(f"a step of recovery took longer than {timeout} seconds")
+            raise
+
+    async def _build_highwaters(self, consumer: ConsumerT, tps: set[TP], destination: Any, title: str) -> None:
+        if title == "active":
+            await cast(Shell, self.app).open_partitions(set(tps))
+        await super()._build_highwaters(consumer, tps, destination, title)
+
+    async def _seek_offsets(self, consumer: ConsumerT, tps: set[TP], offsets: Any, title: str) -> None:
+        await super()._seek_offsets(consumer, tps, offsets, title)
+        # Stock may have set this while the end offsets were still those of the last assignment, and never clears it in time.
+        self.signal_recovery_end.clear()
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """Seek, clear the agents' queues, then resume the partitions."""
+        try:
+            await self._resume(generation_id)
+        except (RebalanceAgain, ServiceStopped, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            stop_now("the tables could not be restored", error)
+
+    async def _resume(self, generation_id: int) -> None:
+        app, consumer = self.app, self.app.consumer
+        await app.on_rebalance_complete.send()
+        self._set_recovery_ended()
+        sources = {tp for tp in consumer.assignment() if not self._is_changelog_tp(tp)}
+        if app.consumer_generation_id != generation_id:
+            return
+        if sources:
+            await self._wait(self._seek_to_committed(sources), timeout=app.conf.broker_request_timeout)
+        cast(Shell, app).restore_partitions()
+        self.completed.set()
+        app.flow_control.resume()  # clears every agent's queue, while nothing flows
+        consumer.resume_partitions(sources)
+        consumer.resume_flow()
+        await app._fetcher.maybe_start()
+        self.tables.on_actives_ready()
+        self.tables.on_standbys_ready()
+        app.on_rebalance_end()
+
+    async def _seek_to_committed(self, sources: Iterable[TP]) -> None:
+        consumer = self.app.consumer
+        await consumer.perform_seek()
+        progress = cast(Shell, self.app).progress
+        for source in sources:
+            progress.start(source, consumer._committed_offset[source])
+
+
+class OrderedTableManager(TableManager):
+    """The table manager with our recovery."""
+
+    _recovery: Recovery | None
+
+    @property
+    def recovery(self) -> Recovery:
+        """The recovery service of this table manager."""
+        if self._recovery is None:
+            self._recovery = OrderedRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+
+class Transport(driver.Transport):
+    """The Kafka transport with our consumer."""
+
+    Consumer = WatermarkConsumer
+
+
+class FixedApp(App):
+    """A Faust app with every correction of this module in place."""
+
+    def __init__(self, id: str, **settings: Any) -> None:
+        super().__init__(id, TableManager=OrderedTableManager, **settings)
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)

@@ -1,0 +1,72 @@
+"""Intake: reads the platform's topics, normalises each record, and sends its events to the keyed topic, or a dead letter.
+
+Place in the flow: first. Platforms key and partition as they like; after intake one user is one partition and one order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from faust import StreamT
+from faust.types import Message
+
+from agents.dead_letters import Outbox
+from agents.failstop import stopping_on_error
+from agents.metrics import Metrics
+from agents.progress import Progress
+from prefstream.dead_letters import DeadLetter
+from streams.adapters import Adapter, RawRecord
+from streams.routing import route
+
+
+class Intake:
+    """The agent's body: decode, route, send."""
+
+    def __init__(
+        self,
+        adapters: Mapping[str, Adapter],
+        topic_ids: Mapping[str, str],
+        outbox: Outbox,
+        progress: Progress,
+        metrics: Metrics,
+    ) -> None:
+        self._adapters = adapters
+        self._topic_ids = topic_ids
+        self._outbox = outbox
+        self._progress = progress
+        self._metrics = metrics
+
+    @stopping_on_error("intake")
+    async def run(self, records: StreamT[bytes]) -> None:
+        """Take in records in offset order; an offset is done when everything made of it is in the outbox."""
+        async for event in records.events():
+            message = event.message
+            if not self._progress.accept(message.tp, message.offset):
+                continue
+            self._take_in(raw_record(message))
+            self._progress.done(message.tp, message.offset)
+            await self._outbox.room()
+
+    def _take_in(self, record: RawRecord) -> None:
+        decoded = self._adapters[record.topic](record)
+        self._metrics.source_records.labels(record.topic).inc()
+        match route(record, decoded, self._topic_ids[record.topic], int(time.time() * 1_000)):
+            case DeadLetter() as letter:
+                self._metrics.dead_letters.labels(letter.reason).inc()
+                self._outbox.refuse(letter)
+            case forwards:
+                self._outbox.forward(forwards)
+
+
+def raw_record(message: Message) -> RawRecord:
+    """A Kafka message as the pure core sees it."""
+    return RawRecord(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        key=message.key,
+        value=message.value,
+        headers=tuple((name, value or b"") for name, value in message.headers or ()),
+        timestamp_ms=int((message.timestamp or 0) * 1_000),
+    )

@@ -1,0 +1,100 @@
+"""Metrics: every Prometheus metric of a worker, with its unit, labels and meaning. No label ever holds a user.
+
+Place in the flow: agents count into it; :mod:`agents.health` serves it. What waits is read from the index at scrape time,
+so a worker that hangs cannot show a stale number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from streams.pending import PendingIndex
+
+_CALL_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
+_DELAY_BUCKETS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600)
+
+
+class Waiting(Collector):
+    """What waits right now: computed at each scrape from the indexes of the owned partitions."""
+
+    def __init__(self, indexes: Callable[[], Iterable[PendingIndex]], num_in_flight: Callable[[], int]) -> None:
+        self._indexes = indexes
+        self._num_in_flight = num_in_flight
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges. The oldest age is 0 when nothing waits."""
+        indexes = list(self._indexes())
+        oldest = min(filter(None, (index.oldest_arrived_at_ms() for index in indexes)), default=None)
+        age = max(0.0, time.time() - oldest / 1_000) if oldest is not None else 0.0
+        yield _gauge("prefstream_pending_users", "Users with pending events.", sum(index.num_users for index in indexes))
+        yield _gauge(
+            "prefstream_pending_events", "Events stored and not yet in a summary.", sum(i.num_events for i in indexes)
+        )
+        yield _gauge("prefstream_pending_oldest_age_seconds", "Age of the oldest pending event since it arrived.", age)
+        yield _gauge(
+            "prefstream_users_in_flight",
+            "Users whose model call runs or whose answer is being stored.",
+            self._num_in_flight(),
+        )
+
+
+def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, meaning, value=value)
+
+
+class Metrics:
+    """The counters and histograms of one worker, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.source_records = Counter(
+            "prefstream_source_records_total", "Records read from a source topic.", ["topic"], registry=self.registry
+        )
+        self.dead_letters = Counter(
+            "prefstream_dead_letters_total", "Records that can never succeed, by reason.", ["reason"], registry=self.registry
+        )
+        self.collected = Counter(
+            "prefstream_collected_events_total",
+            "Events read from the keyed topic, by what became of them: accepted, duplicate_origin (redelivered), duplicate_id.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.applied = Counter(
+            "prefstream_applied_events_total", "Events covered by a durable summary.", registry=self.registry
+        )
+        self.summaries = Counter("prefstream_summaries_total", "Summaries made durable.", registry=self.registry)
+        self.flushes = Counter(
+            "prefstream_flushes_total", "Evolve calls begun, by why the user was due.", ["reason"], registry=self.registry
+        )
+        self.calls = Counter(
+            "prefstream_calls_total",
+            "Evolve calls ended, by result: completion, unavailable, refused, or stale (ownership or version had changed).",
+            ["result"],
+            registry=self.registry,
+        )
+        self.rejected = Counter(
+            "prefstream_rejected_rewrites_total",
+            "Answers the guards refused, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.call_seconds = Histogram(
+            "prefstream_call_seconds", "How long an evolve call took.", buckets=_CALL_BUCKETS, registry=self.registry
+        )
+        self.arrival_to_summary = Histogram(
+            "prefstream_arrival_to_summary_seconds",
+            "From the arrival of the oldest event of a step to its durable summary.",
+            buckets=_DELAY_BUCKETS,
+            registry=self.registry,
+        )
+        self.prompt_tokens = Counter(
+            "prefstream_prompt_tokens_total", "Prompt tokens the model reported.", registry=self.registry
+        )
+        self.completion_tokens = Counter(
+            "prefstream_completion_tokens_total", "Answer tokens the model reported.", registry=self.registry
+        )

@@ -1,0 +1,84 @@
+"""Settings: the one reader of the environment. Every value is named ``PREFSTREAM_`` plus its name in capitals.
+
+Place in the flow: read once at the start of a worker; everything after takes explicit values.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from streams.flush import FlushPolicy
+
+PREFIX = "PREFSTREAM_"
+
+
+class InvalidSettings(Exception):
+    """A setting is missing or wrong; the message names the variable and the fix."""
+
+
+class Settings(BaseSettings):
+    """Everything a worker can be told."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", protected_namespaces=())
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="where Kafka is")
+    namespace: str = Field("prefstream", description="first part of every topic's name, and the consumer group")
+    sources: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict, description="topic=adapter, ...; adapters: native, cloudevents, mapping:FILE"
+    )
+    data_directory: Path = Field(Path("prefstream-state"), description="where RocksDB keeps the tables; one per worker")
+    model_url: str = Field("http://127.0.0.1:8000", description="root of an OpenAI-compatible server")
+    model_name: str = Field("counting", description="the model to ask for")
+    model_api_key: SecretStr | None = Field(None, description="bearer key of the model server")
+    model_timeout_seconds: float = Field(60.0, gt=0, description="how long one call may take")
+    model_capacity: int = Field(32, ge=1, description="how many calls run at once")
+    max_summary_tokens: int = Field(160, ge=40, le=2_000, description="budget of a summary")
+    flush_events: int = Field(20, ge=1, description="a user with so many pending events is due")
+    flush_tokens: int = Field(1_200, ge=1, description="a user with so many pending tokens is due")
+    flush_age_seconds: float = Field(60.0, gt=0, description="a user whose oldest pending event waits so long is due")
+    drain_seconds: float = Field(20.0, ge=0, description="how long a stopping worker waits for calls in flight")
+    session_timeout_seconds: float = Field(45.0, ge=6, description="how long a silent worker keeps its partitions")
+    http_host: str = Field("127.0.0.1", description="where /metrics, /healthz and /readyz are served")
+    http_port: int = Field(9108, ge=0, le=65535, description="their port; 0 takes a free one")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _split_sources(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.strip() for pair in value.split(",") if pair.strip()]
+        if any("=" not in pair for pair in pairs):
+            raise ValueError("write TOPIC=ADAPTER, separated by commas, as in ratings=mapping:films.toml,clicks=cloudevents")
+        return {topic.strip(): adapter.strip() for topic, adapter in (pair.split("=", 1) for pair in pairs)}
+
+    @field_validator("sources")
+    @classmethod
+    def _need_a_source(cls, value: dict[str, str]) -> dict[str, str]:
+        if not value:
+            raise ValueError("name at least one source topic and its adapter, as in ratings=native")
+        for topic, adapter in value.items():
+            if adapter not in ("native", "cloudevents") and not adapter.startswith("mapping:"):
+                raise ValueError(f"{topic}: no adapter is called {adapter!r}: use native, cloudevents or mapping:FILE")
+        return value
+
+    @property
+    def flush_policy(self) -> FlushPolicy:
+        """When a user is due."""
+        return FlushPolicy(self.flush_events, self.flush_tokens, self.flush_age_seconds)
+
+
+def read_settings() -> Settings:
+    """The settings of this process's environment. Raises :class:`InvalidSettings` naming each wrong variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
+        raise InvalidSettings("\n".join(lines)) from None

@@ -1,0 +1,207 @@
+"""The store: one RocksDB per table and owned partition, written only when the changelog record is acknowledged.
+
+Place in the flow: below ``pending`` and ``summaries``. *Log first, store second*: a row enters RocksDB in the acknowledgement
+of its changelog record, in one batch with the changelog offset, so the store is never ahead of the log and a killed worker
+needs no wipe. Until then the row lives in memory (``stage``), where the worker reads its own writes.
+
+Faust owns assignment and recovery and reaches the store through :class:`LoggedStore`; stock Faust writes its RocksDB
+before the log has the record.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.stores import STORES
+from faust.stores.base import Store
+from faust.types import TP, EventT
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+
+from agents.failstop import stop_now
+
+SCHEME = "logged"
+STORES.aliases[SCHEME] = "agents.store:LoggedStore"
+
+# Neither can be a user id or a key kind: 0xff never occurs in UTF-8 and is no kind byte.
+OFFSET_KEY = b"\xffoffset"
+OWNER_KEY = b"\xffowner"
+
+_OFFSET = struct.Struct(">q")
+_WRITE_BUFFER_BYTES = 16 << 20
+_BLOCK_CACHE = Cache(64 << 20)  # one for all partitions: RocksDB's own default would take it per database
+
+Row = tuple[bytes, bytes | None]
+
+
+def _rocksdb_options() -> Options:
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(_BLOCK_CACHE)
+    blocks.set_bloom_filter(10, False)
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_block_based_table_factory(blocks)
+    options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(2)
+    options.set_max_open_files(512)
+    options.set_max_background_jobs(2)
+    options.set_keep_log_file_num(2)
+    return options
+
+
+class Shard:
+    """One partition of one table: RocksDB, and above it the rows that are sent and not yet acknowledged."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = Rdict(str(path), _rocksdb_options())
+        self._staged: dict[bytes, Row] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """The newest value of a key, acknowledged or not."""
+        staged = self._staged.get(key)
+        if staged is not None:
+            return staged[1]
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The stored rows whose key starts with ``prefix``, in key order. Only rows already acknowledged."""
+        for key, value in self._db.items(from_key=prefix):
+            if not key.startswith(prefix):
+                return
+            yield key, value
+
+    def stage(self, row: Row) -> None:
+        """Remember a row that is on its way to the log."""
+        self._staged[row[0]] = row
+
+    def unstage(self) -> None:
+        """Forget rows that a former ownership had on their way: what became of them is in the log, or nowhere."""
+        self._staged.clear()
+
+    def apply(self, rows: Iterable[Row], last_offset: int) -> None:
+        """Store acknowledged rows and the offset of the last of them, in one batch."""
+        batch = WriteBatch(raw_mode=True)
+        for row in rows:
+            key, value = row
+            if value is None:
+                batch.delete(key)
+            elif key != OWNER_KEY:
+                batch.put(key, value)
+            if self._staged.get(key) is row:
+                del self._staged[key]
+        batch.put(OFFSET_KEY, _OFFSET.pack(last_offset))
+        self._db.write(batch)
+
+    @property
+    def offset(self) -> int | None:
+        """The changelog offset up to which this shard holds the log."""
+        packed = self._db.get(OFFSET_KEY)
+        return _OFFSET.unpack(packed)[0] if packed else None
+
+    def close(self) -> None:
+        """Let go of the files, so that another owner in this process can open them again."""
+        self._db.close()
+
+
+class DirectoryTaken(Exception):
+    """Another process keeps its tables in this directory."""
+
+
+def claim_directory(directory: Path) -> int:
+    """Make the directory and hold it for this process. Returns the descriptor that holds it until the process ends.
+
+    Raises :class:`DirectoryTaken`: RocksDB would fail later, in the middle of a rebalance.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = os.open(directory / "worker.lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise DirectoryTaken(
+            f"another worker uses {directory}: give each worker a PREFSTREAM_DATA_DIRECTORY of its own"
+        ) from None
+    return lock
+
+
+class LoggedStore(Store[bytes, bytes]):
+    """What Faust sees of a table's shards: it opens and closes them with the assignment and fills them in recovery."""
+
+    def __init__(self, url: Any, app: faust.App, table: Any, **kwargs: Any) -> None:
+        super().__init__(url, app, table, **kwargs)
+        self._shards: dict[int, Shard] = {}
+
+    def shard(self, partition: int) -> Shard:
+        """The shard of an owned partition, opened on first use."""
+        shard = self._shards.get(partition)
+        if shard is None:
+            shard = self._shards[partition] = Shard(self._path(partition))
+        return shard
+
+    def _path(self, partition: int) -> Path:
+        return Path(self.app.conf.tabledir) / f"{self.table_name}-{partition}"
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """The changelog offset a recovery of this partition may start after."""
+        return self.shard(tp.partition).offset
+
+    async def need_active_standby_for(self, tp: TP) -> bool:
+        """No standbys: a partition is recovered where it is owned."""
+        return False
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Close what is no longer owned; recovery opens what is."""
+        kept = {tp.partition for tp in assigned if tp.topic == self._changelog}
+        for partition in set(self._shards) - kept:
+            self._shards.pop(partition).close()
+
+    @property
+    def _changelog(self) -> str:
+        name: str = self.table.changelog_topic.get_topic_name()
+        return name
+
+    def apply_changelog_batch(
+        self, batch: Iterable[EventT], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
+    ) -> None:
+        """Recovery: store changelog records of this table.
+
+        Faust logs an exception here and goes on as if the records were stored, so a store that cannot write ends the worker.
+        """
+        try:
+            for partition, events in self._by_partition(batch).items():
+                rows = [(event.message.key, event.message.value) for event in events]
+                self.shard(partition).apply(rows, events[-1].message.offset)
+        except Exception as error:
+            stop_now(f"the store of table {self.table_name} cannot be written", error)
+
+    def _by_partition(self, batch: Iterable[EventT]) -> Mapping[int, Sequence[EventT]]:
+        # Faust 0.15.3 hands a record of a topic it no longer follows to whichever table came last.
+        grouped: dict[int, list[EventT]] = {}
+        for event in batch:
+            if event.message.topic == self._changelog:
+                grouped.setdefault(event.message.partition, []).append(event)
+        return grouped
+
+    def reset_state(self) -> None:
+        """Faust asks for this only when the worker was started to throw its tables away, which ours is not."""
+
+    async def backup_partition(self, tp: TP | int, flush: bool = True, purge: bool = False, keep: int = 1) -> None:
+        """No backups: the changelog is the backup."""
+
+    def restore_backup(self, tp: TP | int, latest: bool = True, backup_id: int = 0) -> None:
+        """No backups: the changelog is the backup."""
+
+    async def on_stop(self) -> None:
+        """Close every shard."""
+        for shard in self._shards.values():
+            shard.close()
+        self._shards.clear()

@@ -1,0 +1,79 @@
+"""Write back: the single commit point. Judges an answer and publishes the next version, or keeps the old one.
+
+Place in the flow: after the model, last. It runs in the same turn of the loop as the checks it makes, so nothing can change
+between a check and the write: ownership and base version must be those the call started from.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from agents.metrics import Metrics
+from agents.partitions import Owned
+from prefstream.summaries import ModelUsed, Summary, encode_summary
+from streams.evolution.guards import Accepted, GuardLimits, Rejected, judge
+from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
+from streams.pending import Due
+from streams.versions import Step, next_summary
+
+log = structlog.get_logger()
+
+
+class WriteBack:
+    """What becomes of an answer."""
+
+    def __init__(self, limits: GuardLimits, model: ModelUsed, metrics: Metrics) -> None:
+        self._limits = limits
+        self._model = model
+        self._metrics = metrics
+
+    def write_back(self, owned: Owned, due: Due, step: Step, prompt: Prompt, result: CallResult, retry_at_ms: int) -> None:
+        """Apply the result of one call. ``retry_at_ms``: when to try again if nobody was there to answer."""
+        if not owned.is_alive:
+            self._metrics.calls.labels("stale").inc()
+            return
+        current = owned.summary(due.user)
+        if (current.version if current else 0) != step.base_version:
+            self._metrics.calls.labels("stale").inc()
+            owned.index.released(due.user, _now_ms())
+            return
+        match result:
+            case Unavailable():
+                self._metrics.calls.labels("unavailable").inc()
+                owned.index.released(due.user, retry_at_ms)
+            case Refused(status=status):
+                self._metrics.calls.labels("refused").inc()
+                log.warning("the model server refused a prompt", status=status)
+                owned.index.failed(due.user, _now_ms())
+            case Completion():
+                self._metrics.calls.labels("completion").inc()
+                self._metrics.prompt_tokens.inc(result.prompt_tokens)
+                self._metrics.completion_tokens.inc(result.completion_tokens)
+                self._judge(owned, due, step, prompt, result)
+
+    def _judge(self, owned: Owned, due: Due, step: Step, prompt: Prompt, answer: Completion) -> None:
+        match judge(answer, prompt, step.old_text, self._limits, pins=step.pins):
+            case Rejected(reason=reason):
+                self._metrics.rejected.labels(reason).inc()
+                log.info("a rewrite was rejected, the old version stays", reason=reason)
+                owned.index.failed(due.user, _now_ms())
+            case Accepted(text=text, tokens=tokens):
+                self._publish(owned, due, step, next_summary(step, text, tokens, self._model, datetime.now(UTC)))
+
+    def _publish(self, owned: Owned, due: Due, step: Step, summary: Summary) -> None:
+        def durable() -> None:
+            now_ms = _now_ms()
+            owned.index.covered(due.user, summary.position, now_ms)
+            self._metrics.summaries.inc()
+            self._metrics.applied.inc(summary.num_new_events)
+            self._metrics.arrival_to_summary.observe(max(0.0, (now_ms - step.arrived_at_ms) / 1_000))
+            log.debug("summary durable", reason=summary.reason, events=summary.num_new_events, version=summary.version)
+
+        owned.publish(due.user, encode_summary(summary), step, durable)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1_000)

@@ -1,0 +1,170 @@
+"""The writer: everything a partition's owner writes to Kafka, in one order per topic, acknowledged in that order.
+
+Place in the flow: below collect and write back (``pending`` and ``summaries``), and below intake (events, dead letters).
+A :class:`Lane` carries one topic partition. It sends one batch at a time: what piles up while a batch is on its way makes
+the next one, so batches grow with the load by themselves and nothing waits for a linger. The first send that fails ends
+the worker: an idempotent producer would go on after it, and leave a gap behind what came later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import aiokafka
+
+from agents.failstop import stop_now
+from agents.store import Row, Shard
+
+Then = Callable[[], None]
+Durable = Callable[[list["Record"], int], None]
+
+_MAX_BATCH_BYTES = 512 << 10
+_MAX_QUEUED = 2_000  # records of one lane; a full lane holds back the agent that fills it
+
+
+class Record(NamedTuple):
+    """One record to send, and what to do once it is durable."""
+
+    row: Row
+    then: Then | None
+
+
+async def start_producer(bootstrap_servers: str) -> aiokafka.AIOKafkaProducer:
+    """An idempotent producer that waits for all in-sync replicas; it rides out a broker restart of up to two minutes."""
+    producer = aiokafka.AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        enable_idempotence=True,
+        acks="all",
+        max_batch_size=_MAX_BATCH_BYTES,
+        request_timeout_ms=120_000,
+    )
+    await producer.start()
+    return producer
+
+
+class Lane:
+    """The ordered way to one topic partition. ``put`` never blocks; callers that can wait ask ``is_full`` and ``room``."""
+
+    def __init__(
+        self, producer: aiokafka.AIOKafkaProducer, topic: str, partition: int, durable: Durable | None = None
+    ) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._partition = partition
+        self._durable = durable
+        self._queue: deque[Record] = deque()
+        self._num_put = 0
+        self._num_durable = 0
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name=f"lane {topic}/{partition}")
+
+    def put(self, row: Row, then: Then | None = None) -> None:
+        """Enqueue one record. ``then`` is called in the acknowledgement, after the store has it."""
+        self._queue.append(Record(row, then))
+        self._num_put += 1
+        self._wake.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a caller that can wait should."""
+        return len(self._queue) >= _MAX_QUEUED
+
+    async def room(self) -> None:
+        """Wait until there is room again."""
+        while self.is_full:
+            await self._next_move()
+
+    async def flushed(self) -> None:
+        """Wait until everything enqueued before this call is durable."""
+        target = self._num_put
+        while self._num_durable < target:
+            await self._next_move()
+
+    async def _next_move(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                await self._send_batch()
+        except Exception as error:
+            stop_now(f"a record for {self._topic}/{self._partition} could not be made durable", error)
+
+    async def _send_batch(self) -> None:
+        builder = self._producer.create_batch()
+        records = self._fill(builder)
+        delivery = await self._producer.send_batch(builder, self._topic, partition=self._partition)
+        metadata = await delivery
+        if metadata.offset < 0:
+            raise RuntimeError("the broker acknowledged a batch without saying where it is")
+        if self._durable is not None:
+            self._durable(records, metadata.offset + len(records) - 1)
+        for record in records:
+            if record.then is not None:
+                record.then()
+        self._num_durable += len(records)
+        self._moved.set()
+
+    def _fill(self, builder: aiokafka.producer.message_accumulator.BatchBuilder) -> list[Record]:
+        queue, records = self._queue, []
+        while queue:
+            key, value = queue[0].row
+            if builder.append(timestamp=None, key=key, value=value) is None:
+                break
+            records.append(queue.popleft())
+        if not queue:
+            self._wake.clear()
+        return records
+
+    async def close(self) -> None:
+        """Stop sending; what is still queued belongs to the next owner, who reads it from the source again."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._queue.clear()
+        self._num_durable = self._num_put
+        self._moved.set()
+
+
+async def flush(lanes: Iterable[Lane]) -> None:
+    """Wait until everything enqueued in these lanes so far is durable."""
+    await asyncio.gather(*(lane.flushed() for lane in lanes))
+
+
+class PartitionWriter:
+    """The one writer of an owned partition: its own producer, a lane and a shard for each table's topic."""
+
+    def __init__(self, producer: aiokafka.AIOKafkaProducer, partition: int, shards: Mapping[str, Shard]) -> None:
+        self._producer = producer
+        self._shards = shards
+        self.lanes = {topic: Lane(producer, topic, partition, _store_into(shard)) for topic, shard in shards.items()}
+
+    def put(self, topic: str, key: bytes, value: bytes | None, then: Then | None = None) -> None:
+        """Write a row, or with ``None`` delete it: readable at once, stored and followed by ``then`` when it is durable."""
+        row = (key, value)
+        self._shards[topic].stage(row)
+        self.lanes[topic].put(row, then)
+
+    async def room(self) -> None:
+        """Wait until no lane is full."""
+        for lane in self.lanes.values():
+            if lane.is_full:
+                await lane.room()
+
+    async def close(self) -> None:
+        """Stop writing."""
+        for lane in self.lanes.values():
+            await lane.close()
+        await self._producer.stop()
+
+
+def _store_into(shard: Shard) -> Durable:
+    def durable(records: list[Record], last_offset: int) -> None:
+        shard.apply([record.row for record in records], last_offset)
+
+    return durable

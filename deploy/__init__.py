@@ -1,0 +1,1 @@
+"""How prefstream is run: Kafka for development, the demo, and everything an operator deploys."""

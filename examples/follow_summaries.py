@@ -1,0 +1,18 @@
+"""Keeps the current summary of every user, as a recommender would; ends with Ctrl-C."""
+
+import os
+
+from prefstream.reader import Erased, SummaryReader
+from prefstream.topics import TopicNames
+
+SERVERS = os.environ.get("PREFSTREAM_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+SUMMARIES = TopicNames(os.environ.get("PREFSTREAM_NAMESPACE", "prefstream")).summaries
+
+texts: dict[str, str] = {}
+with SummaryReader(SERVERS, SUMMARIES) as reader:
+    for record in reader.follow():
+        if isinstance(record, Erased):
+            texts.pop(record.user, None)
+        else:
+            texts[record.user] = record.text
+        print(f"{record.user}: {texts.get(record.user, 'erased')}", flush=True)

@@ -1,0 +1,1 @@
+"""The model behind one small interface: a client, and engines that speak the OpenAI protocol."""

@@ -1,0 +1,242 @@
+"""The one door to the model: a prompt goes out, a CallResult comes back (dispatch → **client** → guards)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Annotated, Self
+
+import msgspec
+from aiohttp import (
+    ClientError,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    DummyCookieJar,
+    TCPConnector,
+)
+from msgspec import Meta, Struct
+
+from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn, Unavailable
+
+TEMPERATURE = 0.0
+SEED = 0
+CONNECT_TIMEOUT_SECONDS = 5.0
+READY_TIMEOUT_SECONDS = 5.0
+# vLLM closes an idle connection after 5 s; a client that keeps one longer sends a request into a closed socket.
+KEEP_ALIVE_SECONDS = 4.0
+MAX_MESSAGE_CHARS = 300
+_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _Request(Struct, frozen=True):
+    model: str
+    messages: tuple[Turn, ...]
+    # Always sent: the completions API of vLLM would otherwise stop after 16 tokens.
+    max_tokens: int
+    temperature: float = TEMPERATURE
+    seed: int = SEED
+    stream: bool = False
+
+
+class _Message(Struct, frozen=True):
+    content: str | None = None
+
+
+class _Choice(Struct, frozen=True):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _PromptTokensDetails(Struct, frozen=True):
+    cached_tokens: int | None = None
+
+
+class _Usage(Struct, frozen=True):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptTokensDetails | None = None
+
+
+class _Reply(Struct, frozen=True):
+    choices: Annotated[tuple[_Choice, ...], Meta(min_length=1)]
+    usage: _Usage | None = None
+
+
+class _Error(Struct, frozen=True):
+    message: str
+
+
+class _ErrorReply(Struct, frozen=True):
+    error: _Error
+
+
+class _Model(Struct, frozen=True):
+    id: str
+
+
+class _ModelList(Struct, frozen=True):
+    data: tuple[_Model, ...]
+
+
+class ModelClient:
+    """Calls ``model`` on one OpenAI-compatible server at ``base_url`` (its root, with or without ``/v1``).
+
+    A call may take ``timeout_seconds``, and ``capacity`` calls run at once; the wait for a free place does not count into
+    the timeout. Nothing is retried here: dispatch decides. One client is one replica, so several replicas are several
+    clients behind something with the same ``evolve``, choosing by ``num_in_flight``.
+    """
+
+    def __init__(
+        self, base_url: str, model: str, *, timeout_seconds: float, capacity: int, api_key: str | None = None
+    ) -> None:
+        self._root = base_url.rstrip("/").removesuffix("/v1")
+        self._model = model
+        self._timeout_seconds = timeout_seconds
+        self._places = asyncio.Semaphore(capacity)
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._session: ClientSession | None = None
+        self._num_in_flight = 0
+
+    @property
+    def num_in_flight(self) -> int:
+        """Calls sent and not answered yet; those waiting for a place are not among them."""
+        return self._num_in_flight
+
+    async def __aenter__(self) -> Self:
+        self._session = ClientSession(
+            # No limit here: the places bound the calls, and a wait inside the connector would eat the call's timeout.
+            connector=TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
+            cookie_jar=DummyCookieJar(),
+            headers=self._headers,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def evolve(self, prompt: Prompt, *, request_id: str) -> CallResult:
+        """The model's answer to ``prompt``, or why there is none; the answer is not judged here.
+
+        ``request_id`` appears in the server's log, so it names no user; it is used once. Cancelling the call hangs up, which
+        stops the generation on the server.
+        """
+        async with self._places:
+            self._num_in_flight += 1
+            try:
+                return await self._call(prompt, request_id)
+            finally:
+                self._num_in_flight -= 1
+
+    async def is_ready(self) -> bool:
+        """Whether the server answers and serves this model. It says nothing about load: vLLM answers so while it drains."""
+        session, timeout = self._opened(), ClientTimeout(total=READY_TIMEOUT_SECONDS)
+        if session.closed:
+            return False
+        try:
+            async with session.get(f"{self._root}/v1/models", timeout=timeout, allow_redirects=False) as response:
+                models = msgspec.json.decode(await response.read(), type=_ModelList)
+        except (ClientError, OSError, *_MALFORMED):
+            return False
+        return response.status == 200 and any(model.id == self._model for model in models.data)
+
+    async def _call(self, prompt: Prompt, request_id: str) -> CallResult:
+        body = msgspec.json.encode(_Request(model=self._model, messages=prompt.turns, max_tokens=prompt.max_tokens))
+        headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
+        timeout = ClientTimeout(total=self._timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
+        session, url = self._opened(), f"{self._root}/v1/chat/completions"
+        if session.closed:
+            return Unavailable("connection", "the client was closed while the call waited for a place")
+        try:
+            async with session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False) as response:
+                return _read_reply(response.status, response.headers, await response.read())
+        except (ClientError, OSError) as error:
+            return _outage(error)
+
+    def _opened(self) -> ClientSession:
+        if self._session is None:
+            raise RuntimeError("ModelClient is used as `async with ModelClient(...) as client`")
+        return self._session
+
+
+def _read_reply(status: int, headers: Mapping[str, str], body: bytes) -> CallResult:
+    match status:
+        case 200:
+            return _read_completion(body)
+        case 408 | 429 | 503:
+            seconds = parse_retry_after(headers.get("Retry-After"), datetime.now(UTC))
+            return Unavailable("overloaded", f"HTTP {status}", seconds)
+        case 400 | 413 | 422:
+            return Refused(status, _read_error(body) or f"HTTP {status}")
+        case _:
+            # A rotated key (401, 403) or a model that is not loaded yet (404) is an outage too: no prompt is at fault.
+            return Unavailable("server_error", f"HTTP {status}")
+
+
+def _read_completion(body: bytes) -> CallResult:
+    try:
+        reply = msgspec.json.decode(body, type=_Reply)
+    except _MALFORMED:
+        # The prompt is not to blame for a server, or a gateway before it, that does not speak the protocol.
+        return Unavailable("server_error", "HTTP 200 whose body is no chat completion")
+    choice, usage = reply.choices[0], reply.usage or _Usage()
+    details = usage.prompt_tokens_details or _PromptTokensDetails()
+    return Completion(
+        # A thought is never taken for the answer: with no content, the text is empty and the guards refuse it.
+        text=choice.message.content or "",
+        finish_reason=choice.finish_reason or "",
+        prompt_tokens=usage.prompt_tokens or 0,
+        completion_tokens=usage.completion_tokens or 0,
+        cached_tokens=details.cached_tokens or 0,
+    )
+
+
+def _read_error(body: bytes) -> str:
+    """The server's own words, cut; they may quote the prompt, so they are kept and not logged."""
+    try:
+        return msgspec.json.decode(body, type=_ErrorReply).error.message[:MAX_MESSAGE_CHARS]
+    except _MALFORMED:
+        return ""
+
+
+def _outage(error: ClientError | OSError) -> Unavailable:
+    match error:
+        case ConnectionTimeoutError():
+            return Unavailable("connection", f"no connection within {CONNECT_TIMEOUT_SECONDS:g} s")
+        case TimeoutError():
+            return Unavailable("timeout", "no answer in time")
+        case ClientResponseError():
+            return Unavailable("server_error", "the answer is not HTTP")
+        case OSError():
+            return Unavailable("connection", f"{type(error).__name__}: {error.strerror or 'no detail'}")
+        case _:
+            return Unavailable("connection", type(error).__name__)
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds from ``now`` that a Retry-After header (seconds, or an HTTP date) asks for; None when it says nothing."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return _seconds_until(value, now)
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _seconds_until(http_date: str, now: datetime) -> float | None:
+    try:
+        at = parsedate_to_datetime(http_date)
+    except ValueError:
+        return None
+    # An HTTP date is in UTC, also when it names no zone.
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - now).total_seconds())

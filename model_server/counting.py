@@ -1,0 +1,309 @@
+"""The counting engine: an OpenAI-compatible server without weights (client → **server** → guards).
+
+It reads prompts of the plain dialect and writes what the tally in them says, in the format of the prose, deterministically.
+It is the baseline that a language model has to beat, and the fast engine of tests and of first steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import signal
+import sys
+import time
+import uuid
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from prefstream.events import Item
+from prefstream.summaries import DomainTally, Mention, Tally, Weight
+from streams.evidence import Evidence
+from streams.evolution.plain import PromptParts, parse_prompt
+from streams.evolution.prose import KINDS, Claims, Section, parse, render
+from streams.evolution.records import Prompt, Turn
+from streams.tally import fold, levels
+from streams.tokens import estimate_tokens
+
+MODEL = "counting"
+
+
+def write_summary(parts: PromptParts) -> str:
+    """The new summary: the person's own words, then what the tally says; what they pinned overrides it.
+
+    Without a tally the text is the only memory: its claims are weighed against the words of the new events.
+    """
+    old = parse(parts.old_text)
+    claims = parts.claims if parts.claims.sections else _weighed(old, parts.events)
+    pinned = parse("\n".join(parts.pins))
+    said = {value for section in pinned.sections for kind in KINDS for value in getattr(section, kind)}
+    sections = tuple(_without(section, said) for section in claims.sections)
+    pins = tuple(pin if pin.endswith((".", "!", "?")) else pin + "." for pin in parts.pins)
+    own = _first_within(_unsaid(old.others, pins), parts.max_summary_tokens // 2)
+    return render(Claims(sections, pins + own), parts.max_summary_tokens)
+
+
+def _without(section: Section, said: set[str]) -> Section:
+    kept = {kind: tuple(value for value in getattr(section, kind) if value not in said) for kind in KINDS}
+    return replace(section, **kept)
+
+
+def _unsaid(sentences: Iterable[str], pins: Sequence[str]) -> list[str]:
+    return [sentence for sentence in dict.fromkeys(sentences) if not any(sentence[:-1] in pin for pin in pins)]
+
+
+def _first_within(sentences: list[str], max_tokens: int) -> tuple[str, ...]:
+    """As many sentences from the first on as leave the rest of the budget to the tally."""
+    tokens = 0
+    for index, sentence in enumerate(sentences):
+        tokens += estimate_tokens(sentence) + 1
+        if tokens > max_tokens:
+            return tuple(sentences[:index])
+    return tuple(sentences)
+
+
+# What a level in an old text counts for: about four events.
+_WEIGHTS = {
+    "loves": Weight(liked=3.5, met=4.0),
+    "likes": Weight(liked=1.6, met=4.0),
+    "mixed": Weight(liked=1.0, disliked=1.0, met=4.0),
+    "dislikes": Weight(disliked=2.4, met=4.0),
+}
+_STRENGTHS = {
+    "loved": 1.0,
+    "liked": 0.5,
+    "was lukewarm about": 0.0,
+    "disliked": -0.5,
+    "hated": -1.0,
+    "finished": 0.5,
+    "looked at": 0.1,
+    "opened": 0.3,
+    "passed over": -0.2,
+    "bought": 0.8,
+    "returned": -0.4,
+    "welcomed": 0.8,
+    "turned down": -0.8,
+    "chose": 0.9,
+    "searched for": 0.3,
+    "wrote": 0.2,
+}
+_EVENT = re.compile(rf'(?:([^"]+): )?({"|".join(_STRENGTHS)}) "([^"]*)"(?: \(([^"]*)\))?')
+
+
+def _weighed(old: Claims, events: Iterable[str]) -> Claims:
+    evidence = [_evidence(match) for line in events if (match := _EVENT.match(line))]
+    domains = {section.domain: _remembered(section) for section in old.sections}
+    return levels(fold(Tally(domains=domains), evidence))
+
+
+def _remembered(section: Section) -> DomainTally:
+    attributes = {f":{value}": weight for level, weight in _WEIGHTS.items() for value in getattr(section, level)}
+    return DomainTally(
+        overall=_total(attributes.values()),
+        attributes=attributes,
+        favourites=tuple(Mention(title, title, 1.0, 0) for title in section.favourites),
+        dislikes=tuple(Mention(title, title, -1.0, 0) for title in section.did_not_enjoy),
+        searches=section.searches,
+        quotes=section.quotes,
+    )
+
+
+def _total(weights: Iterable[Weight]) -> Weight:
+    total = Weight()
+    for weight in weights:
+        total = Weight(total.liked + weight.liked, total.disliked + weight.disliked, total.met + weight.met)
+    return total
+
+
+def _evidence(match: re.Match[str]) -> Evidence:
+    domain, verb, words, attributes = match.groups()
+    strength = _STRENGTHS[verb]
+    kind = {"searched for": "search", "wrote": "post"}.get(verb, "rating")
+    item = Item(id=words or "?", title=words, attributes={"": tuple((attributes or "").split(", "))})
+    return Evidence(
+        kind=kind,
+        at_seconds=0.0,
+        domain=domain or "",
+        strength=strength,
+        query=words if kind == "search" else "",
+        chosen=item if kind == "rating" and strength >= 0 else None,
+        rejected=(item,) if kind == "rating" and strength < 0 else (),
+        quote=words if kind == "post" else "",
+        recommended=False,
+    )
+
+
+class Settings(Struct, frozen=True):
+    """The name under which the engine is served, and how long it waits before it answers, as a model would."""
+
+    model: str = MODEL
+    delay_seconds: float = 0.0
+
+
+class ChatRequest(Struct, frozen=True):
+    """What is read of a chat completion request; other fields are allowed and change nothing."""
+
+    messages: Annotated[tuple[Turn, ...], Meta(min_length=1)]
+    model: str | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    stream: bool = False
+    n: int | None = None
+
+
+class Reply(Struct, frozen=True):
+    """A status and the body to send with it."""
+
+    status: int
+    body: dict[str, object]
+
+
+_SETTINGS = web.AppKey("settings", Settings)
+_decode = msgspec.json.Decoder(ChatRequest).decode
+
+
+def make_app(settings: Settings) -> web.Application:
+    """The server's application: ``POST /v1/chat/completions``, ``GET /v1/models``, ``GET /health``."""
+    app = web.Application()
+    app[_SETTINGS] = settings
+    app.router.add_post("/v1/chat/completions", _complete)
+    app.router.add_get("/v1/models", _list_models)
+    app.router.add_get("/health", _health)
+    return app
+
+
+async def serve(host: str, port: int, settings: Settings, stopped: asyncio.Event, announce: Callable[[str], object]) -> None:
+    """Serves until ``stopped`` is set; ``announce`` gets the base URL once it listens. Port 0 takes a free port.
+
+    Raises OSError where the address cannot be bound.
+    """
+    runner = web.AppRunner(make_app(settings), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        bound_host, bound_port = runner.addresses[0][:2]
+        announce(f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}")
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+
+
+async def _complete(request: web.Request) -> web.Response:
+    settings = request.app[_SETTINGS]
+    reply = answer(await request.read(), settings)
+    if settings.delay_seconds:
+        await asyncio.sleep(settings.delay_seconds)
+    return _response(reply)
+
+
+async def _list_models(request: web.Request) -> web.Response:
+    model = {"id": request.app[_SETTINGS].model, "object": "model", "created": 0, "owned_by": "prefstream"}
+    return _response(Reply(200, {"object": "list", "data": [model]}))
+
+
+async def _health(_: web.Request) -> web.Response:
+    return web.Response()
+
+
+def _response(reply: Reply) -> web.Response:
+    return web.Response(body=msgspec.json.encode(reply.body), status=reply.status, content_type="application/json")
+
+
+def answer(body: bytes, settings: Settings) -> Reply:
+    """The completion of a request, or the error of OpenAI's form that says what is wrong with it."""
+    try:
+        asked = _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return _refusal(400, str(error))
+    if asked.model not in (None, settings.model):
+        return _refusal(404, f"The model {asked.model!r} does not exist; this server has {settings.model!r}.")
+    if asked.stream or asked.n not in (None, 1):
+        return _refusal(400, "This engine gives one answer and does not stream it.")
+    parts = parse_prompt(Prompt(asked.messages, max_tokens=0))
+    if parts is None:
+        return _refusal(400, "This engine counts: it reads only prompts of the plain dialect.")
+    return _completion(asked, write_summary(parts), settings)
+
+
+def _refusal(status: int, message: str) -> Reply:
+    kind = "NotFoundError" if status == 404 else "BadRequestError"
+    return Reply(status, {"error": {"message": message, "type": kind, "param": None, "code": status}})
+
+
+def _completion(asked: ChatRequest, text: str, settings: Settings) -> Reply:
+    max_tokens = asked.max_completion_tokens or asked.max_tokens
+    finish_reason = "stop"
+    if max_tokens is not None and estimate_tokens(text) > max_tokens:
+        text, finish_reason = _cut(text, max_tokens), "length"
+    prompt_tokens, completion_tokens = sum(estimate_tokens(turn.content) for turn in asked.messages), estimate_tokens(text)
+    message = {"role": "assistant", "content": text}
+    return Reply(
+        200,
+        {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": settings.model,
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
+            "usage": {
+                "prompt_tokens": prompt_tokens,
+                "completion_tokens": completion_tokens,
+                "total_tokens": prompt_tokens + completion_tokens,
+            },
+        },
+    )
+
+
+def _cut(text: str, max_tokens: int) -> str:
+    lengths = range(len(text) + 1)
+    return text[: bisect_right(lengths, max_tokens, key=lambda length: estimate_tokens(text[:length])) - 1]
+
+
+_EXAMPLES = """\
+examples:
+  python -m model_server.counting --port 8000
+  python -m model_server.counting --port 0 --delay-seconds 0.05     # a free port; answers as late as a small model would
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: prints the base URL once it serves, and stops cleanly at SIGTERM and Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m model_server.counting",
+        description="Serve the counting engine: an OpenAI-compatible model without weights.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="port, 0 for a free one (default: %(default)s)")
+    parser.add_argument("--model", default=MODEL, help="name under which it is served (default: %(default)s)")
+    parser.add_argument("--delay-seconds", type=float, default=0.0, help="wait before each answer (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    settings = Settings(options.model, options.delay_seconds)
+    try:
+        asyncio.run(_serve_until_signalled(options.host, options.port, settings))
+    except OSError as error:
+        parser.exit(1, f"cannot listen on {options.host}:{options.port}: {error}\n")
+
+
+async def _serve_until_signalled(host: str, port: int, settings: Settings) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await serve(host, port, settings, stopped, announce=_print_line)
+
+
+def _print_line(line: str) -> None:
+    # Flushed, because whoever started the server reads the address from a pipe.
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""The command line: create the topics, publish events, look at a summary, watch summaries change."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, BinaryIO
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from prefstream.admin import apply, compare_topics, refuse
+from prefstream.commands import decode_record
+from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
+from prefstream.errors import InvalidRecord, PrefstreamError
+from prefstream.publisher import Publisher
+from prefstream.reader import Erased, SummaryReader
+from prefstream.rendering import printable, summary_panel, topics_table, version_lines
+from prefstream.summaries import Summary, encode_summary
+from prefstream.topics import DEFAULT_NAMESPACE, DEFAULT_NUM_PARTITIONS, TopicNames, topic_specs
+
+app = typer.Typer(
+    help="One short, readable text per user of what they like, kept current from live Kafka events.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+topics = typer.Typer(help="The topics of the flow.", no_args_is_help=True)
+app.add_typer(topics, name="topics")
+
+
+def _check_namespace(namespace: str) -> str:
+    try:
+        return TopicNames(namespace).namespace
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+BootstrapServers = Annotated[
+    str, typer.Option(envvar="PREFSTREAM_BOOTSTRAP_SERVERS", help="Kafka brokers, host:port, separated by commas.")
+]
+Namespace = Annotated[
+    str, typer.Option(envvar="PREFSTREAM_NAMESPACE", callback=_check_namespace, help="What the topics' names start with.")
+]
+
+
+def main() -> None:
+    """The console entry point: errors that prefstream raises on purpose are one sentence and exit code 1."""
+    try:
+        app()
+    except PrefstreamError as error:
+        _complain(str(error))
+        sys.exit(1)
+
+
+@topics.command("create", epilog="Example: `prefstream topics create --partitions 32 --replication-factor 3 --dry-run`")
+def create(
+    bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+    partitions: Annotated[int, typer.Option(min=1, help="Of the keyed topics, for ever.")] = DEFAULT_NUM_PARTITIONS,
+    replication_factor: Annotated[int, typer.Option(min=1, help="Copies of each partition; 3 in production.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+) -> None:
+    """Create the topics, or change their settings to what they should be.
+
+    Safe to repeat. What would break the flow is refused, and then nothing is touched.
+    """
+    specs = topic_specs(namespace, partitions, replication_factor)
+    found = compare_topics(bootstrap_servers, specs)
+    Console().print(topics_table(specs, found))
+    refuse(found)
+    if not dry_run:
+        apply(bootstrap_servers, specs, found)
+        Console().print(f"{len(found)} differences, all applied." if found else "Nothing to do.")
+
+
+@app.command(epilog="Examples: `prefstream publish events.jsonl`, `tail -f app.jsonl | prefstream publish -`")
+def publish(
+    file: Annotated[typer.FileBinaryRead, typer.Argument(help="One event or command a line, in JSON; - is standard input.")],
+    topic: Annotated[str | None, typer.Option(help="Another topic than the namespace's events.")] = None,
+    bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+) -> None:
+    """Publish events and commands, one JSON document a line.
+
+    Every bad line is reported with its number and what is wrong with it; all others are sent, and acknowledged by the
+    broker before this ends. The exit code is 1 if there was a bad line.
+    """
+    publisher = Publisher(bootstrap_servers, topic or TopicNames(namespace).events)
+    num_bad = 0
+    try:
+        with publisher:
+            for number, line in _numbered_lines(file):
+                try:
+                    publisher.publish(decode_record(line))
+                except InvalidRecord as error:
+                    num_bad += 1
+                    _complain(f"line {number}: {error}")
+    finally:  # also when interrupted: what is sent is sent
+        Console(stderr=True).print(f"{publisher.num_acknowledged:,} published, {num_bad:,} bad lines.")
+    if num_bad:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Examples: `prefstream summary ada`, `prefstream summary ada --json | jq -r .text`")
+def summary(
+    user: Annotated[str, typer.Argument(help="The user's id, as it is in the events.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The record as it is on the topic.")] = False,
+    bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+) -> None:
+    """Show the current summary of a user, and what it is based on."""
+    topic = TopicNames(namespace).summaries
+    with SummaryReader(bootstrap_servers, topic, start="now") as reader:
+        found = reader.current(user)
+    if found is None:
+        _complain(f"{topic} has no summary of {printable(user)!r}: no events yet, fewer than a flush needs, or erased.")
+        raise typer.Exit(1)
+    if as_json:
+        typer.echo(encode_summary(found))
+    else:
+        Console().print(summary_panel(found, datetime.now(UTC)))
+
+
+@app.command(epilog="Examples: `prefstream watch`, `prefstream watch --user ada --json`")
+def watch(
+    user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
+    bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+) -> None:
+    """Print every new version as it comes, with the added words green and the removed ones struck out, until Ctrl-C."""
+    topic = TopicNames(namespace).summaries
+    with SummaryReader(bootstrap_servers, topic, start="now") as reader:
+        try:
+            reader.catch_up()
+            Console(stderr=True).print(Text(f"watching {topic}, until Ctrl-C", "dim"))
+            for previous, record in _changes(reader, user):
+                _show(previous, record, as_json)
+        except KeyboardInterrupt:
+            return
+
+
+def _changes(reader: SummaryReader, user: str | None) -> Iterator[tuple[Summary | None, Summary | Erased]]:
+    """Each new record with the version before it, if there is one."""
+    latest: dict[str, Summary | Erased] = {}
+    for record in reader.follow():
+        if user in (None, record.user):
+            previous = latest.get(record.user) or reader.known(record.user)
+            latest[record.user] = record
+            yield previous if isinstance(previous, Summary) else None, record
+
+
+def _show(previous: Summary | None, record: Summary | Erased, as_json: bool) -> None:
+    match record:
+        case Summary() if as_json:
+            typer.echo(encode_summary(record))
+        case Summary():
+            Console().print(version_lines(previous, record, datetime.now(UTC)))
+        case Erased(user) if as_json:
+            typer.echo(msgspec.json.encode({"user": user, "erased": True}))
+        case Erased(user):
+            Console().print(Text.assemble((printable(user), "bold"), ("  erased\n", "red")))
+
+
+def _numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, from 1, with a progress bar where somebody can see it."""
+    console = Console(stderr=True)
+    columns = (TextColumn("publishing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=_size(file))
+        for number, line in enumerate(file, start=1):
+            progress.advance(bar, len(line))
+            if not line.isspace():
+                yield number, line
+
+
+def _size(file: BinaryIO) -> int | None:
+    """In bytes; None for a pipe."""
+    try:
+        return os.fstat(file.fileno()).st_size or None
+    except OSError:
+        return None
+
+
+def _complain(sentence: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(Text(printable(sentence), "red"))

@@ -1,0 +1,96 @@
+"""Command: what the person summarised asks for; it travels in the events topic, so that it is ordered with their events.
+
+JSON on the wire, tagged by ``type`` as events are, and evolved by the same rules (:mod:`prefstream.events`)::
+
+    {"type": "pin", "user": "ada", "at": "2026-01-05T20:15:00Z", "statement": "Vegetarian."}
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from prefstream import wire
+from prefstream.events import Event, Instant, LongText, ShortText, UserId
+
+Statement = Annotated[str, Meta(min_length=1, max_length=1_000)]
+
+
+class CommandBase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """What every command carries: whose, when, and the ``id`` that makes a retry recognisable."""
+
+    user: UserId
+    at: Instant
+    id: ShortText = ""
+
+
+class Edit(CommandBase, frozen=True, tag="edit"):
+    """Replace the text of the summary by ``text``."""
+
+    text: LongText
+
+
+class Pin(CommandBase, frozen=True, tag="pin"):
+    """Keep ``statement`` in every later version, word for word."""
+
+    statement: Statement
+
+
+class Unpin(CommandBase, frozen=True, tag="unpin"):
+    """Let go of a pinned ``statement``."""
+
+    statement: Statement
+
+
+class Never(CommandBase, frozen=True, tag="never"):
+    """Never speak of ``subject`` again."""
+
+    subject: Statement
+
+
+class Allow(CommandBase, frozen=True, tag="allow"):
+    """Take back a ``never`` on ``subject``."""
+
+    subject: Statement
+
+
+class OptOut(CommandBase, frozen=True, tag="opt_out"):
+    """Stop learning from this user's events; the summary stays as it is."""
+
+
+class OptIn(CommandBase, frozen=True, tag="opt_in"):
+    """Learn from this user's events again."""
+
+
+class Forget(CommandBase, frozen=True, tag="forget"):
+    """Erase the user: summary, history, pending events, dead letters."""
+
+
+class RollBack(CommandBase, frozen=True, tag="roll_back"):
+    """Make the text of an earlier ``version`` the current one, as a new version."""
+
+    version: Annotated[int, Meta(ge=1)]
+
+
+Command = Edit | Pin | Unpin | Never | Allow | OptOut | OptIn | Forget | RollBack
+
+_decoder: msgspec.json.Decoder[Event | Command] = msgspec.json.Decoder(Event | Command)
+
+
+def encode_record(record: Event | Command) -> bytes:
+    """The event or command as JSON.
+
+    Raises InvalidRecord for text that is not Unicode. Nothing else is checked here.
+    """
+    return wire.encode(record)
+
+
+def decode_record(data: bytes) -> Event | Command:
+    """The event or command in ``data``.
+
+    Raises InvalidRecord, whose message names the field and its value and whose ``reason`` is ``undecodable``,
+    ``unknown_type``, ``missing_user`` or ``invalid``.
+    """
+    return wire.decode(_decoder, data)

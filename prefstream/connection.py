@@ -1,0 +1,57 @@
+"""How the clients of this package reach the broker: within seconds, or with one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError
+from kafka.net.compat import KafkaNetClient
+
+from prefstream.errors import BrokerUnreachable, TopicMismatch
+
+DEFAULT_BOOTSTRAP_SERVERS = "127.0.0.1:9092"
+CONNECT_TIMEOUT_SECONDS = 5.0
+
+Client = TypeVar("Client")
+
+
+@contextmanager
+def reaching(bootstrap_servers: str) -> Iterator[None]:
+    """Turns kafka-python's several ways of saying that nobody answers into BrokerUnreachable."""
+    try:
+        yield
+    except (KafkaTimeoutError, KafkaConnectionError, NodeNotReadyError) as error:
+        raise BrokerUnreachable(bootstrap_servers) from error
+
+
+def connect(client: Callable[..., Client], bootstrap_servers: str, **settings: Any) -> Client:
+    """A connected client of kafka-python.
+
+    Raises BrokerUnreachable after ``CONNECT_TIMEOUT_SECONDS``, or at once if an address has a port that is no number.
+    """
+    addresses = [address.strip() for address in bootstrap_servers.split(",")]
+    for address in addresses:
+        _, colon, port = address.rpartition(":")
+        if colon and not port.isdecimal() and not address.endswith("]"):
+            raise BrokerUnreachable(bootstrap_servers)
+    opened: list[KafkaNetClient] = []
+
+    def open_network(**configs: Any) -> KafkaNetClient:
+        opened.append(KafkaNetClient(**configs))
+        return opened[-1]
+
+    settings |= {"bootstrap_timeout_ms": int(CONNECT_TIMEOUT_SECONDS * 1000), "kafka_client": open_network}
+    try:
+        with reaching(bootstrap_servers):
+            return client(bootstrap_servers=addresses, **settings)
+    except BaseException:
+        for network in opened:
+            network.close()  # kafka-python leaves its thread behind when it cannot connect
+        raise
+
+
+def missing_topic(topic: str) -> TopicMismatch:
+    """The error of a topic that does not exist, with the way on."""
+    return TopicMismatch(f"topic {topic} does not exist; `prefstream topics create` creates the topics of a namespace")

@@ -1,0 +1,33 @@
+"""What changed between two versions of a text, word by word, for people to see."""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+
+from rich.text import Text
+
+ADDED = "green"
+REMOVED = "red strike"
+
+_word = re.compile(r"^\s+|\S+\s*")
+
+
+def changed_words(old: str, new: str) -> Text:
+    """``new`` with the words that are not in ``old`` in green, and before them the words they replace, struck out in red.
+
+    Leaving out what is struck out gives ``new``; leaving out what is green gives the words of ``old``.
+    """
+    before, after = _word.findall(old), _word.findall(new)
+    words = SequenceMatcher(None, [word.strip() for word in before], [word.strip() for word in after], autojunk=False)
+    text = Text()
+    for kind, start, end, new_start, new_end in words.get_opcodes():
+        if kind != "equal" and end > start:
+            text.append(_space_after(text) + "".join(before[start:end]).rstrip() + " ", style=REMOVED)
+        text.append("".join(after[new_start:new_end]), style="" if kind == "equal" else ADDED)
+    return text
+
+
+def _space_after(text: Text) -> str:
+    """What keeps the next word from running into the last one."""
+    return "" if not text or text.plain[-1].isspace() else " "

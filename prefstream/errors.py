@@ -1,0 +1,62 @@
+"""The errors a caller can meet, all of them here::
+
+    PrefstreamError
+    ├── InvalidRecord      bytes or values that are no record of the contract     not retriable
+    ├── PublishFailed      records that the broker did not acknowledge            retriable when its first cause is
+    ├── BrokerUnreachable  nobody answers at the configured address               retriable
+    └── TopicMismatch      a topic is missing, or is not what it has to be        not retriable
+
+``retriable`` says whether the same call may succeed later without anybody changing anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the records import this module
+    from prefstream.dead_letters import DeadLetterReason
+
+
+class PrefstreamError(Exception):
+    """The root: catch this to catch everything that prefstream raises on purpose."""
+
+    retriable: bool = False
+
+
+class InvalidRecord(PrefstreamError):
+    """A record of the contract it is not: the message names the field and its value, ``reason`` is the dead letter's."""
+
+    def __init__(self, message: str, reason: DeadLetterReason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class PublishFailed(PrefstreamError):
+    """``num_failed`` records handed over since the last report are not acknowledged; ``first_cause`` says why.
+
+    Publishing them again changes nothing twice if they carry an ``id``.
+    """
+
+    def __init__(self, topic: str, num_failed: int, first_cause: BaseException, *, retriable: bool) -> None:
+        cause = str(first_cause) or type(first_cause).__name__
+        super().__init__(f"records not acknowledged for {topic}: {num_failed:,}; the first because of: {cause}")
+        self.num_failed = num_failed
+        self.first_cause = first_cause
+        self.retriable = retriable
+
+
+class BrokerUnreachable(PrefstreamError):
+    """Nobody answers at ``bootstrap_servers``: an outage, or the wrong address."""
+
+    retriable = True
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        super().__init__(
+            f"no Kafka broker answers at {bootstrap_servers!r}. Start one, or name a running one as host:port "
+            "in PREFSTREAM_BOOTSTRAP_SERVERS (or with --bootstrap-servers)."
+        )
+        self.bootstrap_servers = bootstrap_servers
+
+
+class TopicMismatch(PrefstreamError):
+    """A topic is missing or other than it has to be; the message says which, why it matters, and the way on."""

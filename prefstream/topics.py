@@ -1,0 +1,130 @@
+"""The topics of the flow: their names, who writes and reads them, and how each has to be configured.
+
+Intake writes **events**, collect keeps what waits in **pending**, write back publishes **summaries**; what can never succeed
+goes to **dead-letters**. The first three are co-partitioned: partition 5 of one belongs with partition 5 of the others.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+DEFAULT_NAMESPACE = "prefstream"
+DEFAULT_NUM_PARTITIONS = 8
+NUM_DEAD_LETTER_PARTITIONS = 4
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+MIB = 1024 * 1024
+
+_kafka_name = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+
+class TopicNames(Struct, frozen=True):
+    """The topic names of one installation; ``namespace`` keeps two of them on one cluster apart.
+
+    Raises ValueError for a namespace that Kafka would not take as a name.
+    """
+
+    namespace: str = DEFAULT_NAMESPACE
+
+    def __post_init__(self) -> None:
+        if not _kafka_name.fullmatch(self.namespace):
+            raise ValueError(f"{self.namespace!r} is no namespace: use 1 to 200 of the characters a-z A-Z 0-9 . _ -")
+
+    @property
+    def events(self) -> str:
+        """Events and commands, by user."""
+        return f"{self.namespace}.events"
+
+    @property
+    def summaries(self) -> str:
+        """The current summary of every user, public."""
+        return f"{self.namespace}.summaries"
+
+    @property
+    def pending(self) -> str:
+        """The changelog of what is stored and not yet in a summary."""
+        return f"{self.namespace}.pending"
+
+    @property
+    def dead_letters(self) -> str:
+        """Inputs that can never succeed."""
+        return f"{self.namespace}.dead-letters"
+
+
+class TopicSpec(Struct, frozen=True, kw_only=True):
+    """How one topic has to be; ``keyed`` means that the key decides the partition, so their number can never change."""
+
+    name: str
+    caption: str
+    writer: str
+    readers: tuple[str, ...]
+    keyed: bool = True
+    num_partitions: int
+    replication_factor: int
+    configs: dict[str, str]
+
+
+def topic_specs(
+    namespace: str = DEFAULT_NAMESPACE, num_partitions: int = DEFAULT_NUM_PARTITIONS, replication_factor: int = 1
+) -> tuple[TopicSpec, ...]:
+    """All topics, in flow order. ``num_partitions`` is that of the co-partitioned ones: choose it for years."""
+    names = TopicNames(namespace)
+    insync = {"min.insync.replicas": "2" if replication_factor >= 3 else "1"}
+    return (
+        TopicSpec(
+            name=names.events,
+            caption="events and commands, keyed by user",
+            writer="intake",
+            readers=("collect",),
+            num_partitions=num_partitions,
+            replication_factor=replication_factor,
+            configs={"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)} | insync,
+        ),
+        TopicSpec(
+            name=names.pending,
+            caption="what waits for a summary: the changelog of a table",
+            writer="collect",
+            readers=("recovery",),
+            num_partitions=num_partitions,
+            replication_factor=replication_factor,
+            # Tombstones go soon: most rows live for minutes, and a store that missed one is discarded.
+            configs=_compacted(delete_retention_ms=HOUR_MS, segment_ms=HOUR_MS, max_lag_ms=HOUR_MS) | insync,
+        ),
+        TopicSpec(
+            name=names.summaries,
+            caption="the current summary of every user, public",
+            writer="write_back",
+            readers=("recommenders", "recovery"),
+            num_partitions=num_partitions,
+            replication_factor=replication_factor,
+            # Tombstones stay for a week: a subscriber that was away must still learn that a user is erased.
+            configs=_compacted(delete_retention_ms=7 * DAY_MS, segment_ms=DAY_MS, max_lag_ms=DAY_MS)
+            | {"min.cleanable.dirty.ratio": "0.1"}
+            | insync,
+        ),
+        TopicSpec(
+            name=names.dead_letters,
+            caption="inputs that can never succeed, with their reasons",
+            writer="intake, dispatch",
+            readers=("people", "replay"),
+            keyed=False,
+            num_partitions=NUM_DEAD_LETTER_PARTITIONS,
+            replication_factor=replication_factor,
+            # A dead letter carries the original bytes, so it must be able to be larger than they were.
+            configs={"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(2 * MIB)}
+            | insync,
+        ),
+    )
+
+
+def _compacted(*, delete_retention_ms: int, segment_ms: int, max_lag_ms: int) -> dict[str, str]:
+    """A topic that is a table; small segments and a bounded lag, because erasure must reach the disk."""
+    return {
+        "cleanup.policy": "compact",
+        "delete.retention.ms": str(delete_retention_ms),
+        "segment.ms": str(segment_ms),
+        "max.compaction.lag.ms": str(max_lag_ms),
+    }

@@ -1,0 +1,47 @@
+"""Adapters, the first step of intake: a record of a platform's topic becomes events of ours, or the reason why it cannot.
+
+One file per source format, each a plain function of one record. An adapter never raises, whatever the bytes: a record that
+it cannot read is an `Undecodable`, which becomes exactly one dead letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from prefstream.commands import Command
+from prefstream.dead_letters import DeadLetterReason
+from prefstream.events import Event
+
+MAX_EVENT_BYTES = 256 * 1024
+"""The largest value of a source record. The longest texts of the contract fit (two of 20,000 characters, at 4 bytes each),
+and a dead letter of it, in base64 with its headers, stays well below the 1 MiB that brokers accept by default."""
+
+MAX_MESSAGE_CHARS = 300
+"""The longest refusal: a dead letter is a line to read, and its value lies beside it."""
+
+
+class RawRecord(Struct, frozen=True):
+    """One record of a source topic as it lies there.
+
+    ``timestamp_ms`` is Kafka's, in ms since 1970; a header that Kafka holds without a value has an empty one here.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp_ms: int
+
+
+class Undecodable(Struct, frozen=True):
+    """A record that no retry makes readable. ``message`` names field and value, in at most 300 characters."""
+
+    reason: DeadLetterReason
+    message: str
+
+
+Adapter = Callable[[RawRecord], tuple[Event | Command, ...] | Undecodable]

@@ -1,0 +1,49 @@
+"""The records of one evolve call: the prompt that goes out and the ways an answer can come back, all plain values."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Turn(Struct, frozen=True):
+    """One message of a chat prompt, in the OpenAI form."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Prompt(Struct, frozen=True):
+    """What is sent to the model: the turns and the most tokens it may answer with."""
+
+    turns: tuple[Turn, ...]
+    max_tokens: int
+
+
+class Completion(Struct, frozen=True):
+    """The model answered. ``finish_reason`` decides whether the text may be looked at at all."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+
+class Unavailable(Struct, frozen=True):
+    """Nobody answered: an outage, not the prompt's fault. The call is made again, no attempt is burned."""
+
+    reason: Literal["timeout", "connection", "overloaded", "server_error"]
+    message: str
+    retry_after_seconds: float | None = None
+
+
+class Refused(Struct, frozen=True):
+    """The server refused this prompt for good (400, 413, 422): the same prompt will not succeed."""
+
+    status: int
+    message: str
+
+
+CallResult = Completion | Unavailable | Refused

@@ -1,0 +1,203 @@
+"""Pending: who waits for what since when; the in-memory index above one partition's table of pending events.
+
+Place in the flow: collect asks it whether an event is new and notes it, dispatch asks it who is due, write back tells it what
+a summary has covered. It is rebuilt from the table after recovery and holds only users with something pending. Nothing here
+reads a clock: instants are milliseconds since 1970, given by the caller.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import Struct
+
+from prefstream.summaries import FlushReason
+from streams.flush import FlushPolicy, backoff_ms, flush_reason
+from streams.records import Arrival
+
+Admission = Literal["accepted", "duplicate_origin", "duplicate_id"]
+
+# An event's place in its source: (offset, index within the record), compared in that order.
+Place = tuple[int, int]
+
+
+class Known(Struct, frozen=True):
+    """What the stored state knows of a user's past events: covered offset, highest place by source, recent event ids."""
+
+    position: int = -1
+    origins: dict[str, Place] = {}
+    event_ids: frozenset[str] = frozenset()
+
+
+class Noted(Struct, frozen=True, array_like=True):
+    """One pending event: its offset in the events topic, when it arrived, its share of a prompt."""
+
+    offset: int
+    arrived_at_ms: int
+    tokens: int
+
+
+class Due(Struct, frozen=True):
+    """A user whose turn it is: which pending events to take, oldest first, and why."""
+
+    user: bytes
+    offsets: tuple[int, ...]
+    reason: FlushReason
+
+
+class _User:
+    __slots__ = ("due_at_ms", "event_ids", "events", "in_flight", "num_failures", "origins", "position", "tokens")
+
+    def __init__(self, known: Known) -> None:
+        self.position = known.position
+        self.origins: dict[str, Place] = dict(known.origins)
+        self.event_ids: set[str] = set(known.event_ids)
+        self.events: list[Noted] = []
+        self.tokens = 0
+        self.in_flight = False
+        self.num_failures = 0
+        self.due_at_ms: int | None = None
+
+
+def source_of(arrival: Arrival) -> str:
+    """The key under which a source partition's highest place is kept: ``topic-id/partition``."""
+    return f"{arrival.origin.topic}/{arrival.origin.partition}"
+
+
+def place_of(arrival: Arrival) -> Place:
+    """Where in its source partition the event stands."""
+    return (arrival.origin.offset, arrival.origin.index)
+
+
+class PendingIndex:
+    """One partition's index. Users are the raw key bytes."""
+
+    def __init__(self, policy: FlushPolicy) -> None:
+        self._policy = policy
+        self._users: dict[bytes, _User] = {}
+        self._due: list[tuple[int, bytes]] = []
+        self.num_events = 0
+
+    def __contains__(self, user: bytes) -> bool:
+        return user in self._users
+
+    @property
+    def num_users(self) -> int:
+        """How many users have something pending."""
+        return len(self._users)
+
+    def admit(self, user: bytes, offset: int, arrival: Arrival, known: Known | None) -> Admission:
+        """Note an event unless it was met before. ``known`` must be given for a user not in the index, else is not read.
+
+        Per source partition the events of a user come in order, so all up to the highest place met were met.
+        """
+        state = self._users.get(user)
+        if state is None:
+            state = _User(known or Known())
+        source, place = source_of(arrival), place_of(arrival)
+        if place <= state.origins.get(source, (-1, -1)):
+            return "duplicate_origin"
+        state.origins[source] = place
+        if arrival.event_id and arrival.event_id in state.event_ids:
+            return "duplicate_id"
+        self._note(user, state, offset, arrival)
+        return "accepted"
+
+    def _note(self, user: bytes, state: _User, offset: int, arrival: Arrival) -> None:
+        if arrival.event_id:
+            state.event_ids.add(arrival.event_id)
+        state.events.append(Noted(offset, arrival.arrived_at_ms, arrival.tokens))
+        state.tokens += arrival.tokens
+        self._users[user] = state
+        self.num_events += 1
+        self._schedule(user, state, arrival.arrived_at_ms)
+
+    def _schedule(self, user: bytes, state: _User, now_ms: int, not_before_ms: int = 0) -> None:
+        """Put the user where it belongs in the order of dues: at once if full, else when the oldest event is of age."""
+        if state.in_flight or not state.events:
+            return
+        oldest_at_ms = state.events[0].arrived_at_ms
+        due_at_ms = oldest_at_ms + int(self._policy.max_age_seconds * 1_000)
+        if flush_reason(len(state.events), state.tokens, oldest_at_ms, self._policy, now_ms) is not None:
+            due_at_ms = min(due_at_ms, now_ms)
+        due_at_ms = max(due_at_ms, not_before_ms)
+        waits_for_backoff = state.num_failures and not not_before_ms
+        if state.due_at_ms is None or (due_at_ms < state.due_at_ms and not waits_for_backoff):
+            state.due_at_ms = due_at_ms
+            heapq.heappush(self._due, (due_at_ms, user))
+
+    def next_due_at_ms(self) -> int | None:
+        """When the next user is due, or ``None`` if nobody waits."""
+        while self._due:
+            due_at_ms, user = self._due[0]
+            state = self._users.get(user)
+            if state is not None and state.due_at_ms == due_at_ms:
+                return due_at_ms
+            heapq.heappop(self._due)
+        return None
+
+    def take_due(self, now_ms: int) -> Due | None:
+        """Mark the user who has been due longest as in flight and say what to take, or ``None`` if nobody is due."""
+        due_at_ms = self.next_due_at_ms()
+        if due_at_ms is None or due_at_ms > now_ms:
+            return None
+        _, user = heapq.heappop(self._due)
+        state = self._users[user]
+        state.due_at_ms, state.in_flight = None, True
+        reason = flush_reason(len(state.events), state.tokens, state.events[0].arrived_at_ms, self._policy, now_ms) or "age"
+        return Due(user, self._share(state), reason)
+
+    def _share(self, state: _User) -> tuple[int, ...]:
+        """The oldest events that fit one call; always at least one."""
+        offsets: list[int] = []
+        tokens = 0
+        for event in state.events[: self._policy.max_events]:
+            tokens += event.tokens
+            if offsets and tokens > self._policy.max_tokens:
+                break
+            offsets.append(event.offset)
+        return tuple(offsets)
+
+    def covered(self, user: bytes, position: int, now_ms: int) -> None:
+        """A durable summary covers the user's events up to ``position``; what is left is scheduled anew."""
+        state = self._users.get(user)
+        if state is None:
+            return
+        left = [event for event in state.events if event.offset > position]
+        self.num_events -= len(state.events) - len(left)
+        state.events, state.tokens = left, sum(event.tokens for event in left)
+        state.in_flight, state.num_failures, state.position = False, 0, position
+        if left:
+            self._schedule(user, state, now_ms)
+        else:
+            del self._users[user]
+
+    def released(self, user: bytes, not_before_ms: int) -> None:
+        """The user's call came to nothing through no fault of its own; the user is due again at ``not_before_ms``."""
+        state = self._users.get(user)
+        if state is None:
+            return
+        state.in_flight = False
+        self._schedule(user, state, not_before_ms, not_before_ms)
+
+    def failed(self, user: bytes, now_ms: int) -> None:
+        """The user's call failed; the user waits, longer each time."""
+        state = self._users.get(user)
+        if state is None:
+            return
+        state.num_failures += 1
+        self.released(user, now_ms + backoff_ms(state.num_failures, self._policy))
+
+    def oldest_arrived_at_ms(self) -> int | None:
+        """When the oldest pending event arrived, or ``None`` if nothing is pending."""
+        return min((state.events[0].arrived_at_ms for state in self._users.values()), default=None)
+
+    def restore(self, user: bytes, rows: Iterable[tuple[int, Arrival]], known: Known) -> None:
+        """Recovery: note a user's stored pending events, in offset order. They were admitted before they were stored."""
+        state = _User(known)
+        for offset, arrival in rows:
+            source, place = source_of(arrival), place_of(arrival)
+            state.origins[source] = max(place, state.origins.get(source, (-1, -1)))
+            self._note(user, state, offset, arrival)

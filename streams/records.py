@@ -1,0 +1,37 @@
+"""The internal records of the flow: what intake hands to collect, and what pending keeps until a summary covers it.
+
+Internal records are msgpack; an event inside them is the public contract's Struct, left encoded until somebody needs it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from prefstream.dead_letters import Origin
+from prefstream.events import Event
+
+
+class Arrival(Struct, frozen=True, array_like=True):
+    """An event on the keyed topic, and the value of its pending row: read without decoding the event itself.
+
+    ``arrived_at_ms`` is the source record's timestamp (ms since 1970), ``tokens`` an estimate of the event's share of a
+    prompt, ``event_id`` the publisher's id or empty.
+    """
+
+    origin: Origin
+    arrived_at_ms: int
+    tokens: int
+    event_id: str
+    event: msgspec.Raw
+
+
+encode_arrival = msgspec.msgpack.Encoder().encode
+decode_arrival = msgspec.msgpack.Decoder(Arrival).decode
+encode_event = msgspec.msgpack.Encoder().encode
+_event_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
+
+
+def decode_event(arrival: Arrival) -> Event:
+    """The event inside an arrival."""
+    return _event_decoder.decode(arrival.event)

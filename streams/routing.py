@@ -1,0 +1,70 @@
+"""Routing: intake's decision what becomes of one source record, an event for the keyed topic or a dead letter.
+
+Place in the flow: after the adapter, before anything is sent.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+
+from prefstream.commands import Command
+from prefstream.dead_letters import DeadLetter, DeadLetterReason, Origin
+from prefstream.events import Event, EventBase
+from streams.adapters import RawRecord, Undecodable
+from streams.records import Arrival, encode_arrival, encode_event
+from streams.tokens import estimate_event_tokens
+
+MAX_LETTER_VALUE_BYTES = 1 << 20
+_MAX_LETTER_TEXT = 500
+
+
+class Forward(Struct, frozen=True):
+    """An event for the keyed topic: its key and its value."""
+
+    key: bytes
+    value: bytes
+
+
+Decoded = tuple[Event | Command, ...] | Undecodable
+
+
+def route(record: RawRecord, decoded: Decoded, topic_id: str, now_ms: int) -> tuple[Forward, ...] | DeadLetter:
+    """What becomes of a source record: all its events forwarded, or the whole record refused. Never a part of each.
+
+    ``topic_id`` is Kafka's id of the source topic, ``now_ms`` the time of arrival.
+    """
+    if isinstance(decoded, Undecodable):
+        return refuse(record, decoded.reason, decoded.message, topic_id, now_ms)
+    forwards = []
+    for index, event in enumerate(decoded):
+        if not isinstance(event, EventBase):
+            kind = type(event).__struct_config__.tag
+            return refuse(record, "unsupported", f"type: the command {kind!r} is not acted on yet", topic_id, now_ms)
+        forwards.append(_forward(event, Origin(topic_id, record.partition, record.offset, index), now_ms))
+    return tuple(forwards)
+
+
+def _forward(event: Event, origin: Origin, now_ms: int) -> Forward:
+    arrival = Arrival(origin, now_ms, estimate_event_tokens(event), event.id, msgspec.Raw(encode_event(event)))
+    return Forward(event.user.encode(), encode_arrival(arrival))
+
+
+def refuse(record: RawRecord, reason: DeadLetterReason, message: str, topic_id: str, now_ms: int) -> DeadLetter:
+    """The dead letter of a record."""
+    value = record.value or b""
+    now = datetime.fromtimestamp(now_ms / 1_000, UTC)
+    return DeadLetter(
+        origin=Origin(topic_id, record.partition, record.offset),
+        source=record.topic,
+        reason=reason,
+        message=message[:_MAX_LETTER_TEXT],
+        key=record.key,
+        value=None if record.value is None else value[:MAX_LETTER_VALUE_BYTES],
+        value_size=len(value),
+        headers=record.headers,
+        first_seen_at=now,
+        last_seen_at=now,
+    )

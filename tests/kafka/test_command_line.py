@@ -1,0 +1,158 @@
+"""The command line and the examples against a real broker, as a person uses them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import IO
+
+import pytest
+from kafka import KafkaProducer
+from typer.testing import CliRunner
+
+from prefstream import cli
+from prefstream.admin import create_topics
+from prefstream.summaries import Summary, decode_summary, encode_summary
+from prefstream.topics import TopicNames, topic_specs
+
+pytestmark = pytest.mark.kafka
+
+PROGRAM = "from prefstream.cli import main; main()"
+EXAMPLES = Path(cli.__file__).parents[1] / "examples"
+GOOD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":"x"}'
+BAD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":5}'
+COMMAND = '{"type":"forget","user":"ada","at":"2026-01-05T20:15:00Z"}'
+
+run = CliRunner().invoke
+Write = Callable[[str, Summary | None], None]
+
+
+@pytest.fixture
+def environment(bootstrap_servers: str, namespace: str) -> dict[str, str]:
+    """What a person sets once."""
+    return {"PREFSTREAM_BOOTSTRAP_SERVERS": bootstrap_servers, "PREFSTREAM_NAMESPACE": namespace, "COLUMNS": "200"}
+
+
+@pytest.fixture
+def write(bootstrap_servers: str, namespace: str) -> Iterator[Write]:
+    """The topics of the namespace, and a way to put a summary, or its erasure, on the public one."""
+    create_topics(bootstrap_servers, topic_specs(namespace, num_partitions=2))
+    producer = KafkaProducer(bootstrap_servers=bootstrap_servers)
+
+    def send(user: str, summary: Summary | None) -> None:
+        value = None if summary is None else encode_summary(summary)
+        producer.send(TopicNames(namespace).summaries, key=user.encode(), value=value).get(10)
+
+    yield send
+    producer.close()
+
+
+def summary(version: int, text: str, user: str = "ada") -> Summary:
+    return Summary(user=user, version=version, text=text, reason="size", updated_at=datetime.now(UTC), num_events=20)
+
+
+def test_topics_are_created_once_and_refused_when_they_would_break(environment: dict[str, str], namespace: str) -> None:
+    create = ["topics", "create", "--partitions", "2"]
+    dry = run(cli.app, [*create, "--dry-run"], env=environment)
+    assert (dry.exit_code, "applied" in dry.output) == (0, False)
+    first = run(cli.app, create, env=environment)
+    assert (first.exit_code, "4 differences, all applied." in first.output) == (0, True)
+    second = run(cli.app, create, env=environment)
+    assert (second.exit_code, "Nothing to do." in second.output) == (0, True)
+    refused = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "topics", "create", "--partitions", "3"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 1
+    assert "refuse" in refused.stdout
+    assert refused.stderr.startswith(f"{namespace}.events: partitions 2, not 3.")
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.usefixtures("write")
+def test_publish_sends_the_good_lines_and_names_the_bad_ones(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join([GOOD, BAD, "", GOOD, "nonsense", COMMAND]))
+    result = run(cli.app, ["publish", str(file)], env=environment)
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "line 2: query: expected `str`, got `int` (5)",
+        "line 5: not JSON: JSON is malformed: invalid character (byte 4)",
+        "3 published, 2 bad lines.",
+    ]
+
+
+@pytest.mark.usefixtures("write")
+def test_publish_reads_standard_input(environment: dict[str, str]) -> None:
+    result = run(cli.app, ["publish", "-"], input=f"{GOOD}\n{COMMAND}\n", env=environment)
+    assert (result.exit_code, result.output) == (0, "2 published, 0 bad lines.\n")
+
+
+def test_summary_is_shown_for_people_and_for_programs(environment: dict[str, str], write: Write) -> None:
+    none = run(cli.app, ["summary", "ada"], env=environment)
+    assert (none.exit_code, "has no summary of 'ada'" in none.output) == (1, True)
+    current = summary(2, "Likes horror.")
+    write("ada", summary(1, "Likes war."))
+    write("ada", current)
+    shown = run(cli.app, ["summary", "ada"], env=environment)
+    assert (shown.exit_code, "Likes horror." in shown.output, "Likes war." in shown.output) == (0, True, False)
+    as_json = run(cli.app, ["summary", "ada", "--json"], env=environment)
+    assert decode_summary(as_json.stdout_bytes) == current
+
+
+def read_until(output: IO[str] | None, words: str) -> list[str]:
+    """The lines a process prints up to one with these words; fails by the test's timeout."""
+    assert output is not None
+    lines = []
+    for line in output:
+        lines.append(line.rstrip("\n"))
+        if words in line:
+            return lines
+    raise AssertionError(f"{words!r} never came, but {lines}")
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Iterator[Callable[..., Popen[str]]]:
+    """Starts Python programs that end with the test."""
+    started: list[Popen[str]] = []
+
+    def popen(*arguments: str) -> Popen[str]:
+        command = [sys.executable, "-u", *arguments]
+        started.append(Popen(command, env=os.environ | environment, stdout=PIPE, stderr=PIPE, text=True))
+        return started[-1]
+
+    yield popen
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_watch_shows_what_changes_until_interrupted(start: Callable[..., Popen[str]], namespace: str, write: Write) -> None:
+    write("ada", summary(1, "Likes horror."))
+    write("bob", summary(1, "Likes war.", "bob"))
+    process = start("-c", PROGRAM, "watch", "--user", "ada")
+    read_until(process.stderr, f"watching {namespace}.summaries")
+    write("bob", summary(2, "Likes peace.", "bob"))
+    write("ada", summary(2, "Loves horror."))
+    write("ada", None)
+    lines = read_until(process.stdout, "erased")
+    assert lines[0].startswith("ada  version 2, size, +0 events, ")
+    assert lines[1:] == ["Likes Loves horror.", "", "ada  erased"]
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_the_examples_work(start: Callable[..., Popen[str]], namespace: str, write: Write) -> None:
+    published, errors = start(str(EXAMPLES / "publish_events.py")).communicate(timeout=30)
+    assert (published, errors) == (f"2 events are on {namespace}.events\n", "")
+    write("ada", summary(1, "Likes space horror."))
+    read_until(start(str(EXAMPLES / "follow_summaries.py")).stdout, "ada: Likes space horror.")

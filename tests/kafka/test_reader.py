@@ -1,0 +1,162 @@
+"""Reading summaries from a real broker: everything in order, erasures, the view, and what is no summary."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+
+import pytest
+from kafka import KafkaProducer
+
+from deploy.kafka.broker import Broker
+from prefstream.admin import create_topics
+from prefstream.errors import BrokerUnreachable, InvalidRecord, TopicMismatch
+from prefstream.reader import Erased, SummaryReader
+from prefstream.summaries import Summary, encode_summary
+from prefstream.topics import topic_specs
+
+pytestmark = pytest.mark.kafka
+
+AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+Write = Callable[[bytes, bytes | None], None]
+
+
+@pytest.fixture
+def topic(bootstrap_servers: str, namespace: str) -> str:
+    """A summaries topic of three partitions."""
+    spec = topic_specs(namespace, num_partitions=3)[2]
+    create_topics(bootstrap_servers, [spec])
+    return spec.name
+
+
+@pytest.fixture
+def write(bootstrap_servers: str, topic: str) -> Iterator[Write]:
+    """Puts one record on the topic and waits until it is there."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap_servers)
+    yield lambda key, value: producer.send(topic, key=key, value=value).get(30)
+    producer.close()
+
+
+def summary(user: str, version: int) -> Summary:
+    return Summary(user=user, version=version, text=f"{user}, {version}", reason="size", updated_at=AT)
+
+
+def put(write: Write, record: Summary) -> Summary:
+    write(record.user.encode(), encode_summary(record))
+    return record
+
+
+def test_follow_gives_everything_from_the_beginning_and_then_what_comes(
+    bootstrap_servers: str, topic: str, write: Write
+) -> None:
+    old = [put(write, summary(user, 1)) for user in ("ada", "bob", "🦊")]
+    with SummaryReader(bootstrap_servers, topic) as reader:
+        follow = reader.follow()
+        assert sorted(islice(follow, 3), key=lambda record: record.user) == old
+        assert [next(follow) for new in (2, 3) if put(write, summary("ada", new))] == [summary("ada", 2), summary("ada", 3)]
+
+
+def test_follow_from_now_starts_when_the_reader_is_made(bootstrap_servers: str, topic: str, write: Write) -> None:
+    put(write, summary("ada", 1))
+    with SummaryReader(bootstrap_servers, topic, start="now") as reader:
+        new = put(write, summary("ada", 2))
+        assert next(reader.follow()) == new
+
+
+def test_a_tombstone_is_an_erasure(bootstrap_servers: str, topic: str, write: Write) -> None:
+    put(write, summary("🦊", 1))
+    with SummaryReader(bootstrap_servers, topic, start="now") as reader:
+        assert reader.current("🦊") == summary("🦊", 1)
+        write("🦊".encode(), None)
+        assert next(reader.follow()) == Erased("🦊")
+        assert reader.known("🦊") == summary("🦊", 1)
+        assert reader.current("🦊") is None
+
+
+def test_current_is_caught_up_first(bootstrap_servers: str, topic: str, write: Write) -> None:
+    with SummaryReader(bootstrap_servers, topic) as reader:
+        assert reader.current("ada") is None
+        for version in range(1, 51):
+            put(write, summary("ada", version))
+            put(write, summary("bob", version))
+        assert reader.current("ada") == summary("ada", 50)
+        put(write, summary("ada", 51))
+        assert reader.current("ada") == summary("ada", 51)
+
+
+def test_asking_in_between_does_not_move_follow(bootstrap_servers: str, topic: str, write: Write) -> None:
+    versions = [put(write, summary("ada", version)) for version in range(1, 6)]
+    with SummaryReader(bootstrap_servers, topic) as reader:
+        seen = [(record, reader.current("ada")) for record in islice(reader.follow(), 5)]
+    assert seen == [(version, versions[-1]) for version in versions]
+
+
+def test_follow_goes_on_where_it_was_left(bootstrap_servers: str, topic: str, write: Write) -> None:
+    versions = [put(write, summary("ada", version)) for version in range(1, 6)]
+    with SummaryReader(bootstrap_servers, topic) as reader:
+        assert list(islice(reader.follow(), 2)) + list(islice(reader.follow(), 3)) == versions
+
+
+@pytest.mark.parametrize("value", [None, b"\x93\x01\x02\x03", b""])
+def test_barriers_of_workers_are_not_seen(bootstrap_servers: str, topic: str, write: Write, value: bytes | None) -> None:
+    write(b"\0owner", value)
+    put(write, summary("ada", 1))
+    write(b"\0owner", value)
+    with SummaryReader(bootstrap_servers, topic) as reader:
+        assert next(reader.follow()) == summary("ada", 1)
+        assert reader.current("ada") == summary("ada", 1)
+        assert reader.current("\0owner") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (b"ada", b"hello", "offset 0: not JSON"),
+        (b"ada", b'{"user":"ada"}', "offset 0: version: missing"),
+        (b"\xff", None, "offset 0: key: 'utf-8' codec"),
+    ],
+)
+def test_what_is_no_summary_is_raised_and_left_behind(
+    bootstrap_servers: str, topic: str, write: Write, key: bytes, value: bytes | None, message: str
+) -> None:
+    with SummaryReader(bootstrap_servers, topic) as reader:
+        write(key, value)
+        with pytest.raises(InvalidRecord, match=message) as refused:
+            next(reader.follow())
+        assert str(refused.value).startswith(f"{topic}, partition ")
+        put(write, summary("ada", 1))
+        assert next(reader.follow()) == summary("ada", 1)
+
+
+def test_a_view_that_cannot_catch_up_says_so(
+    broker: Broker, topic: str, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prefstream.reader.CONNECT_TIMEOUT_SECONDS", 0.2)
+    put(write, summary("ada", 1))
+    with SummaryReader(broker.bootstrap_servers, topic) as reader:
+        assert reader.current("ada") == summary("ada", 1)
+        os.kill(broker.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(BrokerUnreachable):
+                reader.current("ada")
+        finally:
+            os.kill(broker.pid, signal.SIGCONT)
+        assert reader.known("ada") == summary("ada", 1)
+
+
+def test_follow_and_current_go_on_after_a_restart_of_the_broker(broker: Broker, topic: str, write: Write) -> None:
+    with SummaryReader(broker.bootstrap_servers, topic) as reader:
+        put(write, summary("ada", 1))
+        follow = reader.follow()
+        assert (next(follow), reader.current("ada")) == (summary("ada", 1), summary("ada", 1))
+        broker.restart()
+        put(write, summary("ada", 2))
+        assert (next(follow), reader.current("ada")) == (summary("ada", 2), summary("ada", 2))
+
+
+def test_a_topic_that_does_not_exist(bootstrap_servers: str, namespace: str) -> None:
+    with pytest.raises(TopicMismatch, match="does not exist; `prefstream topics create`"):
+        SummaryReader(bootstrap_servers, f"{namespace}.nowhere")

@@ -1,0 +1,249 @@
+"""The client against a scripted server: every way an answer can come back, as a value."""
+
+import asyncio
+import socket
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from model_server.client import MAX_MESSAGE_CHARS, ModelClient, parse_retry_after
+from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn, Unavailable
+from tests.model_server.scripted import Reply, ScriptedServer, says
+
+PROMPT = Prompt((Turn("system", "Keep one short text."), Turn("user", "liked «Amélie» 🙂")), max_tokens=160)
+NOW = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+
+
+def client_of(url: str, *, timeout_seconds: float = 20.0, capacity: int = 4, api_key: str | None = None) -> ModelClient:
+    return ModelClient(url, "evolve", timeout_seconds=timeout_seconds, capacity=capacity, api_key=api_key)
+
+
+async def call(server: ScriptedServer) -> CallResult:
+    async with client_of(server.url) as client:
+        return await client.evolve(PROMPT, request_id="call-1")
+
+
+def error_reply(status: int, message: str) -> Reply:
+    return Reply(status, msgspec.json.encode({"error": {"message": message, "type": "BadRequestError", "code": status}}))
+
+
+ANSWERS: list[tuple[str, Reply, CallResult]] = [
+    ("stop", says("Likes drama."), Completion("Likes drama.", "stop", 30, 7, 16)),
+    ("length", says("Likes", "length"), Completion("Likes", "length", 30, 7, 16)),
+    ("a draining vLLM", says("", "abort"), Completion("", "abort", 30, 7, 16)),
+    ("content is null", says(None), Completion("", "stop", 30, 7, 16)),
+    ("no finish_reason", says("Likes", None), Completion("Likes", "", 30, 7, 16)),
+    ("no usage", Reply(body=b'{"choices": [{"message": {"content": "A"}}]}'), Completion("A", "")),
+    (
+        "usage is null inside",
+        Reply(
+            body=b'{"choices": [{"message": {"content": "A"}}], "usage": {"prompt_tokens": 3, "completion_tokens": null}}'
+        ),
+        Completion("A", "", 3),
+    ),
+    ("busy, seconds", Reply(503, b"", {"Retry-After": "7"}), Unavailable("overloaded", "HTTP 503", 7.0)),
+    ("busy, no word when", Reply(429), Unavailable("overloaded", "HTTP 429")),
+    ("gateway gave up", Reply(408), Unavailable("overloaded", "HTTP 408")),
+    ("server error", error_reply(500, "EngineDeadError"), Unavailable("server_error", "HTTP 500")),
+    ("bad gateway", Reply(502, b"<html>"), Unavailable("server_error", "HTTP 502")),
+    ("a redirect is no answer", Reply(307, b"", {"Location": "/elsewhere"}), Unavailable("server_error", "HTTP 307")),
+    ("too long", error_reply(400, "context length"), Refused(400, "context length")),
+    ("a long message is cut", error_reply(422, "x" * 5_000), Refused(422, "x" * MAX_MESSAGE_CHARS)),
+    ("no message", Reply(413, b"<html>too large</html>"), Refused(413, "HTTP 413")),
+]
+
+GARBAGE = [
+    b"",
+    b"<html>welcome</html>",
+    b"null",
+    b"[]",
+    b'{"choices": []}',
+    b'{"choices": [{}]}',
+    b'{"choices": [{"message": {"content": 5}}]}',
+    b'{"choices": [{"message": {"content": "\xff"}}]}',
+    b'{"choices": [{"message": {"content": "\\ud800 alone"}}]}',
+    b'{"error": {"message": "out of order"}}',
+    b'{"x": ' + b"[" * 50_000,
+]
+
+
+@pytest.mark.parametrize(("reply", "expected"), [case[1:] for case in ANSWERS], ids=[case[0] for case in ANSWERS])
+async def test_an_answer_becomes_a_value(reply: Reply, expected: CallResult) -> None:
+    async with ScriptedServer(reply) as server:
+        assert await call(server) == expected
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("body", GARBAGE)
+async def test_a_body_that_is_not_the_protocol_is_the_servers_fault(status: int, body: bytes) -> None:
+    async with ScriptedServer(Reply(status, body)) as server:
+        result = await call(server)
+    match result:
+        case Unavailable(reason):
+            assert (status, reason) == (200, "server_error")
+        case Refused(refused_status, message):
+            assert refused_status == status == 400
+            assert message
+        case Completion():
+            pytest.fail("garbage was taken for an answer")
+
+
+async def test_a_closed_connection_and_a_closed_port_are_connection_outages() -> None:
+    async with ScriptedServer("disconnect") as server:
+        assert isinstance(hung_up := await call(server), Unavailable)
+    assert isinstance(nobody := await call(server), Unavailable)
+    assert (hung_up.reason, nobody.reason) == ("connection", "connection")
+    assert "Connect call failed" in nobody.message
+
+
+async def test_a_server_that_does_not_speak_http_is_broken() -> None:
+    async def mumble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ESMTP\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(mumble, "127.0.0.1", 0, family=socket.AF_INET) as server:
+        host, port = server.sockets[0].getsockname()
+        async with client_of(f"http://{host}:{port}") as client:
+            assert await client.evolve(PROMPT, request_id="1") == Unavailable("server_error", "the answer is not HTTP")
+            assert not await client.is_ready()
+
+
+async def test_the_request_says_everything_and_carries_the_key() -> None:
+    async with ScriptedServer(says("ok")) as server, client_of(server.url + "/v1/", api_key="s3cret") as client:
+        await client.evolve(PROMPT, request_id="call-7")
+        ((request, body),) = server.requests
+        assert "s3cret" not in repr(client)
+    assert (request.method, request.path) == ("POST", "/v1/chat/completions")
+    assert request.headers["Authorization"] == "Bearer s3cret"
+    assert request.headers["X-Request-Id"] == "call-7"
+    assert request.headers["Content-Type"] == "application/json"
+    assert msgspec.json.decode(body) == {
+        "model": "evolve",
+        "messages": [
+            {"role": "system", "content": "Keep one short text."},
+            {"role": "user", "content": "liked «Amélie» 🙂"},
+        ],
+        "max_tokens": 160,
+        "temperature": 0.0,
+        "seed": 0,
+        "stream": False,
+    }
+
+
+async def test_without_a_key_no_authorization_is_sent() -> None:
+    async with ScriptedServer(says("ok")) as server:
+        await call(server)
+    assert "Authorization" not in server.requests[0][0].headers
+
+
+async def test_a_late_answer_times_out_and_hangs_up() -> None:
+    async with ScriptedServer(Reply(release=asyncio.Event())) as server:
+        async with client_of(server.url, timeout_seconds=0.05) as client:
+            assert await client.evolve(PROMPT, request_id="1") == Unavailable("timeout", "no answer in time")
+            assert client.num_in_flight == 0
+        await server.hung_up.wait()
+
+
+async def test_the_wait_for_a_place_does_not_count_into_the_timeout() -> None:
+    async with (
+        ScriptedServer(Reply(release=asyncio.Event()), Reply(release=asyncio.Event()), says("ok")) as server,
+        client_of(server.url, timeout_seconds=0.25, capacity=1) as client,
+    ):
+        results = await asyncio.gather(*(client.evolve(PROMPT, request_id=str(n)) for n in range(3)))
+    late = Unavailable("timeout", "no answer in time")
+    assert results == [late, late, Completion("ok", "stop", 30, 7, 16)]
+
+
+async def test_capacity_bounds_the_calls_on_the_wire() -> None:
+    release = asyncio.Event()
+    async with (
+        ScriptedServer(*[says("ok", release=release)] * 5) as server,
+        client_of(server.url, capacity=2) as client,
+    ):
+        calls = [asyncio.create_task(client.evolve(PROMPT, request_id=str(n))) for n in range(5)]
+        for _ in range(2):
+            await server.arrivals.get()
+        assert (len(server.requests), client.num_in_flight) == (2, 2)
+        release.set()
+        await asyncio.gather(*calls)
+        assert (len(server.requests), client.num_in_flight) == (5, 0)
+
+
+async def test_a_cancelled_call_hangs_up_and_gives_its_place_back() -> None:
+    async with (
+        ScriptedServer(Reply(release=asyncio.Event()), says("next")) as server,
+        client_of(server.url, capacity=1) as client,
+    ):
+        first = asyncio.create_task(client.evolve(PROMPT, request_id="1"))
+        await server.arrivals.get()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        await server.hung_up.wait()
+        assert client.num_in_flight == 0
+        assert await client.evolve(PROMPT, request_id="2") == Completion("next", "stop", 30, 7, 16)
+
+
+async def test_closing_the_client_ends_every_call_with_a_value() -> None:
+    async with ScriptedServer(Reply(release=asyncio.Event())) as server:
+        async with client_of(server.url, capacity=1) as client:
+            calls = [asyncio.create_task(client.evolve(PROMPT, request_id=str(n))) for n in range(2)]
+            await server.arrivals.get()
+        results = await asyncio.gather(*calls)
+        assert len(server.requests) == 1
+    assert not await client.is_ready()
+    assert [result.reason for result in results if isinstance(result, Unavailable)] == ["connection", "connection"]
+
+
+async def test_used_without_being_opened_it_says_how() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        await client_of("http://127.0.0.1:1").evolve(PROMPT, request_id="1")
+
+
+@pytest.mark.parametrize(
+    ("reply", "ready"),
+    [
+        (Reply(body=b'{"object": "list", "data": [{"id": "base"}, {"id": "evolve"}]}'), True),
+        (Reply(body=b'{"object": "list", "data": [{"id": "base"}]}'), False),
+        (Reply(503), False),
+        (Reply(503, b'{"object": "list", "data": [{"id": "evolve"}]}'), False),
+        (Reply(body=b"<html>starting</html>"), False),
+    ],
+)
+async def test_ready_means_the_model_is_served(reply: Reply, ready: bool) -> None:
+    async with ScriptedServer(reply) as server, client_of(server.url) as client:
+        assert await client.is_ready() is ready
+    request, _ = server.requests[0]
+    assert (request.method, request.path) == ("GET", "/v1/models")
+
+
+async def test_a_server_that_is_away_is_not_ready() -> None:
+    async with ScriptedServer() as server:
+        pass
+    async with client_of(server.url) as client:
+        assert not await client.is_ready()
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("7", 7.0),
+        (" 2.5 ", 2.5),
+        ("0", 0.0),
+        ("-1", None),
+        ("nan", None),
+        ("inf", None),
+        ("soon", None),
+        ("Mon, 05 Jan 2026 20:15:30 GMT", 30.0),
+        ("Mon, 05 Jan 2026 20:15:30", 30.0),
+        ("Mon, 05 Jan 2026 21:15:30 +0100", 30.0),
+        ("Mon, 05 Jan 2026 20:14:00 GMT", 0.0),
+        ("Mon, 99 Jan 2026 20:14:00 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(value, NOW) == seconds

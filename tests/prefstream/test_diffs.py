@@ -1,0 +1,53 @@
+"""The marks on a text say exactly what changed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.text import Text
+
+from prefstream.diffs import ADDED, REMOVED, changed_words
+
+
+def without(text: Text, style: str) -> str:
+    """What is left of ``text`` when everything in this style is taken out."""
+    cut = {index for span in text.spans if span.style == style for index in range(span.start, span.end)}
+    return "".join(char for index, char in enumerate(text.plain) if index not in cut)
+
+
+def marked(text: Text) -> str:
+    """The text with ``+added+`` and ``-removed-`` around what is styled."""
+    marks = {ADDED: "+", REMOVED: "-"}
+    shown, place = "", 0
+    for span in text.spans:
+        mark = marks[str(span.style)]
+        shown += text.plain[place : span.start] + mark + text.plain[span.start : span.end] + mark
+        place = span.end
+    return shown + text.plain[place:]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        ("", "", ""),
+        ("", "Likes horror.", "+Likes horror.+"),
+        ("Likes horror.", "", "-Likes horror. -"),
+        ("Likes horror.", "Likes horror.", "Likes horror."),
+        ("Likes horror films.", "Loves horror films.", "-Likes -+Loves +horror films."),
+        ("a b c", "x y z", "-a b c -+x y z+"),
+        ("a b", "a", "a- b -"),
+        ("a", "a b", "a +b+"),
+        ("a b", "a\nb", "a\nb"),
+        ("[red]a[/red]", "[red]b[/red]", "-[red]a[/red] -+[red]b[/red]+"),
+    ],
+)
+def test_words_are_marked(old: str, new: str, shown: str) -> None:
+    assert marked(changed_words(old, new)) == shown
+
+
+@given(old=st.text(alphabet="ab \n"), new=st.text(alphabet="ab \n"))
+def test_taking_out_a_colour_gives_one_of_the_two_texts(old: str, new: str) -> None:
+    text = changed_words(old, new)
+    assert without(text, REMOVED) == new
+    assert without(text, ADDED).split() == old.split()

@@ -1,0 +1,90 @@
+"""What people see: the facts, in words, and none of a user's text as markup or as a command to the terminal."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console, RenderableType
+
+from prefstream.admin import Difference
+from prefstream.rendering import age, printable, summary_panel, topics_table, version_lines
+from prefstream.summaries import ModelUsed, Summary
+from prefstream.topics import topic_specs
+
+NOW = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+ATTACK = "[bold]Likes[/bold] \x1b[31mfilms\x07."
+
+
+def shown(thing: RenderableType) -> str:
+    console = Console(file=io.StringIO(), width=140)
+    console.print(thing)
+    output = console.file
+    assert isinstance(output, io.StringIO)
+    return output.getvalue()
+
+
+def summary(**changes: object) -> Summary:
+    fields = {"user": "ada", "version": 3, "text": ATTACK, "reason": "size", "updated_at": NOW - timedelta(minutes=5)}
+    return Summary(**(fields | {"num_events": 1_060, "num_new_events": 20} | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "0 s ago"),
+        (0, "0 s ago"),
+        (59, "59 s ago"),
+        (60, "1 minute ago"),
+        (7_199, "1 hour ago"),
+        (7_200, "2 hours ago"),
+        (200_000, "2 days ago"),
+    ],
+)
+def test_age(seconds: int, words: str) -> None:
+    assert age(NOW - timedelta(seconds=seconds), NOW) == words
+
+
+def test_printable_leaves_text_and_takes_commands() -> None:
+    assert printable("Zwölf 🦊\nzwei") == "Zwölf 🦊\nzwei"
+    assert printable("a\x1b[2Jb\x9b1m\r\u202e") == "a\ufffd[2Jb\ufffd1m\ufffd\ufffd"
+
+
+def test_a_panel_says_what_the_summary_is_based_on() -> None:
+    output = shown(summary_panel(summary(last_event_at=NOW, pins=("Vegetarian.",), model=ModelUsed(name="counting")), NOW))
+    for words in ("ada", "[bold]Likes[/bold]", "1,060 events, 20 of them new", "5 minutes ago, because of size"):
+        assert words in output
+    for words in ("Vegetarian.", "counting", "last event  0 s ago"):
+        assert words in output
+    assert "\x1b" not in output
+    assert "\x07" not in output
+
+
+def test_a_panel_leaves_out_what_is_not_known() -> None:
+    output = shown(summary_panel(summary(), NOW))
+    assert not any(words in output for words in ("pinned", "model", "last event"))
+
+
+def test_a_version_shows_what_changed_since_the_one_before() -> None:
+    before = summary(version=2, text="Likes films.")
+    output = shown(version_lines(before, summary(text="Likes books."), NOW))
+    assert output.splitlines() == ["ada  version 3, size, +20 events, 5 minutes ago", "Likes films. books.", ""]
+
+
+def test_a_first_version_is_shown_without_marks() -> None:
+    assert "[bold]Likes[/bold] \ufffd[31mfilms\ufffd." in shown(version_lines(None, summary(), NOW))
+
+
+def test_the_table_names_every_topic_and_every_difference() -> None:
+    specs = topic_specs("p", 8, 1)
+    found = [
+        Difference("p.events", "topic", None, "8 partitions", "create"),
+        Difference("p.pending", "segment.ms", "1", "2", "change"),
+    ]
+    output = shown(topics_table(specs, found))
+    for spec in specs:
+        assert spec.name in output
+        assert spec.caption in output
+    assert output.count("as it should be") == 2
+    assert [word in output for word in ("create", "segment.ms", "change")] == [True] * 3

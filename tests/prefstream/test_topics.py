@@ -1,0 +1,78 @@
+"""What the topics have to be: names, co-partitioning, and configurations that keep what must be kept and erase the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from prefstream.topics import DAY_MS, HOUR_MS, TopicNames, TopicSpec, topic_specs
+
+
+def specs_by_topic(num_partitions: int = 8) -> dict[str, TopicSpec]:
+    """The specs under their names without the namespace."""
+    return {spec.name.removeprefix("p."): spec for spec in topic_specs("p", num_partitions)}
+
+
+def test_names_start_with_the_namespace() -> None:
+    names = TopicNames("shop.eu")
+    assert [names.events, names.summaries, names.pending, names.dead_letters] == [
+        "shop.eu.events",
+        "shop.eu.summaries",
+        "shop.eu.pending",
+        "shop.eu.dead-letters",
+    ]
+    assert {spec.name for spec in topic_specs("shop.eu")} == {
+        names.events,
+        names.summaries,
+        names.pending,
+        names.dead_letters,
+    }
+
+
+@pytest.mark.parametrize("namespace", ["", "a b", "ä", "a/b", "x" * 201])
+def test_a_namespace_is_what_kafka_takes_as_a_name(namespace: str) -> None:
+    with pytest.raises(ValueError, match="is no namespace"):
+        TopicNames(namespace)
+
+
+def test_keyed_topics_are_co_partitioned() -> None:
+    specs = specs_by_topic(num_partitions=24)
+    assert {name: (spec.keyed, spec.num_partitions) for name, spec in specs.items()} == {
+        "events": (True, 24),
+        "pending": (True, 24),
+        "summaries": (True, 24),
+        "dead-letters": (False, 4),
+    }
+
+
+@pytest.mark.parametrize(("replication_factor", "insync"), [(1, "1"), (2, "1"), (3, "2")])
+def test_acknowledged_means_on_two_brokers_where_there_are_three(replication_factor: int, insync: str) -> None:
+    for spec in topic_specs(replication_factor=replication_factor):
+        assert (spec.replication_factor, spec.configs["min.insync.replicas"]) == (replication_factor, insync)
+
+
+def test_only_tables_are_compacted() -> None:
+    assert {name: spec.configs["cleanup.policy"] for name, spec in specs_by_topic().items()} == {
+        "events": "delete",
+        "pending": "compact",
+        "summaries": "compact",
+        "dead-letters": "delete",
+    }
+
+
+@pytest.mark.parametrize(
+    ("topic", "config", "value"),
+    [
+        ("events", "retention.ms", 7 * DAY_MS),
+        ("dead-letters", "retention.ms", 30 * DAY_MS),
+        ("dead-letters", "max.message.bytes", 2_097_152),
+        ("pending", "delete.retention.ms", HOUR_MS),
+        ("pending", "segment.ms", HOUR_MS),
+        ("pending", "max.compaction.lag.ms", HOUR_MS),
+        ("summaries", "delete.retention.ms", 7 * DAY_MS),
+        ("summaries", "segment.ms", DAY_MS),
+        ("summaries", "max.compaction.lag.ms", DAY_MS),
+        ("summaries", "min.cleanable.dirty.ratio", 0.1),
+    ],
+)
+def test_how_long_things_are_kept(topic: str, config: str, value: float) -> None:
+    assert specs_by_topic()[topic].configs[config] == str(value)
