@@ -90,9 +90,7 @@ def read_cluster(settings: Settings) -> Cluster:
     states = topic_states(settings.bootstrap_servers, (*keyed, names.dead_letters, *settings.sources))
     missing = [name for name in (*keyed, names.dead_letters) if name not in states]
     if missing:
-        raise NotReadyToStart(
-            f"no topic {', '.join(missing)}: run `prefstream topics create --namespace {settings.namespace}`"
-        )
+        raise NotReadyToStart(f"no topic {', '.join(missing)}: run `prefstream topics create --namespace {settings.namespace}`")
     unread = [name for name in settings.sources if name not in states]
     if unread:
         raise NotReadyToStart(

@@ -69,6 +69,4 @@ class Collect:
         """Somebody else wrote to the keyed topic what intake did not."""
         reason = "not a record of intake: publish events to a source topic instead"
         self._metrics.dead_letters.labels("undecodable").inc()
-        self._outbox.refuse(
-            refuse(raw_record(message), "undecodable", reason, self._events_topic_id, int(time.time() * 1_000))
-        )
+        self._outbox.refuse(refuse(raw_record(message), "undecodable", reason, self._events_topic_id, int(time.time() * 1_000)))

@@ -32,9 +32,7 @@ class Waiting(Collector):
         oldest = min(filter(None, (index.oldest_arrived_at_ms() for index in indexes)), default=None)
         age = max(0.0, time.time() - oldest / 1_000) if oldest is not None else 0.0
         yield _gauge("prefstream_pending_users", "Users with pending events.", sum(index.num_users for index in indexes))
-        yield _gauge(
-            "prefstream_pending_events", "Events stored and not yet in a summary.", sum(i.num_events for i in indexes)
-        )
+        yield _gauge("prefstream_pending_events", "Events stored and not yet in a summary.", sum(i.num_events for i in indexes))
         yield _gauge("prefstream_pending_oldest_age_seconds", "Age of the oldest pending event since it arrived.", age)
         yield _gauge(
             "prefstream_users_in_flight",

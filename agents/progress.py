@@ -24,9 +24,7 @@ class HoleFound(Exception):
 
     def __init__(self, source: SourcePartition, expected: int, found: int) -> None:
         topic, partition = source
-        super().__init__(
-            f"{topic}/{partition}: expected offset {expected}, got {found}: what lies between was lost on the way"
-        )
+        super().__init__(f"{topic}/{partition}: expected offset {expected}, got {found}: what lies between was lost on the way")
 
 
 class _Watermark:

@@ -156,9 +156,7 @@ class LoggedStore(Store[bytes, bytes]):
         """No standbys: a partition is recovered where it is owned."""
         return False
 
-    async def on_rebalance(
-        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
-    ) -> None:
+    async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0) -> None:
         """Close what is no longer owned; recovery opens what is."""
         kept = {tp.partition for tp in assigned if tp.topic == self._changelog}
         for partition in set(self._shards) - kept:

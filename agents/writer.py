@@ -48,9 +48,7 @@ async def start_producer(bootstrap_servers: str) -> aiokafka.AIOKafkaProducer:
 class Lane:
     """The ordered way to one topic partition. ``put`` never blocks; callers that can wait ask ``is_full`` and ``room``."""
 
-    def __init__(
-        self, producer: aiokafka.AIOKafkaProducer, topic: str, partition: int, durable: Durable | None = None
-    ) -> None:
+    def __init__(self, producer: aiokafka.AIOKafkaProducer, topic: str, partition: int, durable: Durable | None = None) -> None:
         self._producer = producer
         self._topic = topic
         self._partition = partition

@@ -92,9 +92,7 @@ class ModelClient:
     clients behind something with the same ``evolve``, choosing by ``num_in_flight``.
     """
 
-    def __init__(
-        self, base_url: str, model: str, *, timeout_seconds: float, capacity: int, api_key: str | None = None
-    ) -> None:
+    def __init__(self, base_url: str, model: str, *, timeout_seconds: float, capacity: int, api_key: str | None = None) -> None:
         self._root = base_url.rstrip("/").removesuffix("/v1")
         self._model = model
         self._timeout_seconds = timeout_seconds

@@ -15,7 +15,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RetriableError
 
 from prefstream.commands import Command, decode_record, encode_record
-from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic
+from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
 from prefstream.errors import InvalidRecord, PublishFailed
 from prefstream.events import Event
 from prefstream.topics import TopicNames
@@ -41,6 +41,7 @@ class Publisher:
         delivery_timeout_seconds: float = 60.0,
         **client_settings: Any,
     ) -> None:
+        self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         # Every record is acknowledged or given up by then; longer means that the client itself is stuck.
         self._patience_seconds = linger_seconds + delivery_timeout_seconds + CONNECT_TIMEOUT_SECONDS
@@ -78,7 +79,8 @@ class Publisher:
         if self._must_renew:
             self._renew()
         try:
-            future = self._producer.send(self._topic, key=record.user.encode(), value=data)
+            with reaching(self._bootstrap_servers):
+                future = self._producer.send(self._topic, key=record.user.encode(), value=data)
         except MessageSizeTooLargeError as error:
             raise InvalidRecord(f"{len(data):,} bytes are more than an event may have", "too_large") from error
         with self._changed:

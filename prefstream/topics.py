@@ -114,8 +114,7 @@ def topic_specs(
             num_partitions=NUM_DEAD_LETTER_PARTITIONS,
             replication_factor=replication_factor,
             # A dead letter carries the original bytes, so it must be able to be larger than they were.
-            configs={"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(2 * MIB)}
-            | insync,
+            configs={"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(2 * MIB)} | insync,
         ),
     )
 

@@ -25,9 +25,7 @@ class FlushPolicy(Struct, frozen=True):
     max_backoff_seconds: float = 300.0
 
 
-def flush_reason(
-    num_events: int, num_tokens: int, oldest_at_ms: int, policy: FlushPolicy, now_ms: int
-) -> FlushReason | None:
+def flush_reason(num_events: int, num_tokens: int, oldest_at_ms: int, policy: FlushPolicy, now_ms: int) -> FlushReason | None:
     """Why a user with these pending events is due now, or ``None``."""
     if num_events >= policy.max_events:
         return "size"

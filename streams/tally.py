@@ -100,9 +100,7 @@ def _touches(event: Evidence, policy: TallyPolicy) -> list[_Touch]:
 def _count_touch(domain: DomainTally, touch: _Touch, policy: TallyPolicy) -> DomainTally:
     now = domain.num_events
     keys = _keys(touch.item)[: policy.max_attributes_per_item]
-    attributes = domain.attributes | {
-        key: _touched(domain.attributes.get(key, Weight()), touch, now, policy) for key in keys
-    }
+    attributes = domain.attributes | {key: _touched(domain.attributes.get(key, Weight()), touch, now, policy) for key in keys}
     _evict_lightest(attributes, set(keys), now, policy)
     counted = replace(domain, overall=_touched(domain.overall, touch, now, policy), attributes=attributes)
     return _remember(counted, touch, policy)

@@ -194,8 +194,7 @@ def test_a_named_broker_that_does_not_answer_is_said(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert (
-        printed.err
-        == f"No broker answers at {address}: start it, or unset PREFSTREAM_BOOTSTRAP_SERVERS to have one started.\n"
+        printed.err == f"No broker answers at {address}: start it, or unset PREFSTREAM_BOOTSTRAP_SERVERS to have one started.\n"
     )
 
 

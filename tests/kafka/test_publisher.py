@@ -165,9 +165,7 @@ def test_leaving_by_another_error_keeps_it_and_notes_what_is_lost(broker: Broker
     assert f"records not acknowledged for {events}: 1;" in mine.value.__notes__[0]
 
 
-def test_a_publisher_faster_than_its_broker_waits(
-    bootstrap_servers: str, events: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_publisher_faster_than_its_broker_waits(bootstrap_servers: str, events: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prefstream.publisher.MAX_UNACKNOWLEDGED", 10)
     with Publisher(bootstrap_servers, events) as publisher:
         for number in range(100):

@@ -131,9 +131,7 @@ def test_what_is_no_summary_is_raised_and_left_behind(
         assert next(reader.follow()) == summary("ada", 1)
 
 
-def test_a_view_that_cannot_catch_up_says_so(
-    broker: Broker, topic: str, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_view_that_cannot_catch_up_says_so(broker: Broker, topic: str, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prefstream.reader.CONNECT_TIMEOUT_SECONDS", 0.2)
     put(write, summary("ada", 1))
     with SummaryReader(broker.bootstrap_servers, topic) as reader:

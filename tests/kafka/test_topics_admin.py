@@ -59,9 +59,7 @@ def test_a_topic_without_keys_gets_the_partitions_it_lacks(bootstrap_servers: st
     names, specs = TopicNames(namespace), topic_specs(namespace, num_partitions=1)
     create_topics(bootstrap_servers, with_changes(specs, names.dead_letters, num_partitions=2))
     changed = create_topics(bootstrap_servers, specs)
-    assert [(one.topic, one.what, one.actual, one.wanted) for one in changed] == [
-        (names.dead_letters, "partitions", "2", "4")
-    ]
+    assert [(one.topic, one.what, one.actual, one.wanted) for one in changed] == [(names.dead_letters, "partitions", "2", "4")]
     assert create_topics(bootstrap_servers, specs) == ()
 
 

@@ -37,9 +37,7 @@ ANSWERS: list[tuple[str, Reply, CallResult]] = [
     ("no usage", Reply(body=b'{"choices": [{"message": {"content": "A"}}]}'), Completion("A", "")),
     (
         "usage is null inside",
-        Reply(
-            body=b'{"choices": [{"message": {"content": "A"}}], "usage": {"prompt_tokens": 3, "completion_tokens": null}}'
-        ),
+        Reply(body=b'{"choices": [{"message": {"content": "A"}}], "usage": {"prompt_tokens": 3, "completion_tokens": null}}'),
         Completion("A", "", 3),
     ),
     ("busy, seconds", Reply(503, b"", {"Retry-After": "7"}), Unavailable("overloaded", "HTTP 503", 7.0)),

@@ -87,9 +87,7 @@ def written(
         ([*WAR[:1], film("Wool", "warm", 0.9, "shoes")], "", (), 'Films: Favourites: "War A".\nShoes: Favourites: "Wool".'),
     ],
 )
-def test_the_summary_says_what_the_tally_says(
-    evidence: list[Evidence], old: str, pins: tuple[str, ...], expected: str
-) -> None:
+def test_the_summary_says_what_the_tally_says(evidence: list[Evidence], old: str, pins: tuple[str, ...], expected: str) -> None:
     assert written(evidence, old, pins) == expected
 
 

@@ -110,9 +110,7 @@ def test_any_chunks_stored_in_between_give_the_same_bytes(
     chunks = [evidence[start:end] for start, end in pairwise(bounds)]
     whole = fold(Tally(), evidence, policy)
     assert whole.num_events == len(evidence)
-    assert msgspec.json.encode(reduce(lambda t, c: stored(fold(t, c, policy)), chunks, Tally())) == msgspec.json.encode(
-        whole
-    )
+    assert msgspec.json.encode(reduce(lambda t, c: stored(fold(t, c, policy)), chunks, Tally())) == msgspec.json.encode(whole)
 
 
 @given(st.lists(evidences, max_size=30))

@@ -136,9 +136,7 @@ def test_the_contract_has_the_last_word(
 @pytest.mark.parametrize("content_type", ["application/xml", "application/avro", "text/plain", "json"])
 def test_data_other_than_json_is_refused(content_type: str) -> None:
     assert_refused(binary(ATTRIBUTES, DATA, content_type), "undecodable", f"content-type: {content_type!r} is not JSON")
-    assert_refused(
-        structured(ATTRIBUTES, DATA, content_type), "undecodable", f"datacontenttype: {content_type!r} is not JSON"
-    )
+    assert_refused(structured(ATTRIBUTES, DATA, content_type), "undecodable", f"datacontenttype: {content_type!r} is not JSON")
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,7 @@ def test_what_is_no_time_is_refused_by_both_names(unit: str, theirs: object) -> 
 @given(st.integers(-(10**30), 10**30))
 def test_whole_numbers_become_text_where_ids_and_words_are_wanted(number: int) -> None:
     adapter = adapter_of(
-        'type = "click"\nuser = "n"\nat = "t"\nid = "n"\n'
-        '[item]\nid = "n"\ntitle = "n"\nattributes = { year = "n", all = "l" }'
+        'type = "click"\nuser = "n"\nat = "t"\nid = "n"\n[item]\nid = "n"\ntitle = "n"\nattributes = { year = "n", all = "l" }'
     )
     text = str(number)
     (event,) = read(adapter, {"n": number, "l": [number, "x"], "t": AT.isoformat()})
