@@ -68,7 +68,7 @@ def _run(worker: Worker) -> int:
 
 def read_adapters(settings: Settings) -> dict[str, Adapter]:
     """The adapter of each source topic. Raises :class:`NotReadyToStart` for a mapping file that is missing or wrong."""
-    return {topic: _adapter(topic, name) for topic, name in settings.sources.items()}
+    return {topic: _adapter(topic, name) for topic, name in settings.all_sources.items()}
 
 
 def _adapter(topic: str, name: str) -> Adapter:
@@ -87,8 +87,8 @@ def read_cluster(settings: Settings) -> Cluster:
     """What the broker has. Raises :class:`NotReadyToStart` when a topic is missing or the keyed ones do not match."""
     names = TopicNames(settings.namespace)
     keyed = (names.events, names.pending, names.summaries)
-    states = topic_states(settings.bootstrap_servers, (*keyed, names.dead_letters, *settings.sources))
-    missing = [name for name in (*keyed, names.dead_letters) if name not in states]
+    states = topic_states(settings.bootstrap_servers, (*keyed, names.dead_letters, names.inbox, *settings.sources))
+    missing = [name for name in (*keyed, names.dead_letters, names.inbox) if name not in states]
     if missing:
         raise NotReadyToStart(f"no topic {', '.join(missing)}: run `prefstream topics create --namespace {settings.namespace}`")
     unread = [name for name in settings.sources if name not in states]

@@ -43,6 +43,9 @@ from agents.progress import Progress
 
 PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0", "rocksdict": "0.3.29"}
 
+# A fetch waits with the partitions that were active when it began; one that becomes active again waits for the next.
+_FETCH_SECONDS = 0.05
+
 log = structlog.get_logger()
 
 
@@ -117,7 +120,7 @@ class WatermarkConsumer(driver.Consumer):
         try:
             while not (self._stopped.is_set() or fetcher._stopped.is_set()):
                 num_since_yield = 0
-                async for _, message in self.getmany(timeout=1.0):
+                async for _, message in self.getmany(timeout=_FETCH_SECONDS):
                     num_since_yield += 1
                     if num_since_yield % 100 == 0:
                         await asyncio.sleep(0)

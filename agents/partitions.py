@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 import structlog
 
-from agents.store import OWNER_KEY, Shard
+from agents.store import Shard
 from agents.writer import PartitionWriter, flush, start_producer
 from prefstream.summaries import Summary, decode_summary
-from prefstream.topics import TopicNames
+from prefstream.topics import OWNER_KEY, TopicNames
 from streams.flush import FlushPolicy
 from streams.keys import EventKey, event_key, parse_key, recent_ids_key
 from streams.pending import Due, Known, PendingIndex, Place

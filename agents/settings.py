@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from prefstream.topics import TopicNames
 from streams.flush import FlushPolicy
 
 PREFIX = "PREFSTREAM_"
@@ -28,7 +29,8 @@ class Settings(BaseSettings):
     bootstrap_servers: str = Field("127.0.0.1:9092", description="where Kafka is")
     namespace: str = Field("prefstream", description="first part of every topic's name, and the consumer group")
     sources: Annotated[dict[str, str], NoDecode] = Field(
-        default_factory=dict, description="topic=adapter, ...; adapters: native, cloudevents, mapping:FILE"
+        default_factory=dict,
+        description="your topics beside the inbox, as topic=adapter, ...; adapters: native, cloudevents, mapping:FILE",
     )
     data_directory: Path = Field(Path("prefstream-state"), description="where RocksDB keeps the tables; one per worker")
     model_url: str = Field("http://127.0.0.1:8000", description="root of an OpenAI-compatible server")
@@ -58,13 +60,16 @@ class Settings(BaseSettings):
 
     @field_validator("sources")
     @classmethod
-    def _need_a_source(cls, value: dict[str, str]) -> dict[str, str]:
-        if not value:
-            raise ValueError("name at least one source topic and its adapter, as in ratings=native")
+    def _know_the_adapters(cls, value: dict[str, str]) -> dict[str, str]:
         for topic, adapter in value.items():
             if adapter not in ("native", "cloudevents") and not adapter.startswith("mapping:"):
                 raise ValueError(f"{topic}: no adapter is called {adapter!r}: use native, cloudevents or mapping:FILE")
         return value
+
+    @property
+    def all_sources(self) -> dict[str, str]:
+        """The adapter of every topic that intake reads: the inbox, which is always there, and the platform's own."""
+        return {TopicNames(self.namespace).inbox: "native"} | self.sources
 
     @property
     def flush_policy(self) -> FlushPolicy:

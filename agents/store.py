@@ -24,13 +24,13 @@ from faust.types import TP, EventT
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
 from agents.failstop import stop_now
+from prefstream.topics import OWNER_KEY
 
 SCHEME = "logged"
 STORES.aliases[SCHEME] = "agents.store:LoggedStore"
 
-# Neither can be a user id or a key kind: 0xff never occurs in UTF-8 and is no kind byte.
+# Like the owner's key neither a user id nor a key kind: 0xff never occurs in UTF-8 and is no kind byte.
 OFFSET_KEY = b"\xffoffset"
-OWNER_KEY = b"\xffowner"
 
 _OFFSET = struct.Struct(">q")
 _WRITE_BUFFER_BYTES = 16 << 20

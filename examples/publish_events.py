@@ -1,4 +1,4 @@
-"""Publishes what one user did to the events topic of a running broker; run it after `prefstream topics create`."""
+"""Publishes what one user did to the inbox of a running broker; run it after `prefstream topics create`."""
 
 import os
 from datetime import UTC, datetime
@@ -8,11 +8,11 @@ from prefstream.publisher import Publisher
 from prefstream.topics import TopicNames
 
 SERVERS = os.environ.get("PREFSTREAM_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
-EVENTS = TopicNames(os.environ.get("PREFSTREAM_NAMESPACE", "prefstream")).events
+INBOX = TopicNames(os.environ.get("PREFSTREAM_NAMESPACE", "prefstream")).inbox
 ALIEN = Item(id="348", title="Alien (1979)", attributes={"genre": ("horror", "sci-fi")})
 
-with Publisher(SERVERS, EVENTS) as publisher:
+with Publisher(SERVERS, INBOX) as publisher:
     now = datetime.now(UTC)
     publisher.publish(Search(user="ada", at=now, domain="films", query="space horror"))
     publisher.publish(Rating(user="ada", at=now, domain="films", item=ALIEN, value=5, scale=(1, 5)))
-print(f"{publisher.num_acknowledged} events are on {EVENTS}")
+print(f"{publisher.num_acknowledged} events are on {INBOX}")

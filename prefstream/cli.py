@@ -83,7 +83,7 @@ def create(
 @app.command(epilog="Examples: `prefstream publish events.jsonl`, `tail -f app.jsonl | prefstream publish -`")
 def publish(
     file: Annotated[typer.FileBinaryRead, typer.Argument(help="One event or command a line, in JSON; - is standard input.")],
-    topic: Annotated[str | None, typer.Option(help="Another topic than the namespace's events.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Another topic than the namespace's inbox.")] = None,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
@@ -92,7 +92,7 @@ def publish(
     Every bad line is reported with its number and what is wrong with it; all others are sent, and acknowledged by the
     broker before this ends. The exit code is 1 if there was a bad line.
     """
-    publisher = Publisher(bootstrap_servers, topic or TopicNames(namespace).events)
+    publisher = Publisher(bootstrap_servers, topic or TopicNames(namespace).inbox)
     num_bad = 0
     try:
         with publisher:

@@ -1,4 +1,4 @@
-"""Publisher: how a platform puts events and commands on the keyed topic, the entrance of the flow.
+"""Publisher: how a platform puts events and commands into the inbox, one entrance of the flow.
 
 Keyed by user with the partitioner every Kafka client shares (murmur2), idempotent, acknowledged by all replicas in sync.
 An unacknowledged record is never silent: it is raised from the next ``publish``, from ``flush`` or from ``close``.
@@ -35,7 +35,7 @@ class Publisher:
     def __init__(
         self,
         bootstrap_servers: str,
-        topic: str = TopicNames().events,
+        topic: str = TopicNames().inbox,
         *,
         linger_seconds: float = 0.01,
         delivery_timeout_seconds: float = 60.0,

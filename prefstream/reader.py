@@ -18,7 +18,7 @@ from msgspec import Struct
 from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
 from prefstream.errors import BrokerUnreachable, InvalidRecord
 from prefstream.summaries import Summary, decode_summary
-from prefstream.topics import TopicNames
+from prefstream.topics import OWNER_KEY, TopicNames
 
 Start = Literal["beginning", "now"]
 
@@ -151,8 +151,8 @@ class SummaryReader:
 
 
 def _is_barrier(key: bytes | None) -> bool:
-    """A worker that takes a partition over writes a record of its own, under a key no user has."""
-    return key is not None and key.startswith(b"\0")
+    """A worker that takes a partition over begins with a record of its own."""
+    return key == OWNER_KEY
 
 
 def _read(record: Any) -> Summary | Erased:

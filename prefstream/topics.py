@@ -1,7 +1,8 @@
 """The topics of the flow: their names, who writes and reads them, and how each has to be configured.
 
-Intake writes **events**, collect keeps what waits in **pending**, write back publishes **summaries**; what can never succeed
-goes to **dead-letters**. The first three are co-partitioned: partition 5 of one belongs with partition 5 of the others.
+Publishers of prefstream's own events write to **inbox**, platforms to topics of their own. Intake writes **events**, collect
+keeps what waits in **pending**, write back publishes **summaries**; what can never succeed goes to **dead-letters**. Events,
+pending and summaries are co-partitioned: partition 5 of one belongs with partition 5 of the others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from msgspec import Struct
 DEFAULT_NAMESPACE = "prefstream"
 DEFAULT_NUM_PARTITIONS = 8
 NUM_DEAD_LETTER_PARTITIONS = 4
+
+# The key of the record with which a new owner of a partition begins, in every topic it writes: no UTF-8, so no user's.
+OWNER_KEY = b"\xffowner"
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -34,8 +38,13 @@ class TopicNames(Struct, frozen=True):
             raise ValueError(f"{self.namespace!r} is no namespace: use 1 to 200 of the characters a-z A-Z 0-9 . _ -")
 
     @property
+    def inbox(self) -> str:
+        """prefstream's own events and commands, from `Publisher` and the command line: a source topic that is always read."""
+        return f"{self.namespace}.inbox"
+
+    @property
     def events(self) -> str:
-        """Events and commands, by user."""
+        """Events and commands, by user, as intake writes them; nobody else does."""
         return f"{self.namespace}.events"
 
     @property
@@ -74,6 +83,16 @@ def topic_specs(
     names = TopicNames(namespace)
     insync = {"min.insync.replicas": "2" if replication_factor >= 3 else "1"}
     return (
+        TopicSpec(
+            name=names.inbox,
+            caption="prefstream's own events and commands, from publishers",
+            writer="publishers",
+            readers=("intake",),
+            keyed=False,
+            num_partitions=num_partitions,
+            replication_factor=replication_factor,
+            configs={"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)} | insync,
+        ),
         TopicSpec(
             name=names.events,
             caption="events and commands, keyed by user",

@@ -62,7 +62,7 @@ def test_topics_are_created_once_and_refused_when_they_would_break(environment: 
     dry = run(cli.app, [*create, "--dry-run"], env=environment)
     assert (dry.exit_code, "applied" in dry.output) == (0, False)
     first = run(cli.app, create, env=environment)
-    assert (first.exit_code, "4 differences, all applied." in first.output) == (0, True)
+    assert (first.exit_code, "5 differences, all applied." in first.output) == (0, True)
     second = run(cli.app, create, env=environment)
     assert (second.exit_code, "Nothing to do." in second.output) == (0, True)
     refused = subprocess.run(
@@ -153,6 +153,6 @@ def test_watch_shows_what_changes_until_interrupted(start: Callable[..., Popen[s
 
 def test_the_examples_work(start: Callable[..., Popen[str]], namespace: str, write: Write) -> None:
     published, errors = start(str(EXAMPLES / "publish_events.py")).communicate(timeout=30)
-    assert (published, errors) == (f"2 events are on {namespace}.events\n", "")
+    assert (published, errors) == (f"2 events are on {namespace}.inbox\n", "")
     write("ada", summary(1, "Likes space horror."))
     read_until(start(str(EXAMPLES / "follow_summaries.py")).stdout, "ada: Likes space horror.")

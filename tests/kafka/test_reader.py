@@ -102,9 +102,9 @@ def test_follow_goes_on_where_it_was_left(bootstrap_servers: str, topic: str, wr
 
 @pytest.mark.parametrize("value", [None, b"\x93\x01\x02\x03", b""])
 def test_barriers_of_workers_are_not_seen(bootstrap_servers: str, topic: str, write: Write, value: bytes | None) -> None:
-    write(b"\0owner", value)
+    write(b"\xffowner", value)
     put(write, summary("ada", 1))
-    write(b"\0owner", value)
+    write(b"\xffowner", value)
     with SummaryReader(bootstrap_servers, topic) as reader:
         assert next(reader.follow()) == summary("ada", 1)
         assert reader.current("ada") == summary("ada", 1)

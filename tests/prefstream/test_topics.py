@@ -14,13 +14,15 @@ def specs_by_topic(num_partitions: int = 8) -> dict[str, TopicSpec]:
 
 def test_names_start_with_the_namespace() -> None:
     names = TopicNames("shop.eu")
-    assert [names.events, names.summaries, names.pending, names.dead_letters] == [
+    assert [names.inbox, names.events, names.summaries, names.pending, names.dead_letters] == [
+        "shop.eu.inbox",
         "shop.eu.events",
         "shop.eu.summaries",
         "shop.eu.pending",
         "shop.eu.dead-letters",
     ]
     assert {spec.name for spec in topic_specs("shop.eu")} == {
+        names.inbox,
         names.events,
         names.summaries,
         names.pending,
@@ -37,6 +39,7 @@ def test_a_namespace_is_what_kafka_takes_as_a_name(namespace: str) -> None:
 def test_keyed_topics_are_co_partitioned() -> None:
     specs = specs_by_topic(num_partitions=24)
     assert {name: (spec.keyed, spec.num_partitions) for name, spec in specs.items()} == {
+        "inbox": (False, 24),
         "events": (True, 24),
         "pending": (True, 24),
         "summaries": (True, 24),
@@ -52,6 +55,7 @@ def test_acknowledged_means_on_two_brokers_where_there_are_three(replication_fac
 
 def test_only_tables_are_compacted() -> None:
     assert {name: spec.configs["cleanup.policy"] for name, spec in specs_by_topic().items()} == {
+        "inbox": "delete",
         "events": "delete",
         "pending": "compact",
         "summaries": "compact",
@@ -62,6 +66,7 @@ def test_only_tables_are_compacted() -> None:
 @pytest.mark.parametrize(
     ("topic", "config", "value"),
     [
+        ("inbox", "retention.ms", 7 * DAY_MS),
         ("events", "retention.ms", 7 * DAY_MS),
         ("dead-letters", "retention.ms", 30 * DAY_MS),
         ("dead-letters", "max.message.bytes", 2_097_152),

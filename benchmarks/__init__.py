@@ -1,0 +1,1 @@
+"""Benchmarks: speed, always as ratios measured side by side in one run."""
