@@ -119,6 +119,7 @@ class Worker(FixedApp):
         if self._consumer is not None:
             self.consumer.stop_flow()
             await self.dispatch.drain(self.settings.drain_seconds)
+            await self.flush()  # the drained answers; a commit with nothing new to commit would not wait for them
             await self.consumer.commit()
             await self.release_partitions()
         await super().on_stop()

@@ -1,0 +1,80 @@
+"""Boot: what a worker must find before it starts; what is missing is said in a sentence that names the fix.
+
+Place in the flow: between the settings and the worker, once.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from agents.app import Cluster
+from agents.settings import PREFIX, Settings
+from prefstream.admin import TopicState, topic_ids, topic_states
+from prefstream.topics import TopicNames
+from streams.adapters import Adapter
+from streams.adapters.cloudevents import cloudevents
+from streams.adapters.mapping import mapping_adapter
+from streams.adapters.mapping_file import parse_mapping
+from streams.adapters.native import native
+from streams.errors import InvalidMapping
+
+
+class NotReadyToStart(Exception):
+    """Something a worker needs is not there; the message says what to do."""
+
+
+def check_port(settings: Settings) -> None:
+    """Raises :class:`NotReadyToStart` when the port for metrics and health cannot be had."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.http_host, settings.http_port))
+        except OSError as error:
+            address = f"{settings.http_host}:{settings.http_port}"
+            raise NotReadyToStart(
+                f"{PREFIX}HTTP_PORT: {address}: {error.strerror}; choose another, or 0 for a free one"
+            ) from None
+
+
+def read_adapters(settings: Settings) -> dict[str, Adapter]:
+    """The adapter of each source topic. Raises :class:`NotReadyToStart` for a mapping file that is missing or wrong."""
+    return {topic: _adapter(topic, name) for topic, name in settings.all_sources.items()}
+
+
+def _adapter(topic: str, name: str) -> Adapter:
+    if name == "native":
+        return native
+    if name == "cloudevents":
+        return cloudevents
+    path = Path(name.removeprefix("mapping:"))
+    try:
+        return mapping_adapter(parse_mapping(path.read_text()))
+    except (OSError, UnicodeDecodeError, InvalidMapping) as error:
+        raise NotReadyToStart(f"{PREFIX}SOURCES: {topic}: {path}: {error}") from None
+
+
+def read_cluster(settings: Settings) -> Cluster:
+    """What the broker has. Raises :class:`NotReadyToStart` when a topic is missing or the keyed ones do not match."""
+    names = TopicNames(settings.namespace)
+    keyed = (names.events, names.pending, names.summaries)
+    states = topic_states(settings.bootstrap_servers, (*keyed, names.dead_letters, names.inbox, *settings.sources))
+    missing = [name for name in (*keyed, names.dead_letters, names.inbox) if name not in states]
+    if missing:
+        raise NotReadyToStart(f"no topic {', '.join(missing)}: run `prefstream topics create --namespace {settings.namespace}`")
+    unread = [name for name in settings.sources if name not in states]
+    if unread:
+        raise NotReadyToStart(
+            f"{PREFIX}SOURCES names {', '.join(unread)}, which the broker does not have: create it, or correct the name"
+        )
+    return Cluster(_common_partitions({name: states[name] for name in keyed}), topic_ids(settings.bootstrap_servers, states))
+
+
+def _common_partitions(states: dict[str, TopicState]) -> int:
+    counts = {name: state.num_partitions for name, state in states.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise NotReadyToStart(
+            f"the keyed topics must have equally many partitions, and have: {listed}; see `prefstream topics create`"
+        )
+    return next(iter(counts.values()))
