@@ -152,9 +152,10 @@ class Partitions:
     async def open(self, number: int, shards: dict[str, Shard]) -> None:
         """Take ownership: a producer of its own, and a barrier record at the end of each topic it writes.
 
-        The barrier comes before recovery reads the end offsets, so a recovery always has a last record to wait for.
+        From the barrier on, the broker refuses what a former owner still sends. It comes before recovery reads the end
+        offsets, so recovery has everything that was ever accepted, and always a last record to wait for.
         """
-        producer = await start_producer(self._bootstrap_servers)
+        producer = await start_producer(self._bootstrap_servers, fence=f"{self._topics.namespace}-{number}")
         for topic in shards:
             await producer.send_and_wait(topic, b"owner", key=OWNER_KEY, partition=number)
         for shard in shards.values():

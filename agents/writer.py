@@ -34,8 +34,13 @@ class Record(NamedTuple):
     then: Then | None
 
 
-async def start_producer(bootstrap_servers: str) -> aiokafka.AIOKafkaProducer:
-    """An idempotent producer that waits for all in-sync replicas; it rides out a broker restart of up to two minutes."""
+async def start_producer(bootstrap_servers: str, fence: str | None = None) -> aiokafka.AIOKafkaProducer:
+    """An idempotent producer that waits for all in-sync replicas; it rides out a broker restart of up to two minutes.
+
+    With ``fence`` its id and epoch are those of that transactional id: from the moment another producer starts with the same
+    fence, and has written to a partition, the broker refuses what this one still sends there. The batches themselves stay
+    plain, so subscribers need no isolation level and a log without markers can be recovered from.
+    """
     producer = aiokafka.AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers,
         enable_idempotence=True,
@@ -43,7 +48,11 @@ async def start_producer(bootstrap_servers: str) -> aiokafka.AIOKafkaProducer:
         max_batch_size=_MAX_BATCH_BYTES,
         request_timeout_ms=120_000,
     )
+    # aiokafka asks for the id of a transactional producer when this is set, and sends transactions only while it is.
+    producer._txn_manager.transactional_id = fence
+    producer._txn_manager.transaction_timeout_ms = 60_000
     await producer.start()
+    producer._txn_manager.transactional_id = None
     return producer
 
 
