@@ -30,8 +30,9 @@ check: $(INSTALLED) ## Check style, formatting, types and the direction of impor
 bench: setup ## Measure speed, as ratios taken side by side in one run
 	@$(RUN) -m benchmarks.stream
 
-docs: $(INSTALLED) ## Check that what the documents say is so
-	@$(RUN) -m pytest tests/test_docs.py
+docs: $(INSTALLED) ## Write the reference pages from the code and check what the documents say
+	@$(RUN) -m docs.generate
+	@$(RUN) -m pytest -q tests/test_docs.py
 
 up: setup ## Start a Kafka broker in the background and print its address: eval "$(make up)"
 	@$(RUN) -m deploy.kafka.broker up

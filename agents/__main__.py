@@ -13,7 +13,7 @@ from faust.exceptions import ImproperlyConfigured
 from agents.app import Worker
 from agents.boot import NotReadyToStart, check_port, read_adapters, read_cluster
 from agents.faust_fixes import UnprovenVersion, assert_versions
-from agents.settings import PREFIX, InvalidSettings, Settings, read_settings
+from agents.settings import PREFIX, InvalidSettings, Settings, read_settings, shown_default
 from agents.store import DirectoryTaken, claim_directory
 from prefstream.errors import PrefstreamError
 
@@ -64,15 +64,10 @@ def _run(worker: Worker) -> int:
 
 def _settings_help() -> str:
     lines = [
-        f"  {PREFIX + name.upper():36} {field.description} (default: {_shown(field)})"
+        f"  {PREFIX + name.upper():36} {field.description} (default: {shown_default(field)})"
         for name, field in Settings.model_fields.items()
     ]
     return "settings, from the environment:\n" + "\n".join(lines)
-
-
-def _shown(field: object) -> object:
-    default = getattr(field, "default", None)
-    return "none" if default is None or "Undefined" in repr(default) else default
 
 
 def _set_up_logging(level: str) -> None:

@@ -48,6 +48,11 @@ def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
 class Metrics:
     """The counters and histograms of one worker, on a registry of their own."""
 
+    def labels_of(self, family: str) -> tuple[str, ...]:
+        """The label names of a metric, by its name without suffix."""
+        found = [metric._labelnames for metric in vars(self).values() if getattr(metric, "_name", None) == family]
+        return tuple(found[0]) if found else ()
+
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.source_records = Counter(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from prefstream.topics import TopicNames
@@ -75,6 +76,12 @@ class Settings(BaseSettings):
     def flush_policy(self) -> FlushPolicy:
         """When a user is due."""
         return FlushPolicy(self.flush_events, self.flush_tokens, self.flush_age_seconds)
+
+
+def shown_default(field: FieldInfo) -> str:
+    """A setting's default, for people."""
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return "none" if default is None or default == {} else str(default)
 
 
 def read_settings() -> Settings:

@@ -1,0 +1,89 @@
+"""Write the reference pages from the code: ``python -m docs.generate``. ``tests/test_docs.py`` fails when they have drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from agents.metrics import Metrics, Waiting
+from agents.settings import PREFIX, Settings, shown_default
+from prefstream.topics import topic_specs
+
+FOLDER = Path(__file__).parent
+NOTE = "<!-- Written by `make docs` from the code. Do not edit. -->"
+
+
+def pages() -> dict[str, str]:
+    """Every generated page, by file name."""
+    return {"settings.md": settings_page(), "metrics.md": metrics_page(), "topics.md": topics_page()}
+
+
+def settings_page() -> str:
+    """All settings of a worker."""
+    rows = [
+        (f"`{PREFIX}{name.upper()}`", field.description or "", f"`{shown_default(field)}`")
+        for name, field in Settings.model_fields.items()
+    ]
+    return _page(
+        "Settings of a worker",
+        "Read once from the environment when `python -m agents` starts. A wrong value is refused with its name and the fix.",
+        ("variable", "meaning", "default"),
+        rows,
+    )
+
+
+def metrics_page() -> str:
+    """All metrics of a worker."""
+    metrics = Metrics()
+    metrics.registry.register(Waiting(list, lambda: 0))
+    families = sorted(metrics.registry.collect(), key=lambda family: family.name)
+    labels = {family.name: ", ".join(f"`{name}`" for name in metrics.labels_of(family.name)) for family in families}
+    rows = [
+        (f"`{_sample_name(family.name, family.type)}`", family.type, labels[family.name], family.documentation)
+        for family in families
+    ]
+    return _page(
+        "Metrics of a worker",
+        "Served on `/metrics`. No label ever holds a user. What waits is computed when it is asked for.",
+        ("name", "type", "labels", "meaning"),
+        rows,
+    )
+
+
+def topics_page() -> str:
+    """All topics of an installation."""
+    rows = [
+        (
+            f"`{spec.name}`",
+            spec.caption,
+            spec.writer,
+            ", ".join(spec.readers),
+            "<br>".join(f"`{name}={value}`" for name, value in spec.configs.items()),
+        )
+        for spec in topic_specs()
+    ]
+    return _page(
+        "Topics of an installation",
+        "Made by `prefstream topics create`; `prefstream` is the namespace, and can be another. Events, pending and summaries "
+        "are co-partitioned: their number of partitions is chosen once.",
+        ("topic", "what it carries", "written by", "read by", "configuration"),
+        rows,
+    )
+
+
+def _sample_name(name: str, kind: str) -> str:
+    return f"{name}_total" if kind == "counter" else name
+
+
+def _page(title: str, lead: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [NOTE, "", f"# {title}", "", lead, "", _row(head), _row(["---"] * len(head)), *map(_row, rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text)

@@ -1,0 +1,45 @@
+"""What the documents say is so: generated pages have not drifted, links lead somewhere, and every part of the tree is named."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from docs.generate import pages
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(pages()))
+def test_a_generated_page_has_not_drifted(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text() == pages()[name], "run `make docs`"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_to_a_file(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)", document.read_text())
+    missing = [target for target in targets if not target.startswith("http") and not (document.parent / target).exists()]
+    assert not missing
+
+
+def test_the_readme_captions_every_folder() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    folders = {path.split("/")[0] for path in tracked if "/" in path and not path.startswith(".")}
+    assert {folder for folder in folders if f"{folder}/" not in README} == set()
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)", README))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_every_console_script_is_named() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert [script for script in scripts if f"{script} " not in README] == []
