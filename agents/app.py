@@ -121,6 +121,7 @@ class Worker(FixedApp):
             await self.dispatch.drain(self.settings.drain_seconds)
             await self.flush()  # the drained answers; a commit with nothing new to commit would not wait for them
             await self.consumer.commit()
+            self.progress.stop(self.consumer.assignment())
             await self.release_partitions()
         await super().on_stop()
         await self.outbox.close()

@@ -11,6 +11,8 @@ flush before commit  stock's flush returns while records are on their way, and a
 failed commit        stock counts a refused commit as done; ours is told only of one that succeeded
 commit on revoke     stock forgets acknowledgements first, then lets the partitions go; ours flushes and commits before
 read committed       stock reads the records of aborted transactions
+idle fetches         stock lets an idle fetch hold its connection for 1.5 seconds, and each question of a recovery waits
+                     behind one: 5 seconds a rebalance
 order of recovery    stock resumes partitions, then seeks, then clears the agents' queues, so fetched messages vanish
 silent recovery      stock's recovery ends without a word when a step times out, and swallows errors of restoring
 early recovery       stock may take the signal that ended the last recovery for the end of this one
@@ -40,11 +42,13 @@ from faust.types.transports import ConsumerT
 
 from agents.failstop import stop_now
 from agents.progress import Progress
+from agents.writer import NotDurable
 
 PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0", "rocksdict": "0.3.29"}
 
 # A fetch waits with the partitions that were active when it began; one that becomes active again waits for the next.
 _FETCH_SECONDS = 0.05
+_IDLE_FETCH_MS = 200
 
 log = structlog.get_logger()
 
@@ -81,12 +85,13 @@ class Shell(Protocol):
 
 
 class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread that owns the Kafka consumer, reading committed records only."""
+    """The thread that owns the Kafka consumer: reads committed records only, and asks often rather than long."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust ties this to its own transactions; the consumer reads it when it starts, which is after this.
+        # Faust ties this to its own transactions; the consumer reads both when it starts, which is after this.
         consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = _IDLE_FETCH_MS
         return consumer
 
 
@@ -154,7 +159,10 @@ class WatermarkConsumer(driver.Consumer):
         offsets = progress.committable()
         if not offsets:
             return False
-        await self._shell.flush()
+        try:
+            await self._shell.flush()
+        except NotDurable:
+            return False
         owned = self.assignment()
         offsets = {source: offset for source, offset in offsets.items() if source in owned}
         if not offsets or not await self._commit(offsets):

@@ -7,7 +7,7 @@ so a worker that hangs cannot show a stale number.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -55,49 +55,33 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.source_records = Counter(
-            "prefstream_source_records_total", "Records read from a source topic.", ["topic"], registry=self.registry
-        )
-        self.dead_letters = Counter(
-            "prefstream_dead_letters_total", "Records that can never succeed, by reason.", ["reason"], registry=self.registry
-        )
-        self.collected = Counter(
-            "prefstream_collected_events_total",
+        self.source_records = self._counter("source_records", "Records read from a source topic.", "topic")
+        self.dead_letters = self._counter("dead_letters", "Records that can never succeed, by reason.", "reason")
+        self.collected = self._counter(
+            "collected_events",
             "Events read from the keyed topic, by what became of them: accepted, duplicate_origin (redelivered), duplicate_id.",
-            ["outcome"],
-            registry=self.registry,
+            "outcome",
         )
-        self.applied = Counter(
-            "prefstream_applied_events_total", "Events covered by a durable summary.", registry=self.registry
-        )
-        self.summaries = Counter("prefstream_summaries_total", "Summaries made durable.", registry=self.registry)
-        self.flushes = Counter(
-            "prefstream_flushes_total", "Evolve calls begun, by why the user was due.", ["reason"], registry=self.registry
-        )
-        self.calls = Counter(
-            "prefstream_calls_total",
+        self.applied = self._counter("applied_events", "Events covered by a durable summary.")
+        self.summaries = self._counter("summaries", "Summaries made durable.")
+        self.flushes = self._counter("flushes", "Evolve calls begun, by why the user was due.", "reason")
+        self.calls = self._counter(
+            "calls",
             "Evolve calls ended, by result: completion, unavailable, refused, or stale (ownership or version had changed).",
-            ["result"],
-            registry=self.registry,
+            "result",
         )
-        self.rejected = Counter(
-            "prefstream_rejected_rewrites_total",
-            "Answers the guards refused, by reason.",
-            ["reason"],
-            registry=self.registry,
-        )
-        self.call_seconds = Histogram(
-            "prefstream_call_seconds", "How long an evolve call took.", buckets=_CALL_BUCKETS, registry=self.registry
-        )
-        self.arrival_to_summary = Histogram(
-            "prefstream_arrival_to_summary_seconds",
+        self.rejected = self._counter("rejected_rewrites", "Answers the guards refused, by reason.", "reason")
+        self.call_seconds = self._histogram("call_seconds", "How long an evolve call took.", _CALL_BUCKETS)
+        self.arrival_to_summary = self._histogram(
+            "arrival_to_summary_seconds",
             "From the arrival of the oldest event of a step to its durable summary.",
-            buckets=_DELAY_BUCKETS,
-            registry=self.registry,
+            _DELAY_BUCKETS,
         )
-        self.prompt_tokens = Counter(
-            "prefstream_prompt_tokens_total", "Prompt tokens the model reported.", registry=self.registry
-        )
-        self.completion_tokens = Counter(
-            "prefstream_completion_tokens_total", "Answer tokens the model reported.", registry=self.registry
-        )
+        self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens the model reported.")
+        self.completion_tokens = self._counter("completion_tokens", "Answer tokens the model reported.")
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"prefstream_{name}_total", meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(f"prefstream_{name}", meaning, buckets=buckets, registry=self.registry)

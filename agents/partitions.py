@@ -156,8 +156,12 @@ class Partitions:
         offsets, so recovery has everything that was ever accepted, and always a last record to wait for.
         """
         producer = await start_producer(self._bootstrap_servers, fence=f"{self._topics.namespace}-{number}")
-        for topic in shards:
-            await producer.send_and_wait(topic, b"owner", key=OWNER_KEY, partition=number)
+        try:
+            for topic in shards:
+                await producer.send_and_wait(topic, b"owner", key=OWNER_KEY, partition=number)
+        except BaseException:  # a rebalance cancels this
+            await producer.stop()
+            raise
         for shard in shards.values():
             shard.unstage()
         self._owned[number] = Owned(number, PartitionWriter(producer, number, shards), self._topics, shards, self._policy)

@@ -6,9 +6,9 @@ Place in the flow: read once at the start of a worker; everything after takes ex
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, FiniteFloat, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -34,20 +34,26 @@ class Settings(BaseSettings):
         description="your topics beside the inbox, as topic=adapter, ...; adapters: native, cloudevents, mapping:FILE",
     )
     data_directory: Path = Field(Path("prefstream-state"), description="where RocksDB keeps the tables; one per worker")
-    model_url: str = Field("http://127.0.0.1:8000", description="root of an OpenAI-compatible server")
+    model_url: str = Field("http://127.0.0.1:8000", pattern="^https?://", description="root of an OpenAI-compatible server")
     model_name: str = Field("counting", description="the model to ask for")
     model_api_key: SecretStr | None = Field(None, description="bearer key of the model server")
-    model_timeout_seconds: float = Field(60.0, gt=0, description="how long one call may take")
+    model_timeout_seconds: FiniteFloat = Field(60.0, gt=0, description="how long one call may take")
     model_capacity: int = Field(32, ge=1, description="how many calls run at once")
     max_summary_tokens: int = Field(160, ge=40, le=2_000, description="budget of a summary")
     flush_events: int = Field(20, ge=1, description="a user with so many pending events is due")
     flush_tokens: int = Field(1_200, ge=1, description="a user with so many pending tokens is due")
-    flush_age_seconds: float = Field(60.0, gt=0, description="a user whose oldest pending event waits so long is due")
-    drain_seconds: float = Field(20.0, ge=0, description="how long a stopping worker waits for calls in flight")
-    session_timeout_seconds: float = Field(45.0, ge=6, description="how long a silent worker keeps its partitions")
+    flush_age_seconds: FiniteFloat = Field(60.0, gt=0, description="a user whose oldest pending event waits so long is due")
+    drain_seconds: FiniteFloat = Field(20.0, ge=0, description="how long a stopping worker waits for calls in flight")
+    session_timeout_seconds: FiniteFloat = Field(45.0, ge=6, description="how long a silent worker keeps its partitions")
     http_host: str = Field("127.0.0.1", description="where /metrics, /healthz and /readyz are served")
     http_port: int = Field(9108, ge=0, le=65535, description="their port; 0 takes a free one")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("namespace")
+    @classmethod
+    def _name_topics(cls, value: str) -> str:
+        TopicNames(value)
+        return value
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -57,7 +63,10 @@ class Settings(BaseSettings):
         pairs = [pair.strip() for pair in value.split(",") if pair.strip()]
         if any("=" not in pair for pair in pairs):
             raise ValueError("write TOPIC=ADAPTER, separated by commas, as in ratings=mapping:films.toml,clicks=cloudevents")
-        return {topic.strip(): adapter.strip() for topic, adapter in (pair.split("=", 1) for pair in pairs)}
+        sources = {topic.strip(): adapter.strip() for topic, adapter in (pair.split("=", 1) for pair in pairs)}
+        if len(sources) < len(pairs) or "" in sources:
+            raise ValueError("name every topic, and each of them once")
+        return sources
 
     @field_validator("sources")
     @classmethod

@@ -27,6 +27,10 @@ _ENOUGH_RECORDS = 200
 _MAX_QUEUED = 2_000  # records of one lane; a full lane holds back the agent that fills it
 
 
+class NotDurable(Exception):
+    """A lane was closed before what it carried was durable; its new owner reads it from the source again."""
+
+
 class Record(NamedTuple):
     """One record to send, and what to do once it is durable."""
 
@@ -69,6 +73,7 @@ class Lane:
         self._num_durable = 0
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
+        self._is_closed = False
         self._task = asyncio.create_task(self._run(), name=f"lane {topic}/{partition}")
 
     def put(self, row: Row, then: Then | None = None) -> None:
@@ -83,14 +88,16 @@ class Lane:
         return len(self._queue) >= _MAX_QUEUED
 
     async def room(self) -> None:
-        """Wait until there is room again."""
-        while self.is_full:
+        """Wait until there is room again, or nothing more will be sent."""
+        while self.is_full and not self._is_closed:
             await self._next_move()
 
     async def flushed(self) -> None:
-        """Wait until everything enqueued before this call is durable."""
+        """Wait until all that was enqueued before this call is durable. Raises :class:`NotDurable` if the lane closes first."""
         target = self._num_put
         while self._num_durable < target:
+            if self._is_closed:
+                raise NotDurable
             await self._next_move()
 
     async def _next_move(self) -> None:
@@ -137,8 +144,7 @@ class Lane:
         """Stop sending; what is still queued belongs to the next owner, who reads it from the source again."""
         self._task.cancel()
         await asyncio.wait([self._task])
-        self._queue.clear()
-        self._num_durable = self._num_put
+        self._is_closed = True
         self._moved.set()
 
 

@@ -19,6 +19,9 @@ from streams.tokens import estimate_event_tokens
 
 MAX_LETTER_VALUE_BYTES = 1 << 20
 _MAX_LETTER_TEXT = 500
+_MAX_LETTER_KEY_BYTES = 16 << 10
+_MAX_LETTER_HEADERS = 64
+_MAX_LETTER_HEADER_BYTES = 1 << 10
 
 
 class Forward(Struct, frozen=True):
@@ -61,10 +64,16 @@ def refuse(record: RawRecord, reason: DeadLetterReason, message: str, topic_id: 
         source=record.topic,
         reason=reason,
         message=message[:_MAX_LETTER_TEXT],
-        key=record.key,
+        key=None if record.key is None else record.key[:_MAX_LETTER_KEY_BYTES],
         value=None if record.value is None else value[:MAX_LETTER_VALUE_BYTES],
         value_size=len(value),
-        headers=record.headers,
+        headers=_bounded_headers(record),
         first_seen_at=now,
         last_seen_at=now,
     )
+
+
+def _bounded_headers(record: RawRecord) -> tuple[tuple[str, bytes], ...]:
+    """A dead letter has to fit its topic whatever it came with."""
+    kept = record.headers[:_MAX_LETTER_HEADERS]
+    return tuple((name[:_MAX_LETTER_HEADER_BYTES], value[:_MAX_LETTER_HEADER_BYTES]) for name, value in kept)
