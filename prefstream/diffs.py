@@ -10,7 +10,8 @@ from rich.text import Text
 ADDED = "green"
 REMOVED = "red strike"
 
-_word = re.compile(r"^\s+|\S+\s*")
+# A quoted title is one word: two titles that share some must not be woven into one.
+_word = re.compile(r'^\s+|"[^"]*"[.;,]?\s*|\S+\s*')
 
 
 def changed_words(old: str, new: str) -> Text:

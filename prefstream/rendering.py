@@ -12,7 +12,7 @@ from rich.text import Text
 
 from prefstream.admin import Difference
 from prefstream.diffs import changed_words
-from prefstream.summaries import Summary
+from prefstream.summaries import FlushReason, Summary
 from prefstream.topics import TopicSpec
 
 REMEDY_STYLES = {"create": "green", "change": "yellow", "refuse": "bold red"}
@@ -51,14 +51,28 @@ def topics_table(specs: Iterable[TopicSpec], found: Iterable[Difference]) -> Tab
     return table
 
 
+REASONS: dict[FlushReason, str] = {
+    "size": "enough events waited",
+    "tokens": "enough text waited",
+    "age": "the oldest event had waited long enough",
+    "control": "the person changed something",
+    "drain": "the worker was stopping",
+}
+
+
+def counted(number: int, what: str) -> str:
+    """``1 event``, ``1,200 events``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def summary_panel(summary: Summary, now: datetime) -> Panel:
     """The text of a summary with its version, what it is based on, how fresh it is, and why it was written."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim")
     facts.add_column()
     facts.add_row("version", f"{summary.version}")
-    facts.add_row("based on", f"{summary.num_events:,} events, {summary.num_new_events:,} of them new")
-    facts.add_row("written", f"{age(summary.updated_at, now)}, because of {summary.reason}")
+    facts.add_row("based on", f"{counted(summary.num_events, 'event')}, {summary.num_new_events:,} of them new")
+    facts.add_row("written", f"{age(summary.updated_at, now)}, because {REASONS[summary.reason]}")
     if summary.last_event_at:
         facts.add_row("last event", age(summary.last_event_at, now))
     if summary.pins:
@@ -73,7 +87,7 @@ def version_lines(previous: Summary | None, summary: Summary, now: datetime) -> 
     """One new version, with what changed since ``previous``; None shows the text without marks."""
     heading = Text.assemble(
         (printable(summary.user), "bold"),
-        (f"  version {summary.version}, {summary.reason}, +{summary.num_new_events} events, ", "dim"),
+        (f"  version {summary.version}, {summary.reason}, +{counted(summary.num_new_events, 'event')}, ", "dim"),
         (age(summary.updated_at, now), "dim"),
     )
     text = printable(summary.text)

@@ -102,6 +102,25 @@ def topic_specs(
             replication_factor=replication_factor,
             configs={"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)} | insync,
         ),
+        *_table_specs(names, num_partitions, replication_factor, insync),
+        TopicSpec(
+            name=names.dead_letters,
+            caption="inputs that can never succeed, with their reasons",
+            writer="intake, dispatch",
+            readers=("people", "replay"),
+            keyed=False,
+            num_partitions=NUM_DEAD_LETTER_PARTITIONS,
+            replication_factor=replication_factor,
+            # A dead letter carries the original bytes, so it must be able to be larger than they were.
+            configs={"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(2 * MIB)} | insync,
+        ),
+    )
+
+
+def _table_specs(
+    names: TopicNames, num_partitions: int, replication_factor: int, insync: dict[str, str]
+) -> tuple[TopicSpec, TopicSpec]:
+    return (
         TopicSpec(
             name=names.pending,
             caption="what waits for a summary: the changelog of a table",
@@ -123,17 +142,6 @@ def topic_specs(
             configs=_compacted(delete_retention_ms=7 * DAY_MS, segment_ms=DAY_MS, max_lag_ms=DAY_MS)
             | {"min.cleanable.dirty.ratio": "0.1"}
             | insync,
-        ),
-        TopicSpec(
-            name=names.dead_letters,
-            caption="inputs that can never succeed, with their reasons",
-            writer="intake, dispatch",
-            readers=("people", "replay"),
-            keyed=False,
-            num_partitions=NUM_DEAD_LETTER_PARTITIONS,
-            replication_factor=replication_factor,
-            # A dead letter carries the original bytes, so it must be able to be larger than they were.
-            configs={"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(2 * MIB)} | insync,
         ),
     )
 

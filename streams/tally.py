@@ -184,12 +184,12 @@ def levels(tally: Tally) -> Claims:
 
 def _section(name: str, domain: DomainTally) -> Section:
     graded = _graded(domain)
-    # Lists start with what was met most, so that "often" only adds what is not already loved or liked.
-    welcome = {*graded.get("loves", ()), *graded.get("likes", ())}
+    # Lists start with what was met most, so that "often" only adds what no list of opinions names already.
+    named = {value for level in ("loves", "likes", "mixed") for value in graded.get(level, ())}
     return Section(
         domain=name,
         **{level: graded.get(level, ())[:most] for level, most in _MOST.items()},
-        often=tuple(value for value in _often(domain) if value not in welcome)[:_MAX_OFTEN],
+        often=tuple(value for value in _often(domain) if value not in named)[:_MAX_OFTEN],
         favourites=tuple(mention.title for mention in domain.favourites),
         did_not_enjoy=tuple(mention.title for mention in domain.dislikes),
         searches=domain.searches,

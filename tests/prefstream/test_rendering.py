@@ -53,7 +53,7 @@ def test_printable_leaves_text_and_takes_commands() -> None:
 
 def test_a_panel_says_what_the_summary_is_based_on() -> None:
     output = shown(summary_panel(summary(last_event_at=NOW, pins=("Vegetarian.",), model=ModelUsed(name="counting")), NOW))
-    for words in ("ada", "[bold]Likes[/bold]", "1,060 events, 20 of them new", "5 minutes ago, because of size"):
+    for words in ("ada", "[bold]Likes[/bold]", "1,060 events, 20 of them new", "5 minutes ago, because enough events waited"):
         assert words in output
     for words in ("Vegetarian.", "counting", "last event  0 s ago"):
         assert words in output
