@@ -17,7 +17,7 @@ from agents.intake import raw_record
 from agents.metrics import Metrics
 from agents.partitions import Owned, Partitions
 from agents.progress import Progress
-from streams.records import decode_arrival
+from streams.records import Arrival, decode_arrival, decode_event
 from streams.routing import refuse
 
 
@@ -53,9 +53,8 @@ class Collect:
             await owned.writer.room()
 
     def _collect(self, owned: Owned, message: Message) -> None:
-        try:
-            arrival = decode_arrival(message.value)
-        except (msgspec.MsgspecError, TypeError):
+        arrival = _read(message)
+        if arrival is None or self._outbox.partition_of(message.key) != message.partition:
             self._refuse(message)
             return
         user = message.key
@@ -70,3 +69,13 @@ class Collect:
         reason = "not a record of intake: publish events to a source topic instead"
         self._metrics.dead_letters.labels("undecodable").inc()
         self._outbox.refuse(refuse(raw_record(message), "undecodable", reason, self._events_topic_id, int(time.time() * 1_000)))
+
+
+def _read(message: Message) -> Arrival | None:
+    """What intake wrote, or ``None`` for what somebody else did: once stored, that would stop every worker that takes it up."""
+    try:
+        arrival = decode_arrival(message.value)
+        user = decode_event(arrival).user
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+        return None
+    return arrival if user.encode() == message.key else None

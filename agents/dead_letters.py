@@ -36,10 +36,14 @@ class Outbox:
         self._events = [Lane(producer, self._topics.events, number) for number in range(self._num_partitions)]
         self._letters = [Lane(producer, self._topics.dead_letters, number) for number in range(NUM_DEAD_LETTER_PARTITIONS)]
 
+    def partition_of(self, user: bytes) -> int:
+        """The user's partition of the keyed topics."""
+        return murmur2_partition(user, self._num_partitions)
+
     def forward(self, forwards: Iterable[Forward]) -> None:
         """Send events to their users' partitions."""
         for one in forwards:
-            self._events[murmur2_partition(one.key, self._num_partitions)].put((one.key, one.value))
+            self._events[self.partition_of(one.key)].put((one.key, one.value))
 
     def refuse(self, letter: DeadLetter) -> None:
         """Keep a dead letter. Its key is its origin, so a redelivery lands beside it."""

@@ -1,0 +1,185 @@
+"""Collect stores what is new, counts what is not, and says an event is done only when its row is on its way to the log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import AsyncMock, Mock
+
+import msgspec
+import pytest
+from faust.types import Message
+
+from agents.collect import Collect
+from agents.dead_letters import Outbox
+from agents.metrics import Metrics
+from agents.progress import Progress
+from prefstream.dead_letters import DeadLetter, Origin
+from prefstream.events import Click, Item
+from streams.keys import event_key
+from streams.records import Arrival, encode_arrival
+from tests.agents.scripted import (
+    NAMES,
+    Opened,
+    Stopped,
+    arrival_of,
+    counted,
+    message,
+    open_partition,
+    stops_recorded,
+    stream_of,
+)
+
+AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+SOURCE = (NAMES.events, 0)
+OUTCOMES = ("accepted", "duplicate_origin", "duplicate_id")
+
+
+class Letters(Outbox):
+    """An outbox that keeps its letters."""
+
+    def __init__(self) -> None:
+        super().__init__("nowhere:1", NAMES, 1)
+        self.kept: list[DeadLetter] = []
+
+    def partition_of(self, user: bytes) -> int:
+        return 1 if user == b"astray" else 0
+
+    def refuse(self, letter: DeadLetter) -> None:
+        self.kept.append(letter)
+
+
+class Worker:
+    """Collect on one open partition."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.opened, self.letters, self.progress, self.metrics = opened, Letters(), Progress(), Metrics()
+        self.collect = Collect(opened.partitions, self.letters, "EVENTS", self.progress, self.metrics)
+
+    async def run(self, *messages: Message) -> None:
+        """Have these messages collected; the first one follows the committed offset."""
+        self.progress.start(SOURCE, messages[0].offset)
+        self.progress.hand_over(SOURCE, [one.offset for one in messages])
+        await self.collect.run(stream_of(messages))
+
+    def counts(self) -> tuple[float, ...]:
+        counts = counted(self.metrics)
+        return tuple(counts.get(f"collected_events {outcome}", 0) for outcome in OUTCOMES)
+
+
+@pytest.fixture
+async def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
+    monkeypatch.setattr("agents.writer._LINGER_SECONDS", 0)
+    opened = await open_partition(tmp_path, monkeypatch)
+    yield Worker(opened)
+    await opened.close()
+
+
+def event(offset: int, user: str = "ada", *, place: int | None = None, event_id: str = "", partition: int = 0) -> Message:
+    arrival = arrival_of(Click(user=user, at=AT, item=Item(id="1"), id=event_id), offset if place is None else place)
+    return message(NAMES.events, offset, encode_arrival(arrival), user.encode(), partition)
+
+
+async def test_a_new_event_is_stored_noted_and_done(worker: Worker) -> None:
+    first, second = event(3), event(4, "bob")
+    await worker.run(first, second)
+    owned = worker.opened.owned
+    assert (owned.index.num_users, owned.index.num_events, worker.counts()) == (2, 2, (2, 0, 0))
+    assert worker.opened.pending.get(event_key(b"ada", 3)) == first.value
+    assert worker.progress.committable() == {SOURCE: 5}
+    await worker.opened.partitions.flush()
+    written = [(event_key(b"ada", 3), first.value), (event_key(b"bob", 4), second.value)]
+    assert worker.opened.producer.log[NAMES.pending, 0][1:] == written
+
+
+async def test_duplicates_are_counted_and_change_nothing(worker: Worker) -> None:
+    await worker.run(
+        event(0, place=5, event_id="x"),
+        event(1, place=5),
+        event(2, place=4),
+        event(3, place=6, event_id="x"),
+        event(4, "bob", place=5, event_id="x"),
+    )
+    assert (worker.counts(), worker.opened.owned.index.num_events) == ((2, 2, 1), 2)
+    await worker.opened.partitions.flush()
+    assert [key for key, _ in worker.opened.pending.scan(b"e")] == [event_key(b"ada", 0), event_key(b"bob", 4)]
+    assert worker.progress.committable() == {SOURCE: 5}
+
+
+async def test_a_redelivered_message_is_not_even_looked_at(worker: Worker) -> None:
+    await worker.run(event(3), event(4))
+    await worker.collect.run(stream_of([event(3), event(4)]))
+    assert (worker.counts(), worker.progress.committable()) == ((2, 0, 0), {SOURCE: 5})
+
+
+async def test_after_a_crash_before_the_commit_the_same_messages_change_nothing(worker: Worker) -> None:
+    await worker.run(event(3, event_id="x"), event(4))
+    await worker.run(event(3, event_id="x"), event(4))
+    assert (worker.counts(), worker.opened.owned.index.num_events) == ((2, 2, 0), 2)
+
+
+async def test_a_message_of_a_partition_that_is_not_owned_is_left_undone(worker: Worker) -> None:
+    worker.progress.start((NAMES.events, 1), 0)
+    worker.progress.hand_over((NAMES.events, 1), [0])
+    await worker.collect.run(stream_of([event(0, partition=1), event(7, partition=2)]))
+    assert (worker.progress.committable(), worker.counts()) == ({}, (0, 0, 0))
+
+
+GOOD = event(8).value
+OF_TOMORROW = msgspec.msgpack.encode({"type": "hologram", "user": "ada", "at": "2026-01-05T20:15:00Z"})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"ada", b""),
+        (b"ada", b"hello"),
+        (b"ada", None),
+        (b"ada", msgspec.msgpack.encode({"type": "click"})),
+        (b"ada", b'{"type":"click"}'),
+        (b"ada", encode_arrival(Arrival(Origin("T1", 0, 8), 1, 1, "", msgspec.Raw(OF_TOMORROW)))),
+        (b"bob", GOOD),
+        (b"\xff", GOOD),
+        (None, GOOD),
+        (b"astray", event(8, "astray").value),
+    ],
+)
+async def test_what_intake_did_not_write_is_a_dead_letter(worker: Worker, key: bytes | None, value: bytes | None) -> None:
+    """Once stored, it would stop every worker that takes it up."""
+    await worker.run(message(NAMES.events, 8, value, key), event(9))
+    (letter,) = worker.letters.kept
+    assert (letter.origin.topic, letter.origin.offset, letter.reason, letter.key) == ("EVENTS", 8, "undecodable", key)
+    assert "publish events to a source topic instead" in letter.message
+    assert counted(worker.metrics)["dead_letters undecodable"] == 1
+    assert (worker.counts(), worker.progress.committable()) == ((1, 0, 0), {SOURCE: 10})
+
+
+async def test_a_hole_stops_the_worker_and_nothing_after_it_is_done(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    stops = stops_recorded(monkeypatch, "agents.failstop")
+    worker.progress.start(SOURCE, 3)
+    worker.progress.hand_over(SOURCE, [3, 4, 5])
+    with pytest.raises(Stopped):
+        await worker.collect.run(stream_of([event(3), event(5)]))
+    assert stops == [
+        "collect met something unexpected: t.events/0: expected offset 4, got 5: what lies between was lost on the way"
+    ]
+    assert (worker.progress.committable(), worker.counts()) == ({SOURCE: 4}, (1, 0, 0))
+
+
+async def test_a_store_that_fails_stops_the_worker_before_the_event_is_done(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops = stops_recorded(monkeypatch, "agents.failstop")
+    monkeypatch.setattr(worker.opened.owned, "known", Mock(side_effect=OSError("disk gone")))
+    with pytest.raises(Stopped):
+        await worker.run(event(3))
+    assert stops == ["collect met something unexpected: disk gone"]
+    assert worker.progress.committable() == {}
+
+
+async def test_a_full_lane_holds_back_the_next_event(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = AsyncMock()
+    monkeypatch.setattr(worker.opened.owned.writer, "room", room)
+    await worker.run(event(3), event(4))
+    assert room.await_count == 2

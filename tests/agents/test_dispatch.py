@@ -1,0 +1,361 @@
+"""Dispatch calls for who has been due longest, one call a user, and sits out an outage without blaming anybody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.dispatch import Dispatch
+from agents.metrics import Metrics
+from agents.store import Shard
+from agents.write_back import WriteBack
+from prefstream.events import Post
+from prefstream.summaries import ModelUsed
+from streams.evolution.guards import GuardLimits
+from streams.evolution.plain import parse_prompt
+from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
+from streams.records import encode_arrival
+from tests.agents.scripted import (
+    NAMES,
+    POLICY,
+    Opened,
+    arrival_of,
+    counted,
+    open_partition,
+    others_run,
+    stops_recorded,
+    until,
+)
+
+AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+START_MS = 2_000_000
+GOOD = Completion("Loves war.", "stop", prompt_tokens=30, completion_tokens=3)
+
+
+class ScriptedModel:
+    """Calls wait in ``calls`` until the test answers them."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Prompt, asyncio.Future[CallResult]]] = []
+        self.request_ids: list[str] = []
+        self.num_cancelled = 0
+
+    async def evolve(self, prompt: Prompt, *, request_id: str) -> CallResult:
+        answer = asyncio.get_running_loop().create_future()
+        self.calls.append((prompt, answer))
+        self.request_ids.append(request_id)
+        try:
+            result: CallResult = await answer
+        except asyncio.CancelledError:
+            self.num_cancelled += 1
+            raise
+        return result
+
+    def answer(self, result: CallResult, at: int = 0) -> str:
+        """Answer the call that waits at this place; returns what the prompt quoted of its newest event."""
+        prompt, answer = self.calls.pop(at)
+        answer.set_result(result)
+        parts = parse_prompt(prompt)
+        assert parts is not None
+        return parts.events[-1]
+
+
+class Running:
+    """Dispatch on one open partition, with a clock that stands still until the test moves it."""
+
+    def __init__(self, opened: Opened, capacity: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened, self.owned, self.index = opened, opened.owned, opened.owned.index
+        self.model, self.metrics = ScriptedModel(), Metrics()
+        self.now_ms, self.may_start, self.num_stored = START_MS, True, 0
+        monkeypatch.setattr("agents.dispatch._now_ms", lambda: self.now_ms)
+        monkeypatch.setattr("agents.write_back._now_ms", lambda: self.now_ms)
+        client: Any = self.model
+        self.dispatch = Dispatch(
+            opened.partitions,
+            client,
+            WriteBack(GuardLimits(max_tokens=160), ModelUsed(name="counting"), self.metrics),
+            self.metrics,
+            POLICY,
+            capacity=capacity,
+            max_summary_tokens=160,
+            may_start=lambda: self.may_start,
+        )
+        self.task = asyncio.create_task(self.dispatch.run())
+
+    def store(self, user: str, num_events: int = 1, at_ms: int = START_MS) -> None:
+        """New events of this user are pending; three make the user due at once."""
+        for _ in range(num_events):
+            offset = self.num_stored = self.num_stored + 1
+            arrival = arrival_of(Post(user=user, at=AT, text=f"{user} {offset}"), offset, at_ms)
+            assert self.index.admit(user.encode(), offset, arrival, self.owned.known(user.encode())) == "accepted"
+            self.owned.append(user.encode(), offset, encode_arrival(arrival))
+
+    def version(self, user: str) -> int:
+        summary = self.owned.summary(user.encode())
+        return summary.version if summary else 0
+
+    async def calls(self, number: int) -> None:
+        """Wait until so many calls wait for an answer, and see that there are no more."""
+        await until(lambda: len(self.model.calls) >= number)
+        await others_run()
+        assert len(self.model.calls) == number
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        await self.dispatch.cancel()
+        await self.opened.close()
+
+
+Run = Callable[[int], Running]
+
+
+@pytest.fixture
+async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Run]:
+    monkeypatch.setattr("agents.writer._LINGER_SECONDS", 0)
+    monkeypatch.setattr("agents.dispatch._LOOK_AGAIN_SECONDS", 0)
+    opened = await open_partition(tmp_path, monkeypatch)
+    started: list[Running] = []
+
+    def run(capacity: int) -> Running:
+        started.append(Running(opened, capacity, monkeypatch))
+        return started[-1]
+
+    yield run
+    for one in started:
+        await one.stop()
+
+
+async def test_who_is_due_is_called_for_and_the_answer_is_their_summary(run: Run) -> None:
+    one = run(4)
+    one.store("ada", 3)
+    one.store("bob", 2)
+    await one.calls(1)
+    assert one.model.answer(GOOD) == 'wrote "ada 3"'
+    await until(lambda: one.version("ada") and b"ada" not in one.index)
+    assert (one.version("bob"), one.index.num_events, one.dispatch.num_in_flight) == (0, 2, 0)
+    one.now_ms += 10_000
+    await one.calls(1)
+    assert one.model.answer(GOOD) == 'wrote "bob 5"'
+    await until(lambda: one.version("bob") and b"bob" not in one.index)
+    counts = counted(one.metrics)
+    assert (counts["flushes size"], counts["flushes age"], counts["applied_events"], counts["summaries"]) == (1, 1, 5, 2)
+    assert one.metrics.registry.get_sample_value("prefstream_call_seconds_count") == 2
+
+
+async def test_a_prompt_carries_the_old_text_and_every_event_of_the_step(run: Run) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    await one.calls(1)
+    one.model.answer(GOOD)
+    await until(lambda: b"ada" not in one.index)
+    one.store("ada", 3)
+    await one.calls(1)
+    parts = parse_prompt(one.model.calls[0][0])
+    assert parts is not None
+    assert (parts.old_text, parts.events) == ("Loves war.", ('wrote "ada 4"', 'wrote "ada 5"', 'wrote "ada 6"'))
+    assert parts.max_summary_tokens == 160
+
+
+async def test_one_user_has_one_call_however_much_arrives(run: Run) -> None:
+    one = run(8)
+    one.store("ada", 9)
+    await one.calls(1)
+    one.model.answer(GOOD)
+    await until(lambda: one.version("ada") == 1 and one.model.calls)
+    await one.calls(1)
+    one.model.answer(GOOD)
+    await one.calls(1)
+    one.model.answer(GOOD)
+    await until(lambda: one.version("ada") == 3 and b"ada" not in one.index)
+    assert counted(one.metrics)["applied_events"] == 9
+
+
+@pytest.mark.parametrize(("capacity", "in_flight"), [(1, 2), (4, 5), (8, 10)])
+async def test_no_more_calls_than_the_model_takes_and_a_quarter(run: Run, capacity: int, in_flight: int) -> None:
+    one = run(capacity)
+    for number in range(12):
+        one.store(f"u{number}", 3)
+    await one.calls(in_flight)
+    assert one.dispatch.num_in_flight == in_flight
+    one.model.answer(GOOD)
+    await one.calls(in_flight)
+    assert counted(one.metrics)["flushes size"] == in_flight + 1
+
+
+async def test_who_has_been_due_longest_is_called_for_first_in_whatever_partition(run: Run, tmp_path: Path) -> None:
+    one = run(1)
+    one.may_start = False
+    shards = {topic: Shard(tmp_path / "other" / topic) for topic in (NAMES.pending, NAMES.summaries)}
+    await one.opened.partitions.open(1, shards)
+    other = one.opened.partitions.get(1)
+    assert other is not None
+    for user, waits_ms in [("second", 2_000), ("fourth", 500)]:
+        one.store(user, 1, START_MS - waits_ms)
+    one.owned, one.index = other, other.index
+    for user, waits_ms in [("third", 1_000), ("first", 3_000)]:
+        one.store(user, 1, START_MS - waits_ms)
+    one.now_ms += 60_000
+    one.may_start = True
+    called = []
+    for waiting in (2, 2, 2, 1):
+        await one.calls(waiting)
+        called.append(one.model.answer(GOOD).split()[1].strip('"'))
+    assert called == ["first", "second", "third", "fourth"]
+    await one.opened.partitions.close()
+    for shard in shards.values():
+        shard.close()
+
+
+async def test_a_request_is_named_once_and_names_nobody(run: Run) -> None:
+    one = run(8)
+    for number in range(8):
+        one.store(f"kim{number}", 3)
+    await one.calls(8)
+    assert len(set(one.model.request_ids)) == 8
+    assert not any("kim" in request_id for request_id in one.model.request_ids)
+
+
+AWAY = Unavailable("connection", "refused")
+
+
+async def answer_all(one: Running, result: CallResult) -> None:
+    while one.model.calls:
+        one.model.answer(result)
+    await until(lambda: not one.dispatch.num_in_flight)
+
+
+async def test_an_outage_pauses_everybody(run: Run) -> None:
+    one = run(4)
+    for number in range(9):
+        one.store(f"u{number}", 3)
+    await one.calls(5)
+    await answer_all(one, AWAY)
+    # Five calls that met the same outage are one outage; then one call at a time asks, less and less often.
+    for pause_ms in (1_000, 2_000, 4_000, 8_000, 10_000, 10_000):
+        one.now_ms += pause_ms - 1
+        await one.calls(0)
+        one.now_ms += 1
+        await one.calls(1)
+        await answer_all(one, AWAY)
+    one.now_ms += 10_000
+    await one.calls(1)
+    one.model.answer(GOOD)
+    await one.calls(5)
+    assert counted(one.metrics)["calls unavailable"] == 11
+
+
+async def test_an_outage_burns_nobodys_attempts(run: Run) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    for result, waits_ms in ((AWAY, 1_000), (AWAY, 2_000), (AWAY, 4_000), (Refused(400, "a first failure"), 1_000)):
+        await one.calls(1)
+        await answer_all(one, result)
+        one.now_ms += waits_ms - 1
+        await one.calls(0)
+        one.now_ms += 1
+    await one.calls(1)
+
+
+async def test_the_model_says_how_long_it_wants_to_be_left_alone(run: Run) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    await one.calls(1)
+    await answer_all(one, Unavailable("overloaded", "HTTP 503", retry_after_seconds=30.0))
+    one.now_ms += 29_999
+    await one.calls(0)
+    one.now_ms += 1
+    await one.calls(1)
+
+
+async def test_any_answer_ends_an_outage(run: Run) -> None:
+    one = run(4)
+    for number in range(9):
+        one.store(f"u{number}", 3)
+    await one.calls(5)
+    await answer_all(one, AWAY)
+    one.now_ms += 1_000
+    await one.calls(1)
+    one.model.answer(Refused(400, "a prompt is bad"))
+    await one.calls(5)
+    await answer_all(one, AWAY)
+    one.now_ms += 999
+    await one.calls(0)
+    one.now_ms += 1
+    await one.calls(1)
+
+
+async def test_a_user_whose_call_failed_waits_and_nobody_else_does(run: Run) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    await one.calls(1)
+    one.model.answer(Refused(400, "ada's prompt is bad"))
+    one.store("bob", 3)
+    await one.calls(1)
+    assert one.model.answer(GOOD) == 'wrote "bob 6"'
+    await one.calls(0)
+    one.now_ms += 1_000
+    await one.calls(1)
+    assert (one.version("ada"), one.version("bob")) == (0, 1)
+
+
+async def test_nothing_starts_while_the_worker_is_not_ready(run: Run) -> None:
+    one = run(4)
+    one.may_start = False
+    one.store("ada", 3)
+    await one.calls(0)
+    one.may_start = True
+    await one.calls(1)
+
+
+async def test_cancelled_calls_write_nothing(run: Run) -> None:
+    one = run(4)
+    one.store("ada", 3)
+    one.store("bob", 3)
+    await one.calls(2)
+    one.may_start = False
+    await one.dispatch.cancel()
+    assert (one.model.num_cancelled, one.dispatch.num_in_flight) == (2, 0)
+    await one.opened.partitions.flush()
+    assert (one.version("ada"), one.index.num_events) == (0, 6)
+    await one.dispatch.cancel()
+
+
+async def test_a_drain_finishes_what_is_in_flight_and_starts_nothing(run: Run) -> None:
+    one = run(1)
+    for user in ("ada", "bob", "eve"):
+        one.store(user, 3)
+    await one.calls(2)
+    draining = asyncio.create_task(one.dispatch.drain(60))
+    await others_run()
+    one.model.answer(GOOD)
+    await one.calls(1)
+    assert not draining.done()
+    one.model.answer(GOOD)
+    await asyncio.wait_for(draining, 5)
+    await one.calls(0)
+    assert (one.version("ada"), one.version("bob"), one.version("eve")) == (1, 1, 0)
+
+
+async def test_a_drain_does_not_wait_for_ever(run: Run) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    await one.calls(1)
+    await one.dispatch.drain(0)
+    assert (one.dispatch.num_in_flight, one.model.num_cancelled) == (1, 0)
+
+
+async def test_what_nobody_expects_stops_the_worker(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    stops, one = stops_recorded(monkeypatch, "agents.failstop"), run(1)
+    one.store("ada", 3)
+    await one.calls(1)
+    _, answer = one.model.calls.pop()
+    answer.set_exception(ZeroDivisionError("a bug"))
+    await until(lambda: stops)
+    assert stops == ["evolve met something unexpected: a bug"]
+    assert NAMES.summaries not in {topic for (topic, _), rows in one.opened.producer.log.items() if len(rows) > 1}

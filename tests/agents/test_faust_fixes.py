@@ -1,0 +1,665 @@
+"""Each correction of agents/faust_fixes.py beside what stock Faust does in the same place.
+
+The tests named ``stock`` hold as long as the defect is there: one that fails says that Faust has mended it, and that the
+correction can go. Everything is the real Faust 0.15.3 but for the thread that talks to the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import aiokafka
+import faust
+import pytest
+from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from faust.transport.producer import ProducerBuffer
+from faust.types import TP, ConsumerMessage
+
+from agents.faust_fixes import PINNED, FixedApp, OrderedRecovery, UnprovenVersion, WatermarkConsumer, assert_versions
+from agents.progress import HoleFound, Progress
+from agents.store import LoggedStore
+from agents.writer import Lane
+from tests.agents.scripted import ScriptedProducer, Stopped, message, others_run, stops_recorded, until
+
+SOURCE = TP("platform", 0)
+CHANGELOG = TP("t.pending", 0)
+
+
+class FakeThread:
+    """Stands for the thread that talks to the broker: hands over the given batches, keeps what is committed."""
+
+    def __init__(self, *batches: Sequence[int], committed: int | None = None) -> None:
+        self.batches = deque(batches)
+        self.committed = committed
+        self.commits: list[dict[TP, int]] = []
+        self.accepts = True
+        self.during_seek: Callable[[], None] = lambda: None
+
+    def assignment(self) -> set[TP]:
+        return {SOURCE}
+
+    def highwater(self, tp: TP) -> int:
+        return 100
+
+    async def getmany(self, active: set[TP] | None, timeout: float) -> dict[TP, list[Any]]:
+        await asyncio.sleep(0)
+        return {SOURCE: [record(offset) for offset in self.batches.popleft()]} if self.batches else {}
+
+    async def commit(self, offsets: dict[TP, int]) -> bool:
+        self.commits.append(dict(offsets))
+        return self.accepts
+
+    async def seek_to_committed(self) -> dict[TP, int | None]:
+        self.during_seek()
+        return {SOURCE: self.committed}
+
+    async def highwaters(self, *tps: TP) -> None:
+        """The broker does not answer."""
+        await asyncio.get_running_loop().create_future()
+
+
+def record(offset: int) -> Any:
+    """A record as aiokafka gives it."""
+    return SimpleNamespace(
+        topic=SOURCE.topic,
+        partition=SOURCE.partition,
+        offset=offset,
+        timestamp=0,
+        timestamp_type=0,
+        headers=[],
+        key=b"",
+        value=b"",
+        checksum=None,
+        serialized_key_size=0,
+        serialized_value_size=0,
+    )
+
+
+class OurApp(FixedApp):
+    """A worker of which only what the corrections call back is there; ``calls`` keeps the order."""
+
+    def __init__(self, name: str, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self.progress = Progress()
+        self.calls: list[str] = []
+        self.durable = asyncio.Event()
+        self.durable.set()
+        self.restoring: Exception | None = None
+
+    async def open_partitions(self, changelogs: set[TP]) -> None:
+        self.calls.append("open")
+
+    def restore_partitions(self) -> None:
+        self.calls.append("restore")
+        if self.restoring:
+            raise self.restoring
+
+    async def flush(self) -> None:
+        await self.durable.wait()
+        self.calls.append("flush")
+
+    async def release_partitions(self) -> None:
+        self.calls.append("release")
+
+
+def prepared(app: Any, thread: FakeThread) -> Any:
+    """The app with this thread below its consumer, as it is after an assignment."""
+    app.consumer._thread.thread_loop.close()
+    app.consumer._thread = thread
+    app.consumer._set_active_tps({SOURCE})
+    app.topics._acking_topics.add(SOURCE.topic)
+    app.flow_control.resume()
+    return app
+
+
+def settings() -> dict[str, Any]:
+    return {"broker": "kafka://127.0.0.1:1", "store": "memory://", "topic_disable_leader": True, "broker_request_timeout": 0.05}
+
+
+def stock_app(*batches: Sequence[int], committed: int | None = None) -> Any:
+    return prepared(faust.App("stock", **settings()), FakeThread(*batches, committed=committed))
+
+
+def our_app(*batches: Sequence[int], committed: int | None = None) -> Any:
+    return prepared(OurApp("ours", **settings()), FakeThread(*batches, committed=committed))
+
+
+async def drain(app: Any) -> dict[int, ConsumerMessage]:
+    """Seek, start, and have everything the thread has fetched and handed on. Returns the messages that arrived, by offset."""
+    consumer, arrived, fetcher = app.consumer, {}, SimpleNamespace(_stopped=asyncio.Event())
+
+    async def arrive(found: ConsumerMessage) -> None:
+        arrived[found.offset] = found
+        if not consumer._thread.batches:
+            fetcher._stopped.set()
+
+    consumer.callback = arrive
+    await consumer.perform_seek()
+    if isinstance(consumer, WatermarkConsumer):
+        app.progress.start(SOURCE, consumer._committed_offset[SOURCE])
+    await consumer._drain_messages(fetcher)
+    return arrived
+
+
+class InFlight(NamedTuple):
+    """What is committed and fetched, which of it is done, and the offset each consumer commits then."""
+
+    committed: int | None
+    fetched: Sequence[int]
+    done: Sequence[int]
+    stock: int
+    ours: int | None
+
+
+IN_FLIGHT = {
+    "the first after the commit": InFlight(31, range(31, 35), [32, 33, 34], stock=35, ours=None),
+    "nothing was committed yet": InFlight(None, range(7), [5, 6], stock=7, ours=0),
+    "the first behind a gap": InFlight(10, [10, 14, 15], [10, 15], stock=16, ours=14),
+}
+
+
+@pytest.mark.parametrize("case", IN_FLIGHT.values(), ids=IN_FLIGHT)
+async def test_a_commit_stays_below_what_is_in_flight(case: InFlight) -> None:
+    app = our_app(case.fetched, committed=case.committed)
+    await drain(app)
+    for offset in case.done:
+        app.progress.done(SOURCE, offset)
+    await app.consumer.commit()
+    assert app.consumer._thread.commits == ([] if case.ours is None else [{SOURCE: case.ours}])
+
+
+@pytest.mark.parametrize("case", IN_FLIGHT.values(), ids=IN_FLIGHT)
+async def test_stock_commits_past_what_is_in_flight(case: InFlight) -> None:
+    app = stock_app(case.fetched, committed=case.committed)
+    arrived = await drain(app)
+    for offset in case.done:
+        app.consumer.ack(arrived[offset])
+    await app.consumer.commit()
+    assert app.consumer._thread.commits == [{SOURCE: case.stock}]
+
+
+def lose_one(app: Any) -> None:
+    """Let go of what was fetched and not handed on, when offset 10 has been: a rebalance does that, or a full buffer."""
+    hand_on, consumer = app.consumer._to_message, app.consumer
+
+    def to_message(tp: TP, found: Any) -> ConsumerMessage:
+        if found.offset == 10:
+            consumer.app.consumer_generation_id += 1
+        return hand_on(tp, found)
+
+    consumer._to_message = to_message
+
+
+async def test_a_message_lost_on_the_way_is_no_gap() -> None:
+    app = our_app([10, 11], [12], committed=10)
+    lose_one(app)
+    arrived = await drain(app)
+    assert set(arrived) == {10, 12}
+    app.progress.done(SOURCE, 10)
+    await app.consumer.commit()
+    assert app.consumer._thread.commits == [{SOURCE: 11}]
+    with pytest.raises(HoleFound, match="expected offset 11, got 12"):
+        app.progress.accept(SOURCE, 12)
+
+
+async def test_stock_takes_a_message_lost_on_the_way_for_a_gap() -> None:
+    app = stock_app([10, 11], [12], committed=10)
+    lose_one(app)
+    for found in (await drain(app)).values():
+        app.consumer.ack(found)
+    await app.consumer.commit()
+    assert app.consumer._thread.commits == [{SOURCE: 13}]
+
+
+async def test_a_commit_waits_for_the_flush() -> None:
+    app = our_app([0], committed=0)
+    await drain(app)
+    app.progress.done(SOURCE, 0)
+    app.durable.clear()
+    committing = asyncio.create_task(app.consumer.commit())
+    await others_run()
+    assert app.consumer._thread.commits == []
+    app.durable.set()
+    assert await committing
+    assert app.consumer._thread.commits == [{SOURCE: 1}]
+
+
+async def test_a_failed_send_ends_the_worker_before_a_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.writer._LINGER_SECONDS", 0)
+    stops = stops_recorded(monkeypatch, "agents.writer")
+    producer = ScriptedProducer(is_held=True)
+    lane = Lane(producer, "t.events", 0)
+    app = our_app([0], committed=0)
+    app.flush = lane.flushed
+    await drain(app)
+    lane.put((b"ada", b"event"))
+    app.progress.done(SOURCE, 0)
+    committing = asyncio.create_task(app.consumer.commit())
+    (await producer.sent.get()).fail(OSError("no route"))
+    await until(lambda: stops)
+    await others_run()
+    assert app.consumer._thread.commits == []
+    committing.cancel()
+
+
+class Stuck(ProducerBuffer):
+    """A producer buffer whose first message is on its way for as long as the test lasts."""
+
+    async def _send_pending(self, fut: Any) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+async def test_stock_flushes_without_flushing() -> None:
+    app = stock_app([0], committed=0)
+    app.consumer.ack((await drain(app))[0])
+    buffer = Stuck()
+    buffer.app = app
+    await buffer.start()
+    for number in range(3):
+        buffer.pending.put_nowait(number)
+    app._producer = SimpleNamespace(flush=buffer.flush)
+    assert await app.consumer.commit()
+    assert app.consumer._thread.commits == [{SOURCE: 1}]
+    assert buffer.size == 2
+    buffer.pending = asyncio.Queue()  # or it would not stop
+    await buffer.stop()
+
+
+async def test_stock_commits_after_a_failed_send() -> None:
+    app = stock_app([0], committed=0)
+    app.consumer.ack((await drain(app))[0])
+    topic = app.topic("t.events")
+    on_its_way, outcome = topic.as_future_message(key=b"ada", value=b"event"), asyncio.get_running_loop().create_future()
+    outcome.set_exception(OSError("no route"))
+    topic._on_published(outcome, on_its_way, None, None)
+    assert isinstance(on_its_way.exception(), OSError)
+    app._producer = SimpleNamespace(flush=others_run)
+    assert await app.consumer.commit()
+    assert app.consumer._thread.commits == [{SOURCE: 1}]
+
+
+async def test_a_refused_commit_is_due_again() -> None:
+    app = our_app([0, 1], committed=0)
+    await drain(app)
+    app.progress.done(SOURCE, 0)
+    app.consumer._thread.accepts = False
+    assert not await app.consumer.commit()
+    app.consumer._thread.accepts = True
+    assert await app.consumer.commit()
+    assert app.consumer._thread.commits == [{SOURCE: 1}] * 2
+
+
+async def test_stock_counts_a_refused_commit_as_done() -> None:
+    app = stock_app([0, 1], committed=0)
+    app.consumer.ack((await drain(app))[0])
+    app._producer = SimpleNamespace(flush=others_run)
+    app.consumer._thread.accepts = False
+    assert not await app.consumer.commit()
+    assert app.consumer._committed_offset[SOURCE] == 1
+    app.consumer._thread.accepts = True
+    assert not await app.consumer.commit()
+
+
+async def test_a_revoke_commits_before_it_lets_go() -> None:
+    app = our_app([0, 1, 2], committed=0)
+    await drain(app)
+    for offset in range(3):
+        app.progress.done(SOURCE, offset)
+    thread = app.consumer._thread
+    thread.commit = commit_into(app.calls, thread.commit)
+    app.consumer._on_partitions_revoked = said(app.calls, "revoked")
+    await app.consumer.on_partitions_revoked({SOURCE})
+    assert thread.commits == [{SOURCE: 3}]
+    assert app.calls == ["flush", "commit", "release", "revoked"]
+    assert not app.consumer.flow_active
+    assert app.progress.position(SOURCE) is None
+
+
+async def test_stock_forgets_what_is_acknowledged_before_a_revoke_can_commit_it() -> None:
+    app = stock_app([0, 1, 2], committed=0)
+    for found in (await drain(app)).values():
+        app.consumer.ack(found)
+
+    async def commit(revoked: set[TP]) -> None:
+        await app.consumer.commit()
+
+    app.consumer._on_partitions_revoked = commit
+    await app.consumer.on_partitions_revoked({SOURCE})
+    assert app.consumer._thread.commits == []
+
+
+def said(calls: list[str], name: str) -> Callable[..., Any]:
+    """A coroutine function that notes that it was called."""
+
+    async def say(*arguments: object) -> None:
+        calls.append(name)
+
+    return say
+
+
+def commit_into(calls: list[str], commit: Callable[..., Any]) -> Callable[..., Any]:
+    """``commit``, noted."""
+
+    async def noted(offsets: dict[TP, int]) -> Any:
+        calls.append("commit")
+        return await commit(offsets)
+
+    return noted
+
+
+async def test_a_second_commit_commits_what_is_new() -> None:
+    app = our_app([0, 1], committed=0)
+    await drain(app)
+    app.progress.done(SOURCE, 0)
+    app.durable.clear()
+    first = asyncio.create_task(app.consumer.commit())
+    await others_run()
+    app.progress.done(SOURCE, 1)
+    second = asyncio.create_task(app.consumer.commit())
+    await others_run()
+    app.durable.set()
+    assert (await first, await second) == (True, True)
+    assert app.consumer._thread.commits == [{SOURCE: 1}, {SOURCE: 2}]
+
+
+async def test_stock_lets_a_second_commit_return_without_one() -> None:
+    app = stock_app([0, 1], committed=0)
+    arrived = await drain(app)
+    app.consumer.ack(arrived[0])
+    flushed = asyncio.Event()
+    app._producer = SimpleNamespace(flush=flushed.wait)
+    first = asyncio.create_task(app.consumer.commit())
+    await others_run()
+    app.consumer.ack(arrived[1])
+    second = asyncio.create_task(app.consumer.commit())
+    await others_run()
+    flushed.set()
+    assert (await first, await second) == (True, False)
+    assert app.consumer._thread.commits == [{SOURCE: 1}]
+
+
+async def kafka_consumer(app: Any) -> Any:
+    """The aiokafka consumer that this app would start, closed again."""
+    app.conf.broker_request_timeout = 120.0
+    thread = app.consumer._new_consumer_thread()
+    consumer = thread._create_worker_consumer(app.transport)
+    assert isinstance(consumer, aiokafka.AIOKafkaConsumer)
+    await consumer.stop()
+    thread.thread_loop.close()
+    return consumer
+
+
+async def test_only_committed_records_are_read_and_an_idle_fetch_is_short() -> None:
+    consumer = await kafka_consumer(our_app())
+    assert consumer._isolation_level == "read_committed"
+    assert consumer._fetch_max_wait_ms <= 250
+
+
+async def test_stock_reads_aborted_records_and_lets_an_idle_fetch_hold_the_connection() -> None:
+    consumer = await kafka_consumer(stock_app())
+    assert consumer._isolation_level == "read_uncommitted"
+    assert consumer._fetch_max_wait_ms == 1_500
+
+
+def ready_to_resume(app: Any) -> tuple[Any, list[str]]:
+    """Recovery at its end, while the thread goes on fetching: an agent's queue, and what it was handed during the seek."""
+    queue = app.FlowControlQueue(maxsize=10, clear_on_resume=True)
+    handed: list[str] = []
+
+    def fetch() -> None:
+        if SOURCE in app.consumer._active_partitions:
+            handed.append("message")
+            queue.put_nowait("message")
+
+    app.consumer._thread.during_seek = fetch
+    app.consumer.pause_partitions({SOURCE})
+    app._fetcher = SimpleNamespace(maybe_start=others_run)
+    return queue, handed
+
+
+async def test_partitions_resume_when_the_queues_are_cleared() -> None:
+    app = our_app(committed=5)
+    queue, handed = ready_to_resume(app)
+    await app.tables.recovery.on_recovery_completed(app.consumer_generation_id)
+    assert (handed, queue.qsize()) == ([], 0)
+    assert SOURCE in app.consumer._active_partitions
+    assert app.consumer.flow_active
+    assert app.calls == ["restore"]
+    assert app.progress.position(SOURCE) == 5
+    assert app.tables.actives_ready
+
+
+async def test_stock_clears_what_was_fetched_during_the_seek() -> None:
+    app = stock_app(committed=5)
+    queue, handed = ready_to_resume(app)
+    await app.tables.recovery.on_recovery_completed(app.consumer_generation_id)
+    assert (handed, queue.qsize()) == (["message"], 0)
+
+
+async def test_nothing_resumes_when_the_next_rebalance_has_begun() -> None:
+    app = our_app(committed=5)
+    ready_to_resume(app)
+    await app.tables.recovery.on_recovery_completed(app.consumer_generation_id - 1)
+    assert app.calls == []
+    assert SOURCE not in app.consumer._active_partitions
+    assert not app.tables.actives_ready
+
+
+async def recover(app: Any) -> None:
+    """One recovery of a table whose end offsets the broker does not tell."""
+    app.Table("pending")
+    recovery = app.tables.recovery
+    recovery.signal_recovery_start.set()
+    await type(recovery)._restart_recovery.fun(recovery)
+
+
+async def test_a_recovery_whose_step_takes_too_long_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    stops = stops_recorded(monkeypatch, "agents.faust_fixes")
+    app = our_app()
+    with pytest.raises(Stopped):
+        await recover(app)
+    assert stops == ["a step of recovery took longer than 0.05 seconds: None"]
+    assert app.calls == ["open"]
+
+
+async def test_stock_gives_up_recovery_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    app = stock_app()
+    await asyncio.wait_for(recover(app), 10)
+    assert not app.tables.recovery.should_stop
+    assert not app.tables.actives_ready
+    assert [logged for logged in caplog.records if logged.levelname in ("WARNING", "ERROR", "CRITICAL")] == []
+
+
+async def test_tables_that_cannot_be_restored_end_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    stops = stops_recorded(monkeypatch, "agents.faust_fixes")
+    app = our_app(committed=5)
+    ready_to_resume(app)
+    app.restoring = LookupError("a row is not there")
+    with pytest.raises(Stopped):
+        await app.tables.recovery.on_recovery_completed(app.consumer_generation_id)
+    assert stops == ["the tables could not be restored: a row is not there"]
+    assert SOURCE not in app.consumer._active_partitions
+
+
+async def test_stock_swallows_what_restoring_raises() -> None:
+    app = stock_app(committed=5)
+    ready_to_resume(app)
+    table = app.Table("pending")
+    raised: list[Exception] = []
+
+    @table.on_recover
+    async def restore() -> None:
+        raised.append(LookupError("a row is not there"))
+        raise raised[0]
+
+    await app.tables.recovery.on_recovery_completed(app.consumer_generation_id)
+    assert len(raised) == 1
+    assert app.tables.actives_ready
+
+
+def fetched(partitions: Sequence[TP]) -> Fetcher:
+    """A fetcher of aiokafka, with one record of each of these partitions fetched and not asked for."""
+    fetcher = Fetcher.__new__(Fetcher)
+    fetcher._subscriptions = SimpleNamespace(reassignment_in_progress=False, is_assigned=lambda tp: True)
+    fetcher._records = {tp: one_result(tp) for tp in partitions}
+    fetcher._wait_consume_future = None
+    return fetcher
+
+
+def one_result(tp: TP) -> FetchResult:
+    state = SimpleNamespace(paused=False, position=0, consumed_to=lambda offset: None)
+    assignment = SimpleNamespace(active=True, state_value=lambda tp: state)
+    records = FakeRecords([record(0)])
+    return FetchResult(tp, assignment=assignment, partition_records=records, backoff=0)
+
+
+class FakeRecords(Iterator[Any]):
+    """The records of one partition as the fetcher unpacks them."""
+
+    next_fetch_offset = 0
+
+    def __init__(self, records: list[Any]) -> None:
+        self._records = deque(records)
+
+    def __next__(self) -> Any:
+        if not self._records:
+            raise StopIteration
+        return self._records.popleft()
+
+
+def buffers_fill_while_fetching(app: Any) -> list[Mapping[TP, list[Any]]]:
+    """Have the thread fetch with aiokafka's own fetcher, and the buffer of the only active partition fill before it looks."""
+    taken: list[Mapping[TP, list[Any]]] = []
+
+    async def getmany(active: Any, timeout: float) -> Mapping[TP, list[Any]]:
+        app.consumer.on_buffer_full(SOURCE)
+        taken.append(await fetched([SOURCE, OTHER]).fetched_records(active))
+        return taken[-1]
+
+    app.consumer._thread.getmany = getmany
+    return taken
+
+
+OTHER = TP("platform", 1)
+
+
+async def test_the_active_partitions_are_those_when_the_fetch_began() -> None:
+    app = our_app()
+    taken = buffers_fill_while_fetching(app)
+    arrived = [tp async for tp, _ in app.consumer.getmany(timeout=1.0)]
+    assert arrived == [SOURCE]
+    assert [set(records) for records in taken] == [{SOURCE}]
+
+
+async def test_stock_fetches_and_drops_records_of_every_partition() -> None:
+    app = stock_app()
+    taken = buffers_fill_while_fetching(app)
+    arrived = [tp async for tp, _ in app.consumer.getmany(timeout=1.0)]
+    assert arrived == [SOURCE]
+    assert [set(records) for records in taken] == [{SOURCE, OTHER}]  # the other partition's is gone for good
+
+
+async def hand_over(app: Any, num_messages: int) -> int:
+    """Have so many messages handed on. Returns how many tasks that took."""
+    app.consumer._thread.batches.append(range(num_messages))
+    loop, created = asyncio.get_running_loop(), 0
+
+    def count(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        nonlocal created
+        created += 1
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    loop.set_task_factory(count)
+    await drain(app)
+    loop.set_task_factory(None)
+    return created
+
+
+async def test_a_message_is_handed_over_without_a_task() -> None:
+    assert await hand_over(our_app(), 50) < 5
+
+
+async def test_stock_makes_four_tasks_for_a_message() -> None:
+    assert await hand_over(stock_app(), 50) >= 4 * 50
+
+
+class Channel(NamedTuple):
+    """What reads a topic, as the conductor knows it."""
+
+    queue: Any
+
+
+async def test_a_full_queue_is_given_up_when_the_flow_stops() -> None:
+    app = our_app()
+    queue = app.FlowControlQueue(maxsize=1)
+    queue.put_nowait("message")
+    app.topics._topic_name_index[SOURCE.topic].add(Channel(queue))
+    app.consumer.callback = queue.put
+    handing_on = asyncio.create_task(app.consumer._hand_on(message(SOURCE.topic, 0, b"")))
+    await others_run()
+    assert not handing_on.done()
+    app.consumer.stop_flow()
+    await asyncio.wait_for(handing_on, 10)
+    assert queue.qsize() == 1
+
+
+UNFOLLOWED = TP("t.formerly", 0)
+
+
+def changelog_records() -> list[Any]:
+    """A record of the table's own changelog, then one of a topic that no table follows any more."""
+    return [
+        SimpleNamespace(message=message(CHANGELOG.topic, 0, b"mine", b"a")),
+        SimpleNamespace(message=message(UNFOLLOWED.topic, 0, b"a stranger's", b"b")),
+    ]
+
+
+async def test_records_of_a_topic_nobody_follows_reach_no_table(tmp_path: Path) -> None:
+    app = SimpleNamespace(conf=SimpleNamespace(tabledir=tmp_path))
+    table = SimpleNamespace(name="pending", changelog_topic=SimpleNamespace(get_topic_name=lambda: CHANGELOG.topic))
+    store = LoggedStore("logged://", app, table)
+    store.apply_changelog_batch(changelog_records(), bytes, bytes)
+    assert [store.shard(0).get(key) for key in (b"a", b"b")] == [b"mine", None]
+    await store.on_stop()
+
+
+class Table:
+    """A table as recovery knows it."""
+
+    recovery_buffer_size = 10
+
+    async def on_changelog_event(self, event: object) -> None: ...
+
+
+async def test_stock_hands_records_of_a_topic_nobody_follows_to_another_table() -> None:
+    app = stock_app()
+    recovery = app.tables.recovery
+    table = Table()
+    recovery.active_tps.add(CHANGELOG)
+    recovery.tp_to_table[CHANGELOG] = table
+    for event in changelog_records():
+        app.tables.changelog_queue.put_nowait(event)
+    slurping = asyncio.create_task(type(recovery)._slurp_changelogs.fun(recovery))
+    await until(lambda: len(recovery.buffers[table]) == 2)
+    slurping.cancel()
+    assert [event.message.value for event in recovery.buffers[table]] == [b"mine", b"a stranger's"]
+
+
+def test_every_correction_is_in_place() -> None:
+    app = FixedApp("ours", **settings())
+    app.consumer._thread.thread_loop.close()
+    assert type(app.consumer) is WatermarkConsumer
+    assert type(app.tables.recovery) is OrderedRecovery
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_another_version_of_a_library_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_versions()
+    monkeypatch.setattr("agents.faust_fixes.version", lambda found: "9.9" if found == name else PINNED[found])
+    with pytest.raises(UnprovenVersion, match=f"{name} is 9.9, but prefstream is proven with {PINNED[name]}"):
+        assert_versions()

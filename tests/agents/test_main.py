@@ -1,0 +1,169 @@
+"""A worker that cannot start says in one sentence what is missing and what to do, and exits with 2."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from agents import __main__ as command
+from agents.boot import read_adapters, read_cluster
+from agents.faust_fixes import PINNED
+from agents.settings import PREFIX, Settings, read_settings, shown_default
+from agents.store import claim_directory
+from prefstream.admin import TopicState
+from prefstream.errors import BrokerUnreachable
+from streams.adapters.cloudevents import cloudevents
+from streams.adapters.native import native
+
+KEYED = ("events", "pending", "summaries")
+OURS = ("inbox", *KEYED, "dead-letters")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """The settings of a worker that would start, if there were topics; its logging is left as the tests want it."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    for name, value in {"NAMESPACE": "t", "DATA_DIRECTORY": str(tmp_path / "state"), "HTTP_PORT": "0"}.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    monkeypatch.setattr("sys.argv", ["agents"])
+    monkeypatch.setattr("agents.__main__._set_up_logging", lambda level: None)
+    return monkeypatch
+
+
+def broker_has(monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]) -> None:
+    """Let the broker have these topics, with so many partitions each."""
+
+    def topic_states(bootstrap_servers: str, topics: Iterable[str]) -> dict[str, TopicState]:
+        return {topic: TopicState(counts[topic], 1, {}) for topic in topics if topic in counts}
+
+    monkeypatch.setattr("agents.boot.topic_states", topic_states)
+    monkeypatch.setattr(
+        "agents.boot.topic_ids", lambda bootstrap_servers, topics: {topic: f"id of {topic}" for topic in topics}
+    )
+
+
+def ours(num_partitions: int = 4, **others: int) -> dict[str, int]:
+    return {f"t.{name}": num_partitions for name in OURS} | {f"t.{name}": count for name, count in others.items()}
+
+
+def refusal(capsys: pytest.CaptureFixture[str]) -> str:
+    """What main says, having seen that it says one thing and exits with 2."""
+    assert command.main() == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("prefstream: ")
+    assert "Traceback" not in printed.err
+    return printed.err.removeprefix("prefstream: ").removesuffix("\n")
+
+
+def test_help_names_every_setting_and_its_default() -> None:
+    helped = subprocess.run([sys.executable, "-m", "agents", "--help"], capture_output=True, text=True, timeout=60, check=True)
+    assert helped.stderr == ""
+    assert "Run a worker" in helped.stdout
+    lines = [line.strip() for line in helped.stdout.splitlines() if line.strip().startswith(PREFIX)]
+    assert [line.split()[0].removeprefix(PREFIX).lower() for line in lines] == list(Settings.model_fields)
+    for line, field in zip(lines, Settings.model_fields.values(), strict=True):
+        assert line.endswith(f"{field.description} (default: {shown_default(field)})")
+
+
+def test_a_wrong_setting(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    environment.setenv("PREFSTREAM_LOG_LEVEL", "LOUD")
+    assert refusal(capsys) == "PREFSTREAM_LOG_LEVEL: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"
+
+
+def test_no_broker(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def topic_states(bootstrap_servers: str, topics: Iterable[str]) -> dict[str, TopicState]:
+        raise BrokerUnreachable(bootstrap_servers)
+
+    environment.setattr("agents.boot.topic_states", topic_states)
+    assert refusal(capsys).startswith("no Kafka broker answers at '127.0.0.1:9092'. Start one, or name a running one")
+
+
+@pytest.mark.parametrize("missing", OURS)
+def test_a_missing_topic(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str) -> None:
+    topics = ours()
+    del topics[f"t.{missing}"]
+    broker_has(environment, topics)
+    assert refusal(capsys) == f"no topic t.{missing}: run `prefstream topics create --namespace t`"
+
+
+def test_a_missing_source(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    broker_has(environment, ours() | {"clicks": 1})
+    environment.setenv("PREFSTREAM_SOURCES", "clicks=native,clocks=native")
+    assert refusal(capsys) == "PREFSTREAM_SOURCES names clocks, which the broker does not have: create it, or correct the name"
+
+
+@pytest.mark.parametrize("odd", KEYED)
+def test_keyed_topics_of_different_size(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], odd: str) -> None:
+    broker_has(environment, ours(**{odd: 5}))
+    sentence = refusal(capsys)
+    assert f"t.{odd} 5" in sentence
+    assert "must have equally many partitions" in sentence
+    assert "`prefstream topics create`" in sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "No such file"),
+        (b"[user", "map.toml"),
+        (b"colour = 1", "colour"),
+        (b"\xff\xfe", "utf-8"),
+    ],
+    ids=["missing", "not TOML", "unknown key", "not text"],
+)
+def test_a_wrong_mapping_file(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    broker_has(environment, ours() | {"ratings": 1})
+    path = tmp_path / "map.toml"
+    if content is not None:
+        path.write_bytes(content)
+    environment.setenv("PREFSTREAM_SOURCES", f"ratings=mapping:{path}")
+    sentence = refusal(capsys)
+    assert sentence.startswith(f"PREFSTREAM_SOURCES: ratings: {path}: ")
+    assert problem in sentence
+
+
+def test_a_taken_directory(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lock = claim_directory(tmp_path / "state")
+    sentence = refusal(capsys)
+    os.close(lock)
+    assert sentence == f"another worker uses {tmp_path / 'state'}: give each worker a PREFSTREAM_DATA_DIRECTORY of its own"
+
+
+def test_a_taken_port(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environment.setenv("PREFSTREAM_HTTP_PORT", str(port))
+        sentence = refusal(capsys)
+    assert sentence.startswith(f"PREFSTREAM_HTTP_PORT: 127.0.0.1:{port}: ")
+    assert sentence.endswith("choose another, or 0 for a free one")
+
+
+def test_a_library_of_another_version(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    environment.setitem(PINNED, "aiokafka", "0.1")
+    assert refusal(capsys).endswith("but prefstream is proven with 0.1: pip install -r requirements/worker.txt")
+
+
+def test_what_the_broker_has_is_what_the_worker_is_told(environment: pytest.MonkeyPatch) -> None:
+    broker_has(environment, ours(7) | {"clicks": 2})
+    environment.setenv("PREFSTREAM_SOURCES", "clicks=cloudevents")
+    settings = read_settings()
+    cluster = read_cluster(settings)
+    assert cluster.num_partitions == 7
+    assert {topic: cluster.topic_ids[topic] for topic in ("t.inbox", "t.events", "clicks")} == {
+        "t.inbox": "id of t.inbox",
+        "t.events": "id of t.events",
+        "clicks": "id of clicks",
+    }
+    assert read_adapters(settings) == {"t.inbox": native, "clicks": cloudevents}

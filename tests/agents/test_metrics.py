@@ -1,0 +1,121 @@
+"""Every metric says what it means and in which unit, and no label can hold a user: their values are closed sets."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
+
+import agents
+from agents.metrics import Metrics, Waiting
+from prefstream.dead_letters import Origin
+from streams.flush import FlushPolicy
+from streams.pending import Known, PendingIndex
+from streams.records import Arrival
+
+NOW_SECONDS = 2_000.0
+# What is counted is a plural noun; what is measured ends in its unit.
+NAMES = {"counter": r"prefstream_\w+s_total", "histogram": r"prefstream_\w+_seconds", "gauge": r"prefstream_\w+(s|_in_flight)"}
+
+# Where a label's value may come from, beside a word of the source itself. All but the topic, which the settings name, are
+# closed by their type.
+CLOSED = {
+    "record.topic",  # a configured source
+    "letter.reason",  # DeadLetterReason
+    "due.reason",  # FlushReason
+    "outcome",  # Admission
+    "reason",  # RejectionReason
+}
+
+
+def indexes(*arrived_at_ms: list[int]) -> list[PendingIndex]:
+    """Partitions in which one user each time has an event that arrived then."""
+    made = []
+    for times in arrived_at_ms:
+        index = PendingIndex(FlushPolicy())
+        for n, at_ms in enumerate(times):
+            index.admit(b"ada%d" % n, n, Arrival(Origin("T1", 0, n), at_ms, 5, "", msgspec.Raw(b"\x80")), Known())
+        made.append(index)
+    return made
+
+
+def gauges(waiting: Waiting) -> dict[str, float]:
+    return {sample.name.removeprefix("prefstream_"): sample.value for family in waiting.collect() for sample in family.samples}
+
+
+def families() -> list[Metric]:
+    metrics = Metrics()
+    metrics.registry.register(Waiting(list, lambda: 0))
+    return list(metrics.registry.collect())
+
+
+@pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
+def test_every_metric_has_a_meaning_and_a_unit(family: Metric) -> None:
+    assert family.documentation[:1].isupper()
+    assert family.documentation.endswith(".")
+    # The library keeps a counter's name without its suffix, and exposes it with.
+    assert re.fullmatch(NAMES[family.type], family.name + "_total" * (family.type == "counter"))
+
+
+def label_values() -> Iterator[str]:
+    """The source of every value that the agents give to a label."""
+    for path in Path(agents.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "labels":
+                assert not node.keywords
+                yield from (ast.unparse(argument) for argument in node.args if not isinstance(argument, ast.Constant))
+
+
+def test_a_labels_value_comes_from_a_closed_set() -> None:
+    assert set(label_values()) == CLOSED
+
+
+def test_only_these_labels_exist() -> None:
+    metrics = [metric for metric in vars(Metrics()).values() if isinstance(metric, MetricWrapperBase)]
+    assert {label for metric in metrics for label in metric._labelnames} == {"topic", "reason", "outcome", "result"}
+
+
+@pytest.mark.parametrize(
+    ("partitions", "users", "events", "age_seconds"),
+    [
+        ([], 0, 0, 0.0),
+        ([[]], 0, 0, 0.0),
+        ([[], [1_940_000]], 1, 1, 60.0),
+        ([[1_990_000, 1_940_000], [1_900_000]], 3, 3, 100.0),
+        ([[2_500_000]], 1, 1, 0.0),
+    ],
+)
+def test_what_waits_is_counted_at_the_scrape(
+    monkeypatch: pytest.MonkeyPatch, partitions: list[list[int]], users: int, events: int, age_seconds: float
+) -> None:
+    monkeypatch.setattr("agents.metrics.time.time", lambda: NOW_SECONDS)
+    made = indexes(*partitions)
+    assert gauges(Waiting(lambda: made, lambda: 7)) == {
+        "pending_users": users,
+        "pending_events": events,
+        "pending_oldest_age_seconds": age_seconds,
+        "users_in_flight": 7,
+    }
+
+
+def test_a_partition_that_comes_later_is_counted_too() -> None:
+    owned: list[PendingIndex] = []
+    waiting = Waiting(lambda: owned, lambda: 0)
+    registry = CollectorRegistry()
+    registry.register(waiting)
+    assert registry.get_sample_value("prefstream_pending_users") == 0
+    owned += indexes([1_000])
+    assert registry.get_sample_value("prefstream_pending_users") == 1
+
+
+def test_workers_do_not_share_their_numbers() -> None:
+    one, other = Metrics(), Metrics()
+    one.summaries.inc()
+    assert other.registry.get_sample_value("prefstream_summaries_total") == 0

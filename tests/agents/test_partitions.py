@@ -1,0 +1,204 @@
+"""An owned partition reads its own writes, deletes what is covered only once that is durable, and comes back after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import AsyncMock
+
+import msgspec
+import pytest
+
+from agents.partitions import Owned
+from agents.store import Row
+from prefstream.events import Click, Item
+from prefstream.summaries import ModelUsed, Summary, encode_summary
+from prefstream.topics import OWNER_KEY
+from streams.keys import event_key, recent_ids_key
+from streams.pending import Due, Known
+from streams.records import encode_arrival
+from streams.versions import Step, next_summary, step_from
+from tests.agents.scripted import NAMES, Opened, arrival_of, open_partition, others_run, until
+
+ADA, BOB = b"ada", "👩‍👩‍👧".encode()
+AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.writer._LINGER_SECONDS", 0)
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opened]:
+    opened = await open_partition(tmp_path, monkeypatch)
+    yield opened
+    await opened.close()
+
+
+def collect(owned: Owned, user: bytes, offset: int, event_id: str = "") -> None:
+    """What the collect agent does with a new event; its place in its source is its offset, doubled."""
+    event = Click(user=user.decode(), at=AT, item=Item(id=str(offset)), id=event_id)
+    arrival = arrival_of(event, 2 * offset)
+    assert owned.index.admit(user, offset, arrival, owned.known(user)) == "accepted"
+    owned.append(user, offset, encode_arrival(arrival))
+
+
+def step_of(owned: Owned, user: bytes, *offsets: int) -> Step:
+    return step_from(user, owned.summary(user), owned.rows(Due(user, offsets, "size")), "size")
+
+
+def publish(owned: Owned, user: bytes, step: Step) -> list[str]:
+    """Publish the version that the step makes; the list says when it is durable."""
+    called: list[str] = []
+    summary = next_summary(step, "Loves Heat.", 3, ModelUsed(), AT)
+    owned.publish(user, encode_summary(summary), step, lambda: called.append("durable"))
+    return called
+
+
+def on_disk(opened: Opened, prefix: bytes = b"e") -> list[bytes]:
+    return [key for key, _ in opened.pending.scan(prefix)]
+
+
+async def test_ownership_begins_with_a_barrier_in_each_topic(opened: Opened) -> None:
+    assert opened.producer.log == {(topic, 0): [(OWNER_KEY, b"owner")] for topic in (NAMES.pending, NAMES.summaries)}
+    assert (opened.owned.is_alive, opened.owned.is_restored, list(opened.partitions)) == (True, False, [opened.owned])
+    assert opened.partitions.get(1) is None
+
+
+async def test_an_owner_that_cannot_write_its_barrier_leaves_no_producer_behind(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opened.producer, "send_and_wait", AsyncMock(side_effect=asyncio.CancelledError))
+    with pytest.raises(asyncio.CancelledError):
+        await opened.partitions.open(1, {NAMES.pending: opened.pending, NAMES.summaries: opened.summaries})
+    assert (opened.producer.is_stopped, opened.partitions.get(1)) == (True, None)
+
+
+async def test_what_a_former_owner_had_on_its_way_is_forgotten(opened: Opened) -> None:
+    opened.pending.stage((event_key(ADA, 3), b"never sent"))
+    await opened.partitions.open(0, {NAMES.pending: opened.pending, NAMES.summaries: opened.summaries})
+    assert opened.pending.get(event_key(ADA, 3)) is None
+
+
+async def test_pending_events_are_read_back_at_once(opened: Opened) -> None:
+    opened.producer.is_held = True
+    for offset in (3, 4):
+        collect(opened.owned, ADA, offset)
+    rows = opened.owned.rows(Due(ADA, (3, 4), "size"))
+    assert [(offset, arrival.origin.offset) for offset, arrival in rows] == [(3, 6), (4, 8)]
+    assert on_disk(opened) == []
+
+
+async def test_a_pending_event_that_is_not_in_the_table_is_no_small_thing(opened: Opened) -> None:
+    with pytest.raises(LookupError, match="partition 0 at offset 9 is not in its table"):
+        opened.owned.rows(Due(ADA, (9,), "age"))
+
+
+async def test_nothing_is_known_of_a_new_user(opened: Opened) -> None:
+    assert (opened.owned.known(ADA), opened.owned.summary(ADA)) == (Known(), None)
+
+
+async def test_a_published_summary_is_known_and_its_events_are_gone(opened: Opened) -> None:
+    for offset, event_id in ((3, "x"), (4, ""), (7, "y")):
+        collect(opened.owned, ADA, offset, event_id)
+    collect(opened.owned, BOB, 5, "x")
+    called = publish(opened.owned, ADA, step_of(opened.owned, ADA, 3, 4))
+    await until(lambda: called)
+    await opened.partitions.flush()
+    assert opened.owned.known(ADA) == Known(4, {"T1/0": (8, 0)}, frozenset({"x"}))
+    summary = opened.owned.summary(ADA)
+    assert summary is not None
+    assert (summary.user, summary.version, summary.position, summary.num_events) == ("ada", 1, 4, 2)
+    assert sorted(on_disk(opened)) == sorted([event_key(ADA, 7), event_key(BOB, 5)])
+    assert opened.owned.known(BOB) == Known()
+
+
+async def test_nothing_is_deleted_before_the_summary_is_durable(opened: Opened) -> None:
+    for offset, event_id in ((3, "x"), (4, "y")):
+        collect(opened.owned, ADA, offset, event_id)
+    step = step_of(opened.owned, ADA, 3, 4)
+    await opened.partitions.flush()
+    while not opened.producer.sent.empty():
+        opened.producer.sent.get_nowait()
+    opened.producer.is_held = True
+    called = publish(opened.owned, ADA, step)
+    batch = await opened.producer.sent.get()
+    await others_run()
+    assert (called, on_disk(opened), opened.producer.sent.empty()) == ([], [event_key(ADA, 3), event_key(ADA, 4)], True)
+    batch.acknowledge(1)
+    deletes = await opened.producer.sent.get()
+    assert called == ["durable"]
+    # The ids first: at no instant is an id in neither place.
+    ids = msgspec.msgpack.encode(["x", "y"])
+    assert deletes.rows == [(recent_ids_key(ADA), ids), (event_key(ADA, 3), None), (event_key(ADA, 4), None)]
+    deletes.acknowledge(3)
+
+
+async def test_an_owner_that_lost_the_partition_deletes_nothing(opened: Opened) -> None:
+    collect(opened.owned, ADA, 3)
+    step = step_of(opened.owned, ADA, 3)
+    await opened.partitions.flush()
+    called = publish(opened.owned, ADA, step)
+    opened.owned.is_alive = False
+    await opened.partitions.flush()
+    assert (called, on_disk(opened)) == ([], [event_key(ADA, 3)])
+
+
+async def test_a_closed_partition_is_nobodys(opened: Opened) -> None:
+    await opened.partitions.close()
+    assert (opened.owned.is_alive, opened.partitions.get(0), list(opened.partitions)) == (False, None, [])
+    assert opened.producer.is_stopped
+
+
+async def test_after_a_crash_what_was_durable_is_back_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = await open_partition(tmp_path, monkeypatch)
+    for user, offset, event_id in ((ADA, 3, "x"), (BOB, 4, ""), (ADA, 5, "z")):
+        collect(before.owned, user, offset, event_id)
+    await before.partitions.flush()
+    before.producer.is_held = True
+    collect(before.owned, ADA, 6)
+    await before.close()
+    after = await open_partition(tmp_path, monkeypatch)
+    after.partitions.restore()
+    assert after.owned.is_restored
+    assert (after.owned.index.num_users, after.owned.index.num_events) == (2, 3)
+    assert after.owned.index.take_due(10**12) == Due(ADA, (3, 5), "age")
+    again = arrival_of(Click(user="ada", at=AT, item=Item(id="5"), id="z"), 10)
+    assert after.owned.index.admit(ADA, 5, again, None) == "duplicate_origin"
+    collect(after.owned, ADA, 6)
+    await after.close()
+
+
+@pytest.mark.parametrize("num_deleted", [0, 1, 2], ids=["no row written", "the ids written", "one delete written"])
+async def test_deletes_that_a_crash_cut_short_are_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_deleted: int
+) -> None:
+    """The summary is the commit point: whatever of the deletes is missing, its events are not pending any more."""
+    before = await open_partition(tmp_path, monkeypatch)
+    for offset, event_id in ((3, "x"), (4, "y"), (5, "z")):
+        collect(before.owned, ADA, offset, event_id)
+    await before.partitions.flush()
+    summary = next_summary(step_of(before.owned, ADA, 3, 4), "Loves Heat.", 3, ModelUsed(), AT)
+    before.summaries.apply([(ADA, encode_summary(summary))], 1)
+    deletes: list[Row] = [(recent_ids_key(ADA), msgspec.msgpack.encode(["x", "y"])), (event_key(ADA, 3), None)]
+    before.pending.apply(deletes[:num_deleted], 9)
+    await before.close()
+    after = await open_partition(tmp_path, monkeypatch)
+    after.partitions.restore()
+    assert (after.owned.index.num_events, after.owned.index.take_due(10**12)) == (1, Due(ADA, (5,), "age"))
+    await after.partitions.flush()
+    assert on_disk(after) == [event_key(ADA, 5)]
+    assert after.owned.known(ADA) == Known(4, {"T1/0": (8, 0)}, frozenset({"x", "y"}))
+    await after.close()
+
+
+async def test_a_summary_with_fields_of_tomorrow_is_still_known(opened: Opened) -> None:
+    """What a later version adds to a summary must not hide what this one needs."""
+    summary = Summary(user="ada", version=2, text="t", reason="age", updated_at=AT, position=8, origins={"T1/0": (3, 1)})
+    document = msgspec.json.decode(encode_summary(summary)) | {"colour": "blue"}
+    opened.summaries.apply([(ADA, msgspec.json.encode(document))], 0)
+    assert opened.owned.known(ADA) == Known(8, {"T1/0": (3, 1)}, frozenset())
+    assert opened.owned.summary(ADA) == summary

@@ -1,0 +1,120 @@
+"""Every wrong setting is named with what to write instead, and no secret is ever shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agents.settings import PREFIX, InvalidSettings, Settings, read_settings, shown_default
+from streams.flush import FlushPolicy
+
+SECRET = "sk-very-secret"
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(PREFIX + name, value)
+    return read_settings()
+
+
+def test_an_empty_environment_is_a_worker_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(monkeypatch)
+    assert (settings.bootstrap_servers, settings.namespace, settings.http_port) == ("127.0.0.1:9092", "prefstream", 9108)
+    assert (settings.sources, settings.all_sources) == ({}, {"prefstream.inbox": "native"})
+    assert settings.flush_policy == FlushPolicy()
+    assert settings.model_api_key is None
+
+
+def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(
+        monkeypatch,
+        NAMESPACE="shop.eu",
+        SOURCES=" clicks=cloudevents, ratings = mapping:maps/a=b.toml ,posts=native,",
+        DATA_DIRECTORY="state/one",
+        FLUSH_EVENTS="5",
+        FLUSH_TOKENS="77",
+        FLUSH_AGE_SECONDS="0.5",
+        UNKNOWN="ignored",
+    )
+    assert settings.sources == {"clicks": "cloudevents", "ratings": "mapping:maps/a=b.toml", "posts": "native"}
+    assert settings.all_sources == {"shop.eu.inbox": "native"} | settings.sources
+    assert (settings.data_directory, settings.flush_policy) == (Path("state/one"), FlushPolicy(5, 77, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fix"),
+    [
+        ("NAMESPACE", "my shop", "use 1 to 200 of the characters a-z A-Z 0-9"),
+        ("NAMESPACE", "", "use 1 to 200"),
+        ("SOURCES", "clicks", "write TOPIC=ADAPTER, separated by commas"),
+        ("SOURCES", "clicks=native,ratings", "write TOPIC=ADAPTER"),
+        ("SOURCES", "clicks=natve", "clicks: no adapter is called 'natve': use native, cloudevents or mapping:FILE"),
+        ("SOURCES", "clicks=", "no adapter is called ''"),
+        ("SOURCES", "=native", "name every topic"),
+        ("SOURCES", "clicks=native,clicks=cloudevents", "each of them once"),
+        ("MODEL_URL", "localhost:8000", "https?://"),
+        ("MODEL_TIMEOUT_SECONDS", "0", "greater than 0"),
+        ("MODEL_TIMEOUT_SECONDS", "a minute", "valid number"),
+        ("MODEL_CAPACITY", "0", "greater than or equal to 1"),
+        ("MODEL_CAPACITY", "1.5", "valid integer"),
+        ("MAX_SUMMARY_TOKENS", "39", "greater than or equal to 40"),
+        ("MAX_SUMMARY_TOKENS", "2001", "less than or equal to 2000"),
+        ("FLUSH_EVENTS", "0", "greater than or equal to 1"),
+        ("FLUSH_TOKENS", "", "valid integer"),
+        ("FLUSH_AGE_SECONDS", "0", "greater than 0"),
+        ("FLUSH_AGE_SECONDS", "inf", "finite number"),
+        ("DRAIN_SECONDS", "-1", "greater than or equal to 0"),
+        ("SESSION_TIMEOUT_SECONDS", "5.9", "greater than or equal to 6"),
+        ("HTTP_PORT", "65536", "less than or equal to 65535"),
+        ("HTTP_PORT", "-1", "greater than or equal to 0"),
+        ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+    ],
+)
+def test_a_wrong_value_names_its_variable_and_the_fix(monkeypatch: pytest.MonkeyPatch, name: str, value: str, fix: str) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        read(monkeypatch, **{name: value})
+    lines = str(refused.value).splitlines()
+    assert [line.split(": ", 1)[0] for line in lines] == [PREFIX + name]
+    assert fix in lines[0]
+
+
+def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        read(monkeypatch, HTTP_PORT="x", FLUSH_EVENTS="0", SOURCES="clicks")
+    assert {line.split(":")[0] for line in str(refused.value).splitlines()} == {
+        "PREFSTREAM_HTTP_PORT",
+        "PREFSTREAM_FLUSH_EVENTS",
+        "PREFSTREAM_SOURCES",
+    }
+
+
+def test_a_secret_is_masked_wherever_settings_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(monkeypatch, MODEL_API_KEY=SECRET)
+    assert settings.model_api_key is not None
+    assert settings.model_api_key.get_secret_value() == SECRET
+    shown = [repr(settings), str(settings), repr(settings.model_dump()), settings.model_dump_json()]
+    assert [SECRET in text for text in shown] == [False] * 4
+
+
+def test_a_secret_is_not_quoted_by_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        read(monkeypatch, MODEL_API_KEY=SECRET, HTTP_PORT="x")
+    assert SECRET not in str(refused.value)
+    assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_says_what_it_is_for(name: str) -> None:
+    field = Settings.model_fields[name]
+    assert field.description
+    shown = shown_default(field)
+    assert shown
+    assert "Undefined" not in shown

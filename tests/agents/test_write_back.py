@@ -1,0 +1,198 @@
+"""What becomes of an answer: it is published when it may be, otherwise the old version stays and the user waits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from agents.metrics import Metrics
+from agents.write_back import WriteBack
+from prefstream.events import Item, Rating
+from prefstream.summaries import ModelUsed, Summary, encode_summary
+from streams.evolution.guards import GuardLimits
+from streams.evolution.plain import write_prompt
+from streams.evolution.records import CallResult, Completion, Refused, Unavailable
+from streams.records import encode_arrival
+from streams.versions import step_from
+from tests.agents.scripted import Opened, arrival_of, counted, open_partition, others_run, until
+
+ADA = b"ada"
+AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+NOW_MS = 2_000_000
+RETRY_AT_MS = 2_007_000
+MODEL = ModelUsed(name="counting", dialect="plain", prompt_sha256="abc")
+BASE = Summary(user="ada", version=6, text="Loves war.", reason="age", updated_at=AT, position=2, pins=("Never horror.",))
+GOOD = Completion('Loves war. Never horror. Favourites: "Heat".', "stop", prompt_tokens=300, completion_tokens=11)
+
+
+class Call:
+    """One call that has come back: ada's three events at offsets 3 to 5 are in flight."""
+
+    def __init__(self, opened: Opened, base: Summary | None = BASE) -> None:
+        self.opened, self.owned, self.index, self.metrics = opened, opened.owned, opened.owned.index, Metrics()
+        if base:
+            opened.summaries.apply([(ADA, encode_summary(base))], 0)
+        for offset in (3, 4, 5):
+            arrival = arrival_of(Rating(user="ada", at=AT, item=Item(id="51", title="Heat"), value=5), offset, 1_999_000)
+            self.index.admit(ADA, offset, arrival, self.owned.known(ADA))
+            self.owned.append(ADA, offset, encode_arrival(arrival))
+        due = self.index.take_due(1_999_000)
+        assert due is not None
+        self.due = due
+        self.step = step_from(ADA, self.owned.summary(ADA), self.owned.rows(due), due.reason)
+
+    def ends(self, result: CallResult) -> None:
+        step = self.step
+        prompt = write_prompt(step.old_text, step.tally, step.evidence, 160, step.pins)
+        write_back = WriteBack(GuardLimits(max_tokens=160), MODEL, self.metrics)
+        write_back.write_back(self.owned, self.due, step, prompt, result, RETRY_AT_MS)
+
+    def counted(self) -> dict[str, float]:
+        return counted(self.metrics)
+
+    def version(self) -> int:
+        current = self.owned.summary(ADA)
+        return current.version if current else 0
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opened]:
+    monkeypatch.setattr("agents.writer._LINGER_SECONDS", 0)
+    monkeypatch.setattr("agents.write_back._now_ms", lambda: NOW_MS)
+    opened = await open_partition(tmp_path, monkeypatch)
+    yield opened
+    await opened.close()
+
+
+async def test_an_accepted_answer_is_the_next_version_and_its_events_are_applied(opened: Opened) -> None:
+    call = Call(opened)
+    call.ends(GOOD)
+    await until(lambda: ADA not in call.index)
+    await opened.partitions.flush()
+    summary = call.owned.summary(ADA)
+    assert summary is not None
+    assert replace(summary, updated_at=AT) == Summary(
+        user="ada",
+        version=7,
+        previous_version=6,
+        text=GOOD.text,
+        tokens=11,
+        reason="size",
+        updated_at=AT,
+        first_event_at=AT,
+        last_event_at=AT,
+        num_events=3,
+        num_new_events=3,
+        position=5,
+        pins=BASE.pins,
+        model=MODEL,
+        tally=call.step.tally,
+        origins={"T1/0": (5, 0)},
+    )
+    assert list(opened.pending.scan(b"e")) == []
+    assert call.counted() == {
+        "calls completion": 1,
+        "prompt_tokens": 300,
+        "completion_tokens": 11,
+        "summaries": 1,
+        "applied_events": 3,
+    }
+    value = call.metrics.registry.get_sample_value
+    assert value("prefstream_arrival_to_summary_seconds_sum") == 1.0
+
+
+async def test_a_first_answer_is_version_one(opened: Opened) -> None:
+    call = Call(opened, base=None)
+    call.ends(replace(GOOD, text="Loves war."))
+    await until(lambda: ADA not in call.index)
+    assert call.version() == 1
+
+
+async def test_nothing_counts_as_applied_before_it_is_durable(opened: Opened) -> None:
+    call = Call(opened)
+    await opened.partitions.flush()
+    while not opened.producer.sent.empty():
+        opened.producer.sent.get_nowait()
+    opened.producer.is_held = True
+    call.ends(GOOD)
+    batch = await opened.producer.sent.get()
+    await others_run()
+    assert (ADA in call.index, call.index.take_due(10**12), "summaries" in call.counted()) == (True, None, False)
+    batch.acknowledge(9)
+    await until(lambda: ADA not in call.index)
+    assert call.counted()["applied_events"] == 3
+
+
+LATER_MS = NOW_MS + 1_000
+
+
+@pytest.mark.parametrize(
+    ("result", "due_at_ms", "counts"),
+    [
+        (Unavailable("timeout", "no answer"), RETRY_AT_MS, {"calls unavailable": 1}),
+        (Refused(400, "ada's prompt is bad"), LATER_MS, {"calls refused": 1}),
+        (Completion("", "abort"), LATER_MS, {"calls completion": 1, "rejected_rewrites finish_reason": 1}),
+        (Completion("", "stop"), LATER_MS, {"calls completion": 1, "rejected_rewrites empty": 1}),
+        (Completion("Loves war.", "stop"), LATER_MS, {"calls completion": 1, "rejected_rewrites pin_missing": 1}),
+        (
+            replace(GOOD, completion_tokens=161),
+            LATER_MS,
+            {"calls completion": 1, "rejected_rewrites over_budget": 1, "prompt_tokens": 300, "completion_tokens": 161},
+        ),
+    ],
+    ids=lambda value: getattr(value, "finish_reason", type(value).__name__),
+)
+async def test_any_other_answer_keeps_the_old_version_and_the_events(
+    opened: Opened, result: CallResult, due_at_ms: int, counts: dict[str, float]
+) -> None:
+    call = Call(opened)
+    call.ends(result)
+    await opened.partitions.flush()
+    assert (call.version(), call.index.num_events, call.index.next_due_at_ms()) == (6, 3, due_at_ms)
+    assert call.counted() == counts
+    due = call.index.take_due(due_at_ms)
+    assert due == call.due
+
+
+async def test_an_outage_burns_no_attempt_and_a_failure_does(opened: Opened) -> None:
+    call = Call(opened)
+    ends: list[tuple[CallResult, int]] = [
+        (Unavailable("overloaded", ""), RETRY_AT_MS),
+        (Refused(400, ""), NOW_MS + 1_000),
+        (Unavailable("overloaded", ""), RETRY_AT_MS),
+        (Completion("", "stop"), NOW_MS + 2_000),
+        (Refused(400, ""), NOW_MS + 4_000),
+    ]
+    for result, due_at_ms in ends:
+        call.ends(result)
+        assert call.index.next_due_at_ms() == due_at_ms
+        assert call.index.take_due(due_at_ms) is not None
+
+
+async def test_an_answer_for_a_partition_that_was_lost_is_dropped(opened: Opened) -> None:
+    call = Call(opened)
+    call.owned.is_alive = False
+    call.ends(GOOD)
+    await opened.partitions.flush()
+    assert (call.version(), call.counted(), call.index.num_events) == (6, {"calls stale": 1}, 3)
+
+
+@pytest.mark.parametrize("base", [BASE, None], ids=["changed", "new"])
+async def test_an_answer_to_an_older_version_is_dropped_and_the_user_is_due_again(opened: Opened, base: Summary | None) -> None:
+    call = Call(opened, base)
+    opened.summaries.apply([(ADA, encode_summary(replace(BASE, version=7)))], 1)
+    call.ends(GOOD)
+    await opened.partitions.flush()
+    assert (call.version(), call.counted(), call.index.next_due_at_ms()) == (7, {"calls stale": 1}, NOW_MS)
+
+
+async def test_an_answer_to_an_erased_version_is_dropped(opened: Opened) -> None:
+    call = Call(opened)
+    opened.summaries.apply([(ADA, None)], 1)
+    call.ends(GOOD)
+    await opened.partitions.flush()
+    assert (call.version(), call.counted()) == (0, {"calls stale": 1})

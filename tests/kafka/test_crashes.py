@@ -1,0 +1,175 @@
+"""Crashes and outages on a real broker: a worker killed, a model away, a broker restarted; nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from deploy.kafka.broker import Broker
+from deploy.kafka.node import free_port
+from tests.kafka.conftest import StartFlow
+from tests.kafka.worker_process import Engine, Flow, Worker, applied, refused, until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+
+SOURCES = {"native": ("native", 3)}
+USERS = [f"user-{number}|\0é" for number in range(50)]
+
+
+def send_rounds(flow: Flow, rounds: range) -> None:
+    """One event of every user in each round; every tenth record cannot be read."""
+    for round_ in rounds:
+        for index, user in enumerate(USERS):
+            item = {"id": f"{round_}-{index}", "title": f"Film {index}"}
+            event = {"type": "rating", "user": user, "at": "2026-01-05T20:15:00Z", "item": item, "value": 4}
+            flow.send("native", json.dumps(event).encode(), applied(user), key=str(index).encode())
+            if index % 10 == 0:
+                flow.send("native", b"{", refused("undecodable"), key=str(index).encode())
+    flow.producer.flush()
+
+
+def assert_all_applied(flow: Flow, worker: Worker) -> None:
+    """What was sent is applied in time, the worker stops in order, and every record is accounted for."""
+    flow.await_applied()
+    assert worker.stop() == 0, worker.last_words()
+    flow.assert_accounted()
+
+
+@pytest.fixture(scope="module")
+def unhurried_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine that takes a tenth of a second, so that there is a middle of a load to be killed in."""
+    with Engine(tmp_path_factory.mktemp("unhurried"), delay_seconds=0.1) as engine:
+        yield engine
+
+
+def await_summaries(flow: Flow, num_new: int) -> None:
+    """Wait until so many more versions are published."""
+    enough = flow.summaries.num_records + num_new
+    until("summaries", lambda: flow.summaries.poll(0.01) >= enough)
+
+
+def await_some_point(flow: Flow, worker: Worker, chance: random.Random) -> None:
+    """Wait for a point in the life of a worker that has just been started: it joins, it is ready, it publishes."""
+    point = chance.choice(["joining", "ready", "publishing"])
+    sys.stdout.write(f"killed again while {point}\n")
+    match point:
+        case "joining":
+            until("worker that serves", lambda: worker.ready_status() == 503)
+        case "ready":
+            worker.await_ready()
+        case "publishing":
+            await_summaries(flow, 1)
+
+
+@pytest.mark.parametrize("disk_is_lost", [False, True], ids=["disk kept", "disk lost"])
+def test_a_worker_killed_twice_in_the_middle_of_a_load(
+    start_flow: StartFlow, unhurried_engine: Engine, disk_is_lost: bool, chance: random.Random
+) -> None:
+    flow = start_flow(SOURCES)
+
+    def start(number: int) -> Worker:
+        disk = f"disk-{number if disk_is_lost else 0}"
+        return flow.start_worker(unhurried_engine.url, disk, flush_events=5, model_capacity=8)
+
+    worker = start(0)
+    worker.await_ready()
+    send_rounds(flow, range(25))
+    await_summaries(flow, chance.randrange(1, 100))
+    worker.kill()
+    worker = start(1)
+    await_some_point(flow, worker, chance)
+    worker.kill()
+    flow.ledger.settle()
+    flow.summaries.read_to_end()
+    assert flow.num_missing() > 0
+    worker = start(2)
+    worker.await_ready()
+    send_rounds(flow, range(25, 27))
+    assert_all_applied(flow, worker)
+
+
+class _Failing(BaseHTTPRequestHandler):
+    """A model server that answers nothing but 500."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(500)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        """Not to the terminal."""
+
+
+@contextmanager
+def failing_model(port: int) -> Iterator[None]:
+    """Something at this port that answers every call with 500."""
+    server = ThreadingHTTPServer(("127.0.0.1", port), _Failing)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_model_that_is_away_costs_nothing_but_time(start_flow: StartFlow, tmp_path: Path) -> None:
+    port = free_port()
+    flow = start_flow(SOURCES)
+    worker = flow.start_worker(f"http://127.0.0.1:{port}")
+    worker.await_ready()
+    send_rounds(flow, range(1))
+    until("refused connections", lambda: worker.metric("prefstream_calls_total", result="unavailable") >= 1)
+    with failing_model(port):
+        num_refused = worker.metric("prefstream_calls_total", result="unavailable")
+        send_rounds(flow, range(1, 2))
+        until("calls answered by 500", lambda: worker.metric("prefstream_calls_total", result="unavailable") >= num_refused + 2)
+    until("pending events", lambda: worker.metric("prefstream_pending_events") == 2 * len(USERS))
+    assert worker.ready_status() == 200
+    with Engine(tmp_path, port=port):
+        flow.await_applied()
+        # All that waited went into one call: nobody was tried in vain, given up, or put off.
+        assert {summary["version"] for summary in flow.summaries.current.values()} == {1}
+        assert worker.metric("prefstream_calls_total", result="refused") == 0
+        assert worker.metric("prefstream_rejected_rewrites_total") == 0
+        assert_all_applied(flow, worker)
+
+
+def test_a_model_that_goes_away_under_load_is_waited_for(start_flow: StartFlow, tmp_path: Path) -> None:
+    flow = start_flow(SOURCES)
+    with Engine(tmp_path, delay_seconds=0.05) as engine:
+        worker = flow.start_worker(engine.url)
+        worker.await_ready()
+        send_rounds(flow, range(10))
+        until("first summaries", flow.summaries.poll)
+        engine.kill()
+        until("outage noticed", lambda: worker.metric("prefstream_calls_total", result="unavailable") >= 1)
+        send_rounds(flow, range(10, 12))
+    with Engine(tmp_path, port=engine.port):
+        assert_all_applied(flow, worker)
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+def test_a_broker_that_comes_back_is_all_a_worker_needs(
+    broker: Broker, start_flow: StartFlow, engine: Engine, how: str
+) -> None:
+    flow = start_flow(SOURCES)
+    worker = flow.start_worker(engine.url)
+    worker.await_ready()
+    send_rounds(flow, range(20))
+    until("first summaries", flow.summaries.poll)
+    if how == "kill":
+        broker.kill()
+    broker.restart()
+    send_rounds(flow, range(20, 30))
+    assert_all_applied(flow, worker)

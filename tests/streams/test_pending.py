@@ -1,0 +1,419 @@
+"""The index of who waits, against a naive one without a heap, over any order of arrivals, calls, failures and restarts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from prefstream.dead_letters import Origin
+from prefstream.summaries import FlushReason
+from streams.flush import FlushPolicy, backoff_ms
+from streams.pending import Admission, Due, Known, PendingIndex, Place
+from streams.records import Arrival
+
+POLICY = FlushPolicy(max_events=3, max_tokens=50, max_age_seconds=10.0, backoff_seconds=1.0, max_backoff_seconds=8.0)
+AGE_MS = 10_000
+NOW_MS = 1_000_000
+ADA, BOB, EVE = b"ada", b"ada\0", "👩‍👩‍👧".encode()
+USERS = (ADA, BOB, EVE)
+
+
+def arrival(place: int, *, at_ms: int = NOW_MS, tokens: int = 5, event_id: str = "", source: str = "T1") -> Arrival:
+    return Arrival(Origin(source, 0, place), at_ms, tokens, event_id, msgspec.Raw(b"\x80"))
+
+
+def index_with(*rows: tuple[bytes, int, Arrival]) -> PendingIndex:
+    """An index that accepted these events."""
+    index = PendingIndex(POLICY)
+    assert [index.admit(user, offset, one, Known()) for user, offset, one in rows] == ["accepted"] * len(rows)
+    return index
+
+
+def taken(index: PendingIndex, now_ms: int) -> list[Due]:
+    """Everybody who is due now."""
+    return list(iter(lambda: index.take_due(now_ms), None))
+
+
+@dataclass
+class NaiveUser:
+    """What the index should know of one user."""
+
+    origins: dict[str, Place]
+    event_ids: set[str]
+    rows: list[tuple[int, Arrival]] = field(default_factory=list)
+    in_flight: tuple[int, ...] | None = None
+    num_failures: int = 0
+    due_at_ms: int | None = None
+
+    def is_full(self) -> bool:
+        return len(self.rows) >= POLICY.max_events or sum(one.tokens for _, one in self.rows) >= POLICY.max_tokens
+
+    def due_from(self, now_ms: int) -> int:
+        of_age_ms = self.rows[0][1].arrived_at_ms + AGE_MS
+        return min(of_age_ms, now_ms) if self.is_full() else of_age_ms
+
+    def share(self) -> tuple[int, ...]:
+        offsets: tuple[int, ...] = ()
+        for n in range(1, min(POLICY.max_events, len(self.rows)) + 1):
+            if n == 1 or sum(one.tokens for _, one in self.rows[:n]) <= POLICY.max_tokens:
+                offsets = tuple(offset for offset, _ in self.rows[:n])
+        return offsets
+
+    def reason(self) -> FlushReason:
+        if len(self.rows) >= POLICY.max_events:
+            return "size"
+        return "tokens" if self.is_full() else "age"
+
+
+class NaiveIndex:
+    """The index as one would write it without caring for time: every question looks at everything."""
+
+    def __init__(self) -> None:
+        self.users: dict[bytes, NaiveUser] = {}
+
+    def admit(self, user: bytes, offset: int, one: Arrival, known: Known) -> Admission:
+        state = self.users.get(user) or NaiveUser(dict(known.origins), set(known.event_ids))
+        source, place = f"{one.origin.topic}/{one.origin.partition}", (one.origin.offset, one.origin.index)
+        if source in state.origins and place <= state.origins[source]:
+            return "duplicate_origin"
+        state.origins[source] = place
+        if one.event_id and one.event_id in state.event_ids:
+            return "duplicate_id"
+        state.event_ids.add(one.event_id)
+        state.rows.append((offset, one))
+        self.users[user] = state
+        if state.in_flight is None and not state.num_failures:
+            due = state.due_from(one.arrived_at_ms)
+            state.due_at_ms = due if state.due_at_ms is None else min(due, state.due_at_ms)
+        return "accepted"
+
+    def next_due(self) -> tuple[int, bytes] | None:
+        dues = [(state.due_at_ms, user) for user, state in self.users.items() if state.due_at_ms is not None]
+        return min(dues, default=None)
+
+    def take(self, now_ms: int) -> Due | None:
+        due = self.next_due()
+        if due is None or due[0] > now_ms:
+            return None
+        state = self.users[due[1]]
+        state.in_flight, state.due_at_ms = state.share(), None
+        return Due(due[1], state.in_flight, state.reason())
+
+    def cover(self, user: bytes, position: int, now_ms: int) -> None:
+        state = self.users[user]
+        state.rows = [row for row in state.rows if row[0] > position]
+        state.in_flight, state.num_failures = None, 0
+        if state.rows:
+            state.due_at_ms = state.due_from(now_ms)
+        else:
+            del self.users[user]
+
+    def release(self, user: bytes, not_before_ms: int) -> None:
+        state = self.users[user]
+        state.in_flight, state.due_at_ms = None, max(state.due_from(not_before_ms), not_before_ms)
+
+    def fail(self, user: bytes, now_ms: int) -> None:
+        self.users[user].num_failures += 1
+        self.release(user, now_ms + backoff_ms(self.users[user].num_failures, POLICY))
+
+
+class PendingMachine(RuleBasedStateMachine):
+    """One partition's life: records come, and come again; calls succeed, fail and come to nothing; the worker restarts."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.now_ms = NOW_MS
+        self.index, self.naive = PendingIndex(POLICY), NaiveIndex()
+        self.log: list[tuple[bytes, int, Arrival]] = []  # the keyed topic
+        self.places: dict[str, Place] = {}
+        self.stored: dict[bytes, Known] = dict.fromkeys(USERS, Known())  # what the summaries and recent ids say
+        self.accepted: set[int] = set()
+        self.covered_offsets: set[int] = set()
+
+    def admit(self, user: bytes, offset: int, one: Arrival) -> Admission:
+        known = self.stored[user]
+        outcome = self.index.admit(user, offset, one, None if user in self.index else known)
+        assert outcome == self.naive.admit(user, offset, one, known)
+        if outcome == "accepted":
+            assert offset not in self.accepted
+            self.accepted.add(offset)
+        return outcome
+
+    def arrival(self, source: str, same_record: bool, lag_ms: int, tokens: int, event_id: str) -> Arrival:
+        """The next event of a source: of the same record or of the next one."""
+        offset, index = self.places.get(source, (0, -1))
+        place = self.places[source] = (offset, index + 1) if same_record else (offset + 1, 0)
+        return Arrival(Origin(source, 0, *place), self.now_ms - lag_ms, tokens, event_id, msgspec.Raw(b"\x80"))
+
+    @rule(
+        user=st.sampled_from(USERS),
+        source=st.sampled_from(["T1", "T2"]),
+        same_record=st.booleans(),
+        with_id=st.booleans(),
+        tokens=st.sampled_from([0, 5, 20, 60]),
+        lag_ms=st.sampled_from([0, 0, 3_000, 15_000]),
+    )
+    def a_new_event_comes(self, user: bytes, source: str, same_record: bool, with_id: bool, tokens: int, lag_ms: int) -> None:
+        event_id = f"id{len(self.log)}" if with_id else ""
+        self.log.append((user, len(self.log), self.arrival(source, same_record, lag_ms, tokens, event_id)))
+        assert self.admit(*self.log[-1]) == "accepted"
+
+    @precondition(lambda self: self.log)
+    @rule(data=st.data())
+    def an_event_is_redelivered(self, data: st.DataObject) -> None:
+        assert self.admit(*data.draw(st.sampled_from(self.log))) in ("duplicate_origin", "duplicate_id")
+
+    @precondition(lambda self: any(one.event_id for _, _, one in self.log))
+    @rule(data=st.data(), source=st.sampled_from(["T1", "T2"]))
+    def a_publisher_tries_again(self, data: st.DataObject, source: str) -> None:
+        user, _, one = data.draw(st.sampled_from([row for row in self.log if row[2].event_id]))
+        self.log.append((user, len(self.log), self.arrival(source, False, 0, one.tokens, one.event_id)))
+        assert self.admit(*self.log[-1]) == "duplicate_id"
+
+    @rule(ms=st.sampled_from([1, 500, 1_000, 9_999, 10_000, 40_000]))
+    def time_passes(self, ms: int) -> None:
+        self.now_ms += ms
+
+    @rule()
+    def dispatch_looks(self) -> None:
+        due = self.index.take_due(self.now_ms)
+        assert due == self.naive.take(self.now_ms)
+        if due is not None:
+            assert not self.covered_offsets & set(due.offsets)
+
+    def in_flight(self) -> list[bytes]:
+        return [user for user, state in self.naive.users.items() if state.in_flight is not None]
+
+    @precondition(lambda self: self.in_flight())
+    @rule(data=st.data())
+    def a_summary_becomes_durable(self, data: st.DataObject) -> None:
+        user = data.draw(st.sampled_from(self.in_flight()))
+        share = self.naive.users[user].in_flight
+        assert share is not None
+        self._store(user, share)
+        self.naive.cover(user, share[-1], self.now_ms)
+        self.index.covered(user, share[-1], self.now_ms)
+
+    def _store(self, user: bytes, share: tuple[int, ...]) -> None:
+        """Write back's part: the summary's origins and the recent ids."""
+        known, origins = self.stored[user], dict(self.stored[user].origins)
+        for one in (self.log[offset][2] for offset in share):
+            source, place = f"{one.origin.topic}/0", (one.origin.offset, one.origin.index)
+            origins[source] = max(place, origins.get(source, place))
+        ids = known.event_ids | {self.log[offset][2].event_id for offset in share}
+        self.stored[user] = Known(share[-1], origins, ids)
+        assert not self.covered_offsets & set(share)
+        self.covered_offsets |= set(share)
+
+    @precondition(lambda self: self.in_flight())
+    @rule(data=st.data(), pause_ms=st.sampled_from([0, 700, 20_000]))
+    def a_call_comes_to_nothing(self, data: st.DataObject, pause_ms: int) -> None:
+        user = data.draw(st.sampled_from(self.in_flight()))
+        self.naive.release(user, self.now_ms + pause_ms)
+        self.index.released(user, self.now_ms + pause_ms)
+
+    @precondition(lambda self: self.in_flight())
+    @rule(data=st.data())
+    def a_call_fails(self, data: st.DataObject) -> None:
+        user = data.draw(st.sampled_from(self.in_flight()))
+        self.naive.fail(user, self.now_ms)
+        self.index.failed(user, self.now_ms)
+
+    @rule()
+    def the_worker_restarts(self) -> None:
+        rows = {user: list(state.rows) for user, state in self.naive.users.items()}
+        self.index, self.naive = PendingIndex(POLICY), NaiveIndex()
+        for user, waiting in rows.items():
+            self.index.restore(user, waiting, self.stored[user])
+            outcomes = [self.naive.admit(user, offset, one, self.stored[user]) for offset, one in waiting]
+            assert outcomes == ["accepted"] * len(waiting)
+
+    @invariant()
+    def it_says_what_the_naive_one_says(self) -> None:
+        users = self.naive.users
+        assert self.index.num_users == len(users)
+        assert self.index.num_events == sum(len(state.rows) for state in users.values())
+        assert [user in self.index for user in USERS] == [user in users for user in USERS]
+        due = self.naive.next_due()
+        assert self.index.next_due_at_ms() == (due[0] if due else None)
+        oldest = min((state.rows[0][1].arrived_at_ms for state in users.values()), default=None)
+        assert self.index.oldest_arrived_at_ms() == oldest
+
+    @invariant()
+    def every_event_is_pending_or_covered(self) -> None:
+        pending = {offset for state in self.naive.users.values() for offset, _ in state.rows}
+        assert pending | self.covered_offsets == self.accepted
+        assert not pending & self.covered_offsets
+
+    def teardown(self) -> None:
+        """In the end every accepted event is taken, each once, in order."""
+        for user in self.in_flight():
+            self.naive.release(user, self.now_ms)
+            self.index.released(user, self.now_ms)
+        self.now_ms += 10**9
+        while (due := self.index.take_due(self.now_ms)) is not None:
+            assert list(due.offsets) == sorted(due.offsets)
+            self._store(due.user, due.offsets)
+            self.index.covered(due.user, due.offsets[-1], self.now_ms)
+        assert self.covered_offsets == self.accepted
+        assert (self.index.num_users, self.index.num_events, self.index.next_due_at_ms()) == (0, 0, None)
+
+
+TestPending = PendingMachine.TestCase
+TestPending.settings = settings(max_examples=150, stateful_step_count=60)
+
+
+def test_who_is_full_is_due_at_once_and_who_is_not_when_the_oldest_event_is_of_age() -> None:
+    index = index_with((ADA, 0, arrival(0)), (ADA, 1, arrival(1, at_ms=NOW_MS + 500)))
+    assert index.next_due_at_ms() == NOW_MS + AGE_MS
+    assert index.take_due(NOW_MS + AGE_MS - 1) is None
+    index.admit(ADA, 2, arrival(2, at_ms=NOW_MS + 900), None)
+    assert index.next_due_at_ms() == NOW_MS + 900
+    assert index.take_due(NOW_MS + 900) == Due(ADA, (0, 1, 2), "size")
+
+
+def test_who_has_been_due_longest_comes_first() -> None:
+    index = index_with((BOB, 0, arrival(0, at_ms=NOW_MS + 2)), (ADA, 1, arrival(1, at_ms=NOW_MS + 1)), (EVE, 2, arrival(2)))
+    assert [due.user for due in taken(index, NOW_MS + AGE_MS + 2)] == [EVE, ADA, BOB]
+
+
+def test_a_user_in_flight_is_not_due_however_much_arrives() -> None:
+    index = index_with((ADA, 0, arrival(0)))
+    assert taken(index, NOW_MS + AGE_MS) == [Due(ADA, (0,), "age")]
+    for n in range(1, 9):
+        assert index.admit(ADA, n, arrival(n), None) == "accepted"
+    assert taken(index, NOW_MS + 10**9) == []
+    index.covered(ADA, 0, NOW_MS + 50)
+    assert taken(index, NOW_MS + 50) == [Due(ADA, (1, 2, 3), "size")]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "share"),
+    [([20, 20, 10], (0, 1, 2)), ([20, 20, 20], (0, 1)), ([60, 1], (0,)), ([1, 60], (0,)), ([5] * 9, (0, 1, 2)), ([50], (0,))],
+)
+def test_a_call_takes_the_oldest_events_that_fit_and_always_one(tokens: list[int], share: tuple[int, ...]) -> None:
+    index = index_with(*((ADA, n, arrival(n, tokens=size)) for n, size in enumerate(tokens)))
+    assert [due.offsets for due in taken(index, NOW_MS + AGE_MS)] == [share]
+
+
+def test_what_a_summary_covers_is_gone_and_the_rest_waits_for_its_own_age() -> None:
+    index = index_with(*((ADA, n, arrival(n, at_ms=NOW_MS + n)) for n in range(4)))
+    assert [due.offsets for due in taken(index, NOW_MS + 2)] == [(0, 1, 2)]
+    index.covered(ADA, 2, NOW_MS + 100)
+    assert (index.num_users, index.num_events, index.next_due_at_ms()) == (1, 1, NOW_MS + 3 + AGE_MS)
+    assert taken(index, NOW_MS + 3 + AGE_MS) == [Due(ADA, (3,), "age")]
+    index.covered(ADA, 3, NOW_MS + 20_000)
+    assert ADA not in index
+    assert (index.num_users, index.num_events, index.next_due_at_ms()) == (0, 0, None)
+
+
+def test_each_failure_makes_the_user_wait_longer_and_a_success_forgets_them() -> None:
+    index, now_ms = index_with((ADA, 0, arrival(0))), NOW_MS + AGE_MS
+    for wait_ms in (1_000, 2_000, 4_000, 8_000, 8_000):
+        assert [due.user for due in taken(index, now_ms)] == [ADA]
+        index.failed(ADA, now_ms)
+        assert index.next_due_at_ms() == now_ms + wait_ms
+        now_ms += wait_ms
+    index.admit(ADA, 1, arrival(1), None)
+    assert [due.offsets for due in taken(index, now_ms)] == [(0, 1)]
+    index.covered(ADA, 0, now_ms)
+    assert [due.offsets for due in taken(index, now_ms)] == [(1,)]
+    index.failed(ADA, now_ms)
+    assert index.next_due_at_ms() == now_ms + 1_000
+
+
+def test_new_events_do_not_cut_a_backoff_short() -> None:
+    index = index_with((ADA, 0, arrival(0)))
+    taken(index, NOW_MS + AGE_MS)
+    index.failed(ADA, NOW_MS + AGE_MS)
+    for n in range(1, 9):
+        index.admit(ADA, n, arrival(n, at_ms=NOW_MS + AGE_MS + n), None)
+    assert index.next_due_at_ms() == NOW_MS + AGE_MS + 1_000
+
+
+def test_an_outage_burns_no_attempt() -> None:
+    index = index_with((ADA, 0, arrival(0)))
+    for n in range(20):
+        assert len(taken(index, NOW_MS + AGE_MS + n)) == 1
+        index.released(ADA, NOW_MS + AGE_MS + n + 1)
+        assert index.next_due_at_ms() == NOW_MS + AGE_MS + n + 1
+    taken(index, NOW_MS + 90_000)
+    index.failed(ADA, NOW_MS + 90_000)
+    assert index.next_due_at_ms() == NOW_MS + 90_000 + 1_000
+
+
+def test_a_user_the_index_does_not_know_is_nobodys_business() -> None:
+    """A call may end after its user was erased."""
+    index = index_with((ADA, 0, arrival(0)))
+    index.covered(BOB, 5, NOW_MS)
+    index.released(BOB, NOW_MS)
+    index.failed(BOB, NOW_MS)
+    assert (index.num_users, index.num_events, BOB in index) == (1, 1, False)
+
+
+KNOWN = Known(7, {"T1/0": (4, 1), "T2/0": (9, 0)}, frozenset({"old"}))
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "event_id", "outcome"),
+    [
+        ("T1", (4, 1), "", "duplicate_origin"),
+        ("T1", (4, 0), "", "duplicate_origin"),
+        ("T1", (3, 9), "new", "duplicate_origin"),
+        ("T1", (4, 2), "", "accepted"),
+        ("T1", (5, 0), "new", "accepted"),
+        ("T1", (5, 0), "old", "duplicate_id"),
+        ("T2", (8, 9), "", "duplicate_origin"),
+        ("T2", (9, 1), "", "accepted"),
+        ("T3", (0, 0), "", "accepted"),
+        ("T3", (0, 0), "old", "duplicate_id"),
+    ],
+)
+def test_the_stored_state_tells_old_events_from_new(source: str, place: Place, event_id: str, outcome: Admission) -> None:
+    index = PendingIndex(POLICY)
+    one = Arrival(Origin(source, 0, *place), NOW_MS, 5, event_id, msgspec.Raw(b"\x80"))
+    assert index.admit(ADA, 8, one, KNOWN) == outcome
+    assert (ADA in index) == (outcome == "accepted")
+
+
+def test_partitions_of_one_source_are_told_apart() -> None:
+    index = index_with((ADA, 0, arrival(5)))
+    assert index.admit(ADA, 1, Arrival(Origin("T1", 1, 0), NOW_MS, 5, "", msgspec.Raw(b"\x80")), None) == "accepted"
+
+
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(USERS), st.sampled_from([0, 5, 30, 60]), st.integers(0, 9_000), st.booleans()), max_size=20
+)
+
+
+@given(EVENTS, st.integers(0, 20_000))
+def test_what_is_restored_is_what_was_admitted(events: list[tuple[bytes, int, int, bool]], wait_ms: int) -> None:
+    rows = [
+        (user, n, arrival(10 + n, at_ms=NOW_MS + at_ms, tokens=tokens, event_id=f"id{n}" if with_id else ""))
+        for n, (user, tokens, at_ms, with_id) in enumerate(events)
+    ]
+    admitted, restored = index_with(*rows), PendingIndex(POLICY)
+    for user in USERS:
+        restored.restore(user, [(offset, one) for owner, offset, one in rows if owner == user], Known())
+    assert facts(restored) == facts(admitted)
+    for user, offset, one in rows:
+        assert restored.admit(user, offset, one, None) == "duplicate_origin"
+        again = msgspec.structs.replace(one, origin=Origin("T1", 0, 10**6))
+        assert restored.admit(user, offset, again, None) == admitted.admit(user, offset, again, None)
+    assert taken(restored, NOW_MS + wait_ms) == taken(admitted, NOW_MS + wait_ms)
+    assert facts(restored) == facts(admitted)
+
+
+def facts(index: PendingIndex) -> tuple[int, int, int | None, int | None]:
+    return index.num_users, index.num_events, index.next_due_at_ms(), index.oldest_arrived_at_ms()
+
+
+def test_a_user_with_nothing_stored_is_not_restored() -> None:
+    index = PendingIndex(POLICY)
+    index.restore(ADA, [], KNOWN)
+    assert ADA not in index

@@ -1,0 +1,113 @@
+"""A source record becomes all of its events on the keyed topic, or one dead letter; never a part of each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from prefstream.commands import Forget
+from prefstream.dead_letters import DeadLetter, DeadLetterReason, Origin
+from prefstream.events import Click, Event, Item, Rating, Search
+from prefstream.topics import topic_specs
+from streams.adapters import RawRecord, Undecodable
+from streams.records import decode_arrival, decode_event
+from streams.routing import MAX_LETTER_VALUE_BYTES, Forward, route
+from streams.tokens import estimate_event_tokens
+
+AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+NOW_MS = 1_767_644_100_250
+NOW = datetime(2026, 1, 5, 20, 15, 0, 250_000, tzinfo=UTC)
+ITEM = Item(id="50", title="Star Wars (1977)")
+RECORD = RawRecord("clicks", 3, 41, b"key", b"value", (("trace", b"\x01"), ("empty", b"")), 1_767_000_000_000)
+
+
+def click(user: str) -> Event:
+    return Click(user=user, at=AT, item=ITEM, id=f"id of {user}")
+
+
+def forwards_of(events: tuple[Event, ...]) -> tuple[Forward, ...]:
+    routed = route(RECORD, events, "TID", NOW_MS)
+    assert isinstance(routed, tuple)
+    return routed
+
+
+def letter_of(record: RawRecord, reason: DeadLetterReason, message: str) -> DeadLetter:
+    routed = route(record, Undecodable(reason, message), "TID", NOW_MS)
+    assert isinstance(routed, DeadLetter)
+    return routed
+
+
+@given(st.lists(st.sampled_from(["ada", "bob", "👩‍👩‍👧", "a\0b"]), max_size=5))
+def test_every_event_is_forwarded_in_order_under_its_own_user(users: list[str]) -> None:
+    events = tuple(click(user) for user in users)
+    forwards = forwards_of(events)
+    assert [one.key.decode() for one in forwards] == users
+    arrivals = [decode_arrival(one.value) for one in forwards]
+    assert [arrival.origin for arrival in arrivals] == [Origin("TID", 3, 41, index) for index in range(len(users))]
+    assert tuple(map(decode_event, arrivals)) == events
+
+
+def test_an_arrival_says_when_it_came_how_long_it_is_and_who_it_is() -> None:
+    event = Rating(user="ada", at=AT, item=ITEM, value=4, id="r1")
+    arrival = decode_arrival(forwards_of((event,))[0].value)
+    assert (arrival.arrived_at_ms, arrival.tokens, arrival.event_id) == (NOW_MS, estimate_event_tokens(event), "r1")
+
+
+def test_a_refused_record_is_a_letter_with_everything_it_was() -> None:
+    assert letter_of(RECORD, "invalid", "value: 7 is outside its scale") == DeadLetter(
+        origin=Origin("TID", 3, 41),
+        source="clicks",
+        reason="invalid",
+        message="value: 7 is outside its scale",
+        key=b"key",
+        value=b"value",
+        value_size=5,
+        headers=(("trace", b"\x01"), ("empty", b"")),
+        first_seen_at=NOW,
+        last_seen_at=NOW,
+    )
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_one_command_refuses_the_whole_record(at: int) -> None:
+    decoded: list[Event | Forget] = [click("ada"), Search(user="bob", at=AT, query="war")]
+    decoded.insert(at, Forget(user="ada", at=AT))
+    letter = route(RECORD, tuple(decoded), "TID", NOW_MS)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.message) == ("unsupported", "type: the command 'forget' is not acted on yet")
+
+
+@pytest.mark.parametrize(
+    ("value", "kept", "size"),
+    [
+        (None, None, 0),
+        (b"", b"", 0),
+        (b"x" * MAX_LETTER_VALUE_BYTES, b"x" * MAX_LETTER_VALUE_BYTES, MAX_LETTER_VALUE_BYTES),
+        (b"x" * MAX_LETTER_VALUE_BYTES + b"y", b"x" * MAX_LETTER_VALUE_BYTES, MAX_LETTER_VALUE_BYTES + 1),
+    ],
+    ids=["tombstone", "empty", "largest", "too large"],
+)
+def test_a_letter_keeps_its_value_up_to_the_limit_and_says_its_size(value: bytes | None, kept: bytes | None, size: int) -> None:
+    record = RawRecord("clicks", 0, 0, None, value, (), 0)
+    letter = letter_of(record, "too_large", "")
+    assert (letter.value, letter.value_size, letter.key) == (kept, size, None)
+
+
+def test_a_letters_message_is_short() -> None:
+    assert letter_of(RECORD, "undecodable", "m" * 9_999).message == "m" * 500
+
+
+@given(st.integers(0, 3_000_000), st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 500_000)), max_size=200))
+@example(3_000_000, [(5_000, 500_000)] * 200)
+@settings(max_examples=20)
+def test_a_letter_fits_its_topic_whatever_it_came_with(size: int, headers: list[tuple[int, int]]) -> None:
+    """A letter the broker refuses would stop the worker, and the next one too."""
+    # Control characters take six bytes each in JSON.
+    record = RawRecord("t" * 249, 0, 0, b"k" * size, b"v" * size, tuple(("\1" * n, b"h" * m) for n, m in headers), 0)
+    letter = msgspec.json.encode(letter_of(record, "too_large", "\1" * 9_999))
+    (limit,) = {int(spec.configs["max.message.bytes"]) for spec in topic_specs("t") if spec.name == "t.dead-letters"}
+    assert len(letter) < limit - 10_000

@@ -1,0 +1,157 @@
+"""A step says what one call is based on; the version made of it stands on exactly that, and on what was there before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prefstream.dead_letters import Origin
+from prefstream.events import Item, Rating
+from prefstream.summaries import ModelUsed, Summary, Tally
+from streams.evidence import evidence_of
+from streams.pending import Place
+from streams.records import Arrival, encode_event
+from streams.tally import fold
+from streams.versions import MAX_RECENT_IDS, next_summary, remember_ids, step_from
+
+AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+NOW = datetime(2026, 1, 6, tzinfo=UTC)
+MODEL = ModelUsed(name="counting", dialect="plain", prompt_sha256="abc")
+BASE = Summary(
+    user="ada",
+    version=6,
+    text="Loves war.",
+    previous_version=5,
+    reason="age",
+    updated_at=AT,
+    first_event_at=AT - timedelta(days=9),
+    last_event_at=AT + timedelta(days=9),
+    num_events=40,
+    num_new_events=2,
+    position=10,
+    command_position=8,
+    tokens=3,
+    pins=("Never horror.",),
+    origins={"T1/0": (7, 1), "T2/0": (99, 0)},
+)
+
+
+def rating(day: int, title: str = "Heat") -> Rating:
+    return Rating(user="ada", at=AT + timedelta(days=day), item=Item(id="51", title=title), value=5)
+
+
+def row(
+    offset: int, day: int = 0, place: Place = (8, 0), *, at_ms: int = 500, event_id: str = "", topic: str = "T1"
+) -> tuple[int, Arrival]:
+    origin = Origin(topic, 0, *place)
+    return offset, Arrival(origin, at_ms, 9, event_id, msgspec.Raw(encode_event(rating(day))))
+
+
+ROWS = [
+    row(11, day=3, place=(8, 0), at_ms=700, event_id="a"),
+    row(12, day=-1, place=(8, 1), at_ms=600),
+    row(15, day=1, place=(4, 0), at_ms=800, topic="T3", event_id="b"),
+]
+
+
+def test_a_first_step_stands_on_the_events_alone() -> None:
+    step = step_from(b"ada", None, ROWS, "size")
+    evidence = tuple(evidence_of(rating(day)) for day in (3, -1, 1))
+    assert (step.user, step.base_version, step.old_text, step.pins) == ("ada", 0, "", ())
+    assert (step.offsets, step.reason, step.event_ids, step.arrived_at_ms) == ((11, 12, 15), "size", ("a", "b"), 600)
+    assert (step.evidence, step.tally) == (evidence, fold(Tally(), evidence))
+    assert step.origins == {"T1/0": (8, 1), "T3/0": (4, 0)}
+    assert (step.first_event_at, step.last_event_at) == (AT - timedelta(days=1), AT + timedelta(days=3))
+
+
+def test_a_later_step_stands_on_the_summary_too() -> None:
+    base = msgspec.structs.replace(BASE, tally=fold(Tally(), [evidence_of(rating(0, "Fargo"))]))
+    step = step_from(b"ada", base, ROWS, "age")
+    assert (step.base_version, step.old_text, step.pins) == (6, "Loves war.", ("Never horror.",))
+    assert step.tally == fold(base.tally, step.evidence)
+    assert step.tally.num_events == 4
+    assert step.origins == {"T1/0": (8, 1), "T2/0": (99, 0), "T3/0": (4, 0)}
+    assert (step.first_event_at, step.last_event_at) == (BASE.first_event_at, BASE.last_event_at)
+
+
+def test_events_beyond_the_summarys_widen_its_time() -> None:
+    step = step_from(b"ada", BASE, [row(11, day=-30), row(12, day=30)], "age")
+    assert (step.first_event_at, step.last_event_at) == (AT - timedelta(days=30), AT + timedelta(days=30))
+
+
+def test_a_summary_without_times_gets_them_from_the_events() -> None:
+    timeless = msgspec.structs.replace(BASE, first_event_at=None, last_event_at=None)
+    step = step_from(b"ada", timeless, [row(11, day=2)], "age")
+    assert step.first_event_at == step.last_event_at == AT + timedelta(days=2)
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3)), min_size=1, max_size=8))
+def test_an_origin_never_goes_backwards(places: list[Place]) -> None:
+    """Otherwise a redelivered event would pass for a new one."""
+    rows = [row(11 + i, place=place) for i, place in enumerate(places)]
+    assert step_from(b"ada", BASE, rows, "size").origins["T1/0"] == max([*places, (7, 1)])
+
+
+def test_a_user_is_named_as_they_name_themselves() -> None:
+    assert step_from("zoë\0👩‍👩‍👧".encode(), None, ROWS, "size").user == "zoë\0👩‍👩‍👧"
+
+
+def test_a_first_version() -> None:
+    step = step_from(b"ada", None, ROWS, "size")
+    assert next_summary(step, "Loves Heat.", 5, MODEL, NOW) == Summary(
+        user="ada",
+        version=1,
+        text="Loves Heat.",
+        previous_version=0,
+        reason="size",
+        updated_at=NOW,
+        first_event_at=step.first_event_at,
+        last_event_at=step.last_event_at,
+        num_events=3,
+        num_new_events=3,
+        position=15,
+        command_position=-1,
+        tokens=5,
+        model=MODEL,
+        tally=step.tally,
+        origins=step.origins,
+    )
+
+
+def test_a_later_version_follows_the_one_before() -> None:
+    summary = next_summary(step_from(b"ada", BASE, ROWS, "tokens"), "Loves Heat.", 5, MODEL, NOW)
+    assert (summary.version, summary.previous_version) == (7, 6)
+    assert (summary.num_events, summary.num_new_events, summary.position) == (43, 3, 15)
+    assert (summary.command_position, summary.pins) == (8, ("Never horror.",))
+    assert (summary.text, summary.tokens, summary.model, summary.updated_at) == ("Loves Heat.", 5, MODEL, NOW)
+
+
+@pytest.mark.parametrize("chunks", [[3], [1, 2], [2, 1], [1, 1, 1]])
+def test_the_same_events_make_the_same_state_however_they_are_cut(chunks: list[int]) -> None:
+    rows, base = list(ROWS), None
+    for size in chunks:
+        step = step_from(b"ada", base, rows[:size], "size")
+        base, rows = next_summary(step, "Loves Heat.", 5, MODEL, NOW), rows[size:]
+    whole = next_summary(step_from(b"ada", None, ROWS, "size"), "Loves Heat.", 5, MODEL, NOW)
+    assert base is not None
+    assert (base.version, base.num_new_events) == (len(chunks), chunks[-1])
+    blank = {"version": 0, "previous_version": 0, "num_new_events": 0}
+    assert msgspec.structs.replace(base, **blank) == msgspec.structs.replace(whole, **blank)
+
+
+@pytest.mark.parametrize(
+    ("recent", "new", "remembered"),
+    [
+        ([], [], []),
+        (["a"], ["b", "c"], ["a", "b", "c"]),
+        (["a", "b"], ["b", "b"], ["a", "b"]),
+        ([], [str(i) for i in range(300)], [str(i) for i in range(44, 300)]),
+        ([str(i) for i in range(MAX_RECENT_IDS)], ["new"], [*(str(i) for i in range(1, MAX_RECENT_IDS)), "new"]),
+    ],
+)
+def test_the_newest_ids_are_remembered(recent: list[str], new: list[str], remembered: list[str]) -> None:
+    assert remember_ids(recent, new) == remembered
