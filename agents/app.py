@@ -143,9 +143,23 @@ class Worker(FixedApp):
         """Rebuild the indexes after recovery."""
         self.partitions.restore()
 
+    def start_offset(self, source: TP, committed: int | None) -> int | None:
+        """Where to begin to read: at the ledger if it is behind what was committed, which only a lost log could do."""
+        owned = self.partitions.get(source.partition) if source.topic == self.topic_names.events else None
+        if owned is None or committed is None:
+            return committed
+        return min(committed, owned.ledger.position)
+
     async def flush(self) -> None:
-        """Wait until everything written so far is durable."""
+        """Wait until everything written so far is durable, and counted in the ledgers.
+
+        A ledger is written when the dead letters it counts are durable; what it counts beside them is in its own lane.
+        """
+        ledgers = self.partitions.ledgers()
         await self.outbox.flush()
+        for owned, ledger in ledgers:
+            if owned.is_alive:
+                owned.write_ledger(ledger)
         await self.partitions.flush()
 
     async def release_partitions(self) -> None:

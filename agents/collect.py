@@ -17,6 +17,7 @@ from agents.intake import raw_record
 from agents.metrics import Metrics
 from agents.partitions import Owned, Partitions
 from agents.progress import Progress
+from streams.ledger import Outcome
 from streams.records import Arrival, decode_arrival, decode_event
 from streams.routing import refuse
 
@@ -48,21 +49,25 @@ class Collect:
             owned = self._partitions.get(message.partition)
             if owned is None:
                 continue
-            self._collect(owned, message)
+            if message.offset >= owned.ledger.position:  # below it everything was counted before a crash
+                owned.count(message.offset, self._collect(owned, message))
             self._progress.done(message.tp, message.offset)
             await owned.writer.room()
 
-    def _collect(self, owned: Owned, message: Message) -> None:
+    def _collect(self, owned: Owned, message: Message) -> Outcome:
         arrival = _read(message)
         if arrival is None or self._outbox.partition_of(message.key) != message.partition:
             self._refuse(message)
-            return
+            return "dead"
         user = message.key
         known = None if user in owned.index else owned.known(user)
         outcome = owned.index.admit(user, message.offset, arrival, known)
         if outcome == "accepted":
             owned.append(user, message.offset, message.value)
+        elif outcome == "duplicate":
+            owned.note_duplicate(user, arrival)
         self._metrics.collected.labels(outcome).inc()
+        return outcome
 
     def _refuse(self, message: Message) -> None:
         """Somebody else wrote to the keyed topic what intake did not."""

@@ -77,6 +77,9 @@ class Shell(Protocol):
     def restore_partitions(self) -> None:
         """Rebuild what is kept in memory, after recovery and before the streams resume."""
 
+    def start_offset(self, source: TP, committed: int | None) -> int | None:
+        """Where to begin to read a source partition, asked after the partitions are restored."""
+
     async def flush(self) -> None:
         """Wait until everything written so far is durable."""
 
@@ -217,9 +220,9 @@ class OrderedRecovery(Recovery):
         sources = {tp for tp in consumer.assignment() if not self._is_changelog_tp(tp)}
         if app.consumer_generation_id != generation_id:
             return
-        if sources:
-            await self._wait(self._seek_to_committed(sources), timeout=app.conf.broker_request_timeout)
         cast(Shell, app).restore_partitions()
+        if sources:
+            await self._wait(self._seek(sources), timeout=app.conf.broker_request_timeout)
         self.completed.set()
         app.flow_control.resume()  # clears every agent's queue, while nothing flows
         consumer.resume_partitions(sources)
@@ -229,12 +232,15 @@ class OrderedRecovery(Recovery):
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
 
-    async def _seek_to_committed(self, sources: Iterable[TP]) -> None:
-        consumer = self.app.consumer
+    async def _seek(self, sources: Iterable[TP]) -> None:
+        consumer, shell = self.app.consumer, cast(Shell, self.app)
         await consumer.perform_seek()
-        progress = cast(Shell, self.app).progress
         for source in sources:
-            progress.start(source, consumer._committed_offset[source])
+            committed = consumer._committed_offset[source]
+            start = shell.start_offset(source, committed)
+            if start is not None and start != committed:
+                await consumer.seek(source, start)
+            shell.progress.start(source, start)
 
 
 class OrderedTableManager(TableManager):

@@ -59,7 +59,7 @@ class Metrics:
         self.dead_letters = self._counter("dead_letters", "Records that can never succeed, by reason.", "reason")
         self.collected = self._counter(
             "collected_events",
-            "Events read from the keyed topic, by what became of them: accepted, duplicate_origin (redelivered), duplicate_id.",
+            "Events of the keyed topic by what became of them: accepted, redelivered, duplicate (another record, the same id).",
             "outcome",
         )
         self.applied = self._counter("applied_events", "Events covered by a durable summary.")

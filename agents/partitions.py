@@ -19,16 +19,14 @@ from prefstream.summaries import Summary, decode_summary
 from prefstream.topics import OWNER_KEY, TopicNames
 from streams.flush import FlushPolicy
 from streams.keys import EventKey, event_key, parse_key, recent_ids_key
-from streams.pending import Due, Known, PendingIndex, Place
-from streams.records import Arrival, decode_arrival
+from streams.ledger import LEDGER_KEY, Ledger, Outcome, decode_ledger, encode_ledger
+from streams.pending import Due, Known, PendingIndex, Place, highest, place_of, source_of
+from streams.records import Arrival, Recent, decode_arrival, decode_recent, encode_recent
 from streams.versions import Step, remember_ids
 
 log = structlog.get_logger()
 
 Rows = list[tuple[int, Arrival]]
-
-_encode_ids = msgspec.msgpack.Encoder().encode
-_decode_ids = msgspec.msgpack.Decoder(list[str]).decode
 
 
 class _Covered(msgspec.Struct, frozen=True):
@@ -52,6 +50,7 @@ class Owned:
         self.is_alive = True
         self.is_restored = False
         self.index = PendingIndex(policy)
+        self.ledger = Ledger()
         self._topics = topics
         self._pending = shards[topics.pending]
         self._summaries = shards[topics.summaries]
@@ -60,11 +59,20 @@ class Owned:
         """What the stored state knows of a user's past events."""
         stored = self._summaries.get(user)
         covered = _decode_covered(stored) if stored else _Covered()
-        return Known(covered.position, covered.origins, frozenset(self._recent_ids(user)))
+        recent = self._recent(user)
+        return Known(covered.position, highest(covered.origins, recent.origins), frozenset(recent.event_ids))
 
-    def _recent_ids(self, user: bytes) -> list[str]:
+    def _recent(self, user: bytes) -> Recent:
         stored = self._pending.get(recent_ids_key(user))
-        return _decode_ids(stored) if stored else []
+        return decode_recent(stored) if stored else Recent()
+
+    def _write_recent(self, user: bytes, recent: Recent) -> None:
+        self.writer.put(self._topics.pending, recent_ids_key(user), encode_recent(recent))
+
+    def note_duplicate(self, user: bytes, arrival: Arrival) -> None:
+        """Remember where a duplicate stood in its source, so that it is known when it is read again."""
+        recent = self._recent(user)
+        self._write_recent(user, Recent(recent.event_ids, highest(recent.origins, {source_of(arrival): place_of(arrival)})))
 
     def summary(self, user: bytes) -> Summary | None:
         """The user's current summary."""
@@ -81,6 +89,18 @@ class Owned:
             rows.append((offset, decode_arrival(stored)))
         return rows
 
+    def count(self, offset: int, outcome: Outcome) -> None:
+        """Count what became of an event of the keyed topic."""
+        self.ledger = self.ledger.counted(offset, outcome)
+
+    def write_ledger(self, ledger: Ledger) -> None:
+        """Write the counts. Everything they count must be durable or on its way in this partition's own lane."""
+
+        def durable() -> None:
+            self.index.countersigned(ledger.position)
+
+        self.writer.put(self._topics.pending, LEDGER_KEY, encode_ledger(ledger), durable)
+
     def append(self, user: bytes, offset: int, value: bytes) -> None:
         """Store a pending event."""
         self.writer.put(self._topics.pending, event_key(user, offset), value)
@@ -92,8 +112,8 @@ class Owned:
         """
         ids = list(event_ids)
         if ids:
-            recent = remember_ids(self._recent_ids(user), ids)
-            self.writer.put(self._topics.pending, recent_ids_key(user), _encode_ids(recent))
+            recent = self._recent(user)
+            self._write_recent(user, Recent(remember_ids(recent.event_ids, ids), recent.origins))
         for offset in offsets:
             self.writer.put(self._topics.pending, event_key(user, offset), None)
 
@@ -108,11 +128,17 @@ class Owned:
         self.writer.put(self._topics.summaries, user, summary, durable)
 
     def restore(self) -> None:
-        """After recovery: rebuild the index from the table, and finish deletes that a crash cut short."""
+        """After recovery: rebuild the index from the table, and finish deletes that a crash cut short.
+
+        Events at or after the ledger's position are left out: they were not counted yet, and are read again.
+        """
+        stored = self._pending.get(LEDGER_KEY)
+        self.ledger = decode_ledger(stored) if stored else Ledger()
+        self.index.countersigned(self.ledger.position)
         waiting: dict[bytes, Rows] = defaultdict(list)
         for key, value in self._pending.scan(b"e"):
             parsed = parse_key(key)
-            if isinstance(parsed, EventKey):
+            if isinstance(parsed, EventKey) and parsed.offset < self.ledger.position:
                 waiting[parsed.user].append((parsed.offset, decode_arrival(value)))
         for user, rows in waiting.items():
             self._restore_user(user, rows)
@@ -170,6 +196,10 @@ class Partitions:
         """Rebuild every index after recovery."""
         for owned in self:
             owned.restore()
+
+    def ledgers(self) -> list[tuple[Owned, Ledger]]:
+        """The counts as they are now."""
+        return [(owned, owned.ledger) for owned in self]
 
     async def flush(self) -> None:
         """Wait until everything written so far is durable."""

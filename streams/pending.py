@@ -8,7 +8,7 @@ reads a clock: instants are milliseconds since 1970, given by the caller.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -17,10 +17,13 @@ from prefstream.summaries import FlushReason
 from streams.flush import FlushPolicy, backoff_ms, flush_reason
 from streams.records import Arrival
 
-Admission = Literal["accepted", "duplicate_origin", "duplicate_id"]
+Admission = Literal["accepted", "redelivered", "duplicate"]
 
 # An event's place in its source: (offset, index within the record), compared in that order.
 Place = tuple[int, int]
+
+
+_ASK_AGAIN_MS = 50  # a due user whose events the ledger has not counted yet; it does twice a second
 
 
 class Known(Struct, frozen=True):
@@ -71,6 +74,11 @@ def place_of(arrival: Arrival) -> Place:
     return (arrival.origin.offset, arrival.origin.index)
 
 
+def highest(one: Mapping[str, Place], other: Mapping[str, Place]) -> dict[str, Place]:
+    """The highest place by source of the two."""
+    return dict(one) | {source: max(place, one.get(source, place)) for source, place in other.items()}
+
+
 class PendingIndex:
     """One partition's index. Users are the raw key bytes."""
 
@@ -78,7 +86,15 @@ class PendingIndex:
         self._policy = policy
         self._users: dict[bytes, _User] = {}
         self._due: list[tuple[int, bytes]] = []
+        self._countersigned: int | None = None
         self.num_events = 0
+
+    def countersigned(self, position: int) -> None:
+        """The ledger has durably counted all events below this offset. From the first call on only those are flushed.
+
+        An event that a summary covered before it was counted would look like a duplicate when it is read again.
+        """
+        self._countersigned = position
 
     def __contains__(self, user: bytes) -> bool:
         return user in self._users
@@ -98,10 +114,10 @@ class PendingIndex:
             state = _User(known or Known())
         source, place = source_of(arrival), place_of(arrival)
         if place <= state.origins.get(source, (-1, -1)):
-            return "duplicate_origin"
+            return "redelivered"
         state.origins[source] = place
         if arrival.event_id and arrival.event_id in state.event_ids:
-            return "duplicate_id"
+            return "duplicate"
         self._note(user, state, offset, arrival)
         return "accepted"
 
@@ -140,14 +156,23 @@ class PendingIndex:
 
     def take_due(self, now_ms: int) -> Due | None:
         """Mark the user who has been due longest as in flight and say what to take, or ``None`` if nobody is due."""
-        due_at_ms = self.next_due_at_ms()
-        if due_at_ms is None or due_at_ms > now_ms:
-            return None
-        _, user = heapq.heappop(self._due)
-        state = self._users[user]
-        state.due_at_ms, state.in_flight = None, True
-        reason = flush_reason(len(state.events), state.tokens, state.events[0].arrived_at_ms, self._policy, now_ms) or "age"
-        return Due(user, self._share(state), reason)
+        while (due_at_ms := self.next_due_at_ms()) is not None and due_at_ms <= now_ms:
+            _, user = heapq.heappop(self._due)
+            state = self._users[user]
+            share = self._share(state)
+            if self._is_countersigned(share[-1]):
+                state.due_at_ms, state.in_flight = None, True
+                return Due(user, share, self._reason(state, now_ms))
+            state.due_at_ms = now_ms + _ASK_AGAIN_MS
+            heapq.heappush(self._due, (state.due_at_ms, user))
+        return None
+
+    def _is_countersigned(self, offset: int) -> bool:
+        return self._countersigned is None or offset < self._countersigned
+
+    def _reason(self, state: _User, now_ms: int) -> FlushReason:
+        oldest_at_ms = state.events[0].arrived_at_ms
+        return flush_reason(len(state.events), state.tokens, oldest_at_ms, self._policy, now_ms) or "age"
 
     def _share(self, state: _User) -> tuple[int, ...]:
         """The oldest events that fit one call; always at least one."""

@@ -26,6 +26,18 @@ class Arrival(Struct, frozen=True, array_like=True):
     event: msgspec.Raw
 
 
+class Recent(Struct, frozen=True, array_like=True):
+    """A user's recent past, kept beside the pending rows: event ids, and the highest place by source of a duplicate.
+
+    A duplicate is in no summary's origins, and is still to be known when its source record is read again.
+    """
+
+    event_ids: tuple[str, ...] = ()
+    origins: dict[str, tuple[int, int]] = {}
+
+
+encode_recent = msgspec.msgpack.Encoder().encode
+decode_recent = msgspec.msgpack.Decoder(Recent).decode
 encode_arrival = msgspec.msgpack.Encoder().encode
 decode_arrival = msgspec.msgpack.Decoder(Arrival).decode
 encode_event = msgspec.msgpack.Encoder().encode

@@ -14,7 +14,7 @@ from msgspec import Struct
 from prefstream.events import Event
 from prefstream.summaries import FlushReason, ModelUsed, Summary, Tally
 from streams.evidence import Evidence, evidence_of
-from streams.pending import Place, place_of, source_of
+from streams.pending import Place, highest, place_of, source_of
 from streams.records import Arrival, decode_event
 from streams.tally import fold
 
@@ -72,11 +72,10 @@ def step_from(user: bytes, base: Summary | None, rows: Sequence[tuple[int, Arriv
 
 
 def _merged_origins(base: Summary | None, rows: Sequence[tuple[int, Arrival]]) -> dict[str, Place]:
-    origins = dict(base.origins) if base else {}
+    origins = base.origins if base else {}
     for _, arrival in rows:
-        source, place = source_of(arrival), place_of(arrival)
-        origins[source] = max(place, origins.get(source, place))
-    return origins
+        origins = highest(origins, {source_of(arrival): place_of(arrival)})
+    return dict(origins)
 
 
 def _earliest(base: Summary | None, events: Sequence[Event]) -> datetime:
@@ -113,6 +112,6 @@ def next_summary(step: Step, text: str, tokens: int, model: ModelUsed, now: date
     )
 
 
-def remember_ids(recent: Sequence[str], new: Sequence[str]) -> list[str]:
+def remember_ids(recent: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
     """The event ids to remember for a user, newest last, bounded."""
-    return list(dict.fromkeys([*recent, *new]))[-MAX_RECENT_IDS:]
+    return tuple(dict.fromkeys([*recent, *new]))[-MAX_RECENT_IDS:]

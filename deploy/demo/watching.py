@@ -109,8 +109,8 @@ class Lives:
             for (name, label), value in sample.items():
                 total[name, label] += int(value)
         return Counts(
-            retries=total["prefstream_collected_events_total", "duplicate_id"],
-            redelivered=total["prefstream_collected_events_total", "duplicate_origin"],
+            retries=total["prefstream_collected_events_total", "duplicate"],
+            redelivered=total["prefstream_collected_events_total", "redelivered"],
             rejected=sum(value for (name, _), value in total.items() if name == "prefstream_rejected_rewrites_total"),
             failed_calls=sum(total["prefstream_calls_total", result] for result in ("unavailable", "refused")),
         )

@@ -18,6 +18,7 @@ from agents.progress import Progress
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Click, Item
 from streams.keys import event_key
+from streams.ledger import Ledger
 from streams.records import Arrival, encode_arrival
 from tests.agents.scripted import (
     NAMES,
@@ -33,7 +34,7 @@ from tests.agents.scripted import (
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 SOURCE = (NAMES.events, 0)
-OUTCOMES = ("accepted", "duplicate_origin", "duplicate_id")
+OUTCOMES = ("accepted", "redelivered", "duplicate")
 
 
 class Letters(Outbox):
@@ -113,10 +114,12 @@ async def test_a_redelivered_message_is_not_even_looked_at(worker: Worker) -> No
     assert (worker.counts(), worker.progress.committable()) == ((2, 0, 0), {SOURCE: 5})
 
 
-async def test_after_a_crash_before_the_commit_the_same_messages_change_nothing(worker: Worker) -> None:
+async def test_what_the_ledger_has_counted_is_not_counted_again(worker: Worker) -> None:
     await worker.run(event(3, event_id="x"), event(4))
-    await worker.run(event(3, event_id="x"), event(4))
-    assert (worker.counts(), worker.opened.owned.index.num_events) == ((2, 2, 0), 2)
+    await worker.run(event(3, event_id="x"), event(4), event(5, place=4))
+    assert (worker.counts(), worker.opened.owned.index.num_events) == ((2, 1, 0), 2)
+    assert worker.opened.owned.ledger == Ledger(6, accepted=2, redelivered=1)
+    assert worker.progress.committable() == {SOURCE: 6}
 
 
 async def test_a_message_of_a_partition_that_is_not_owned_is_left_undone(worker: Worker) -> None:

@@ -39,6 +39,7 @@ class FakeThread:
         self.commits: list[dict[TP, int]] = []
         self.accepts = True
         self.during_seek: Callable[[], None] = lambda: None
+        self.seeks: list[tuple[TP, int]] = []
 
     def assignment(self) -> set[TP]:
         return {SOURCE}
@@ -53,6 +54,9 @@ class FakeThread:
     async def commit(self, offsets: dict[TP, int]) -> bool:
         self.commits.append(dict(offsets))
         return self.accepts
+
+    def seek(self, partition: TP, offset: int) -> None:
+        self.seeks.append((partition, offset))
 
     async def seek_to_committed(self) -> dict[TP, int | None]:
         self.during_seek()
@@ -90,6 +94,7 @@ class OurApp(FixedApp):
         self.durable = asyncio.Event()
         self.durable.set()
         self.restoring: Exception | None = None
+        self.ledger_position: int | None = None
 
     async def open_partitions(self, changelogs: set[TP]) -> None:
         self.calls.append("open")
@@ -98,6 +103,9 @@ class OurApp(FixedApp):
         self.calls.append("restore")
         if self.restoring:
             raise self.restoring
+
+    def start_offset(self, source: TP, committed: int | None) -> int | None:
+        return committed if self.ledger_position is None or committed is None else min(committed, self.ledger_position)
 
     async def flush(self) -> None:
         await self.durable.wait()
@@ -432,6 +440,17 @@ async def test_partitions_resume_when_the_queues_are_cleared() -> None:
     assert app.calls == ["restore"]
     assert app.progress.position(SOURCE) == 5
     assert app.tables.actives_ready
+
+
+@pytest.mark.parametrize(("ledger_position", "start", "seeks"), [(5, 5, []), (8, 5, []), (3, 3, [(SOURCE, 3)])])
+async def test_reading_begins_at_the_smaller_of_ledger_and_committed_offset(
+    ledger_position: int, start: int, seeks: list[tuple[TP, int]]
+) -> None:
+    app = our_app(committed=5)
+    ready_to_resume(app)
+    app.ledger_position = ledger_position
+    await app.tables.recovery.on_recovery_completed(app.consumer_generation_id)
+    assert (app.progress.position(SOURCE), app.consumer._thread.seeks) == (start, seeks)
 
 
 async def test_stock_clears_what_was_fetched_during_the_seek() -> None:

@@ -17,8 +17,9 @@ from prefstream.events import Click, Item
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from prefstream.topics import OWNER_KEY
 from streams.keys import event_key, recent_ids_key
+from streams.ledger import Ledger
 from streams.pending import Due, Known
-from streams.records import encode_arrival
+from streams.records import Recent, encode_arrival, encode_recent
 from streams.versions import Step, next_summary, step_from
 from tests.agents.scripted import NAMES, Opened, arrival_of, open_partition, others_run, until
 
@@ -132,7 +133,7 @@ async def test_nothing_is_deleted_before_the_summary_is_durable(opened: Opened) 
     deletes = await opened.producer.sent.get()
     assert called == ["durable"]
     # The ids first: at no instant is an id in neither place.
-    ids = msgspec.msgpack.encode(["x", "y"])
+    ids = encode_recent(Recent(("x", "y")))
     assert deletes.rows == [(recent_ids_key(ADA), ids), (event_key(ADA, 3), None), (event_key(ADA, 4), None)]
     deletes.acknowledge(3)
 
@@ -157,18 +158,21 @@ async def test_after_a_crash_what_was_durable_is_back_and_nothing_else(tmp_path:
     before = await open_partition(tmp_path, monkeypatch)
     for user, offset, event_id in ((ADA, 3, "x"), (BOB, 4, ""), (ADA, 5, "z")):
         collect(before.owned, user, offset, event_id)
+    before.owned.write_ledger(Ledger(6, accepted=3))
+    collect(before.owned, BOB, 6)
     await before.partitions.flush()
     before.producer.is_held = True
-    collect(before.owned, ADA, 6)
+    collect(before.owned, ADA, 7)
     await before.close()
     after = await open_partition(tmp_path, monkeypatch)
     after.partitions.restore()
-    assert after.owned.is_restored
+    assert (after.owned.is_restored, after.owned.ledger) == (True, Ledger(6, accepted=3))
     assert (after.owned.index.num_users, after.owned.index.num_events) == (2, 3)
     assert after.owned.index.take_due(10**12) == Due(ADA, (3, 5), "age")
     again = arrival_of(Click(user="ada", at=AT, item=Item(id="5"), id="z"), 10)
-    assert after.owned.index.admit(ADA, 5, again, None) == "duplicate_origin"
-    collect(after.owned, ADA, 6)
+    assert after.owned.index.admit(ADA, 5, again, None) == "redelivered"
+    collect(after.owned, BOB, 6)  # stored, but not counted before the crash: read again, and admitted again
+    collect(after.owned, ADA, 7)
     await after.close()
 
 
@@ -180,10 +184,11 @@ async def test_deletes_that_a_crash_cut_short_are_finished(
     before = await open_partition(tmp_path, monkeypatch)
     for offset, event_id in ((3, "x"), (4, "y"), (5, "z")):
         collect(before.owned, ADA, offset, event_id)
+    before.owned.write_ledger(Ledger(6, accepted=3))
     await before.partitions.flush()
     summary = next_summary(step_of(before.owned, ADA, 3, 4), "Loves Heat.", 3, ModelUsed(), AT)
     before.summaries.apply([(ADA, encode_summary(summary))], 1)
-    deletes: list[Row] = [(recent_ids_key(ADA), msgspec.msgpack.encode(["x", "y"])), (event_key(ADA, 3), None)]
+    deletes: list[Row] = [(recent_ids_key(ADA), encode_recent(Recent(("x", "y")))), (event_key(ADA, 3), None)]
     before.pending.apply(deletes[:num_deleted], 9)
     await before.close()
     after = await open_partition(tmp_path, monkeypatch)
@@ -202,3 +207,21 @@ async def test_a_summary_with_fields_of_tomorrow_is_still_known(opened: Opened) 
     opened.summaries.apply([(ADA, msgspec.json.encode(document))], 0)
     assert opened.owned.known(ADA) == Known(8, {"T1/0": (3, 1)}, frozenset())
     assert opened.owned.summary(ADA) == summary
+
+
+async def test_an_event_is_flushed_when_the_ledger_has_durably_counted_it(opened: Opened) -> None:
+    opened.partitions.restore()
+    collect(opened.owned, ADA, 0)
+    assert opened.owned.index.take_due(10**12) is None
+    opened.owned.write_ledger(Ledger(1, accepted=1))
+    assert opened.owned.index.take_due(10**12) is None
+    await opened.partitions.flush()
+    assert opened.owned.index.take_due(2 * 10**12) == Due(ADA, (0,), "age")
+
+
+async def test_a_duplicate_is_known_when_its_source_record_is_read_again(opened: Opened) -> None:
+    """Its place is in no summary, and the user may have nothing pending that would remember it."""
+    retry = arrival_of(Click(user="ada", at=AT, item=Item(id="1"), id="x"), 9)
+    opened.owned.note_duplicate(ADA, retry)
+    assert opened.owned.known(ADA).origins == {"T1/0": (9, 0)}
+    assert opened.owned.index.admit(ADA, 7, retry, opened.owned.known(ADA)) == "redelivered"

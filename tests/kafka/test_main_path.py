@@ -166,7 +166,7 @@ def test_the_counters_add_up(loaded: Loaded) -> None:
     assert worker.metric("prefstream_dead_letters_total") == num_letters
     assert worker.metric("prefstream_collected_events_total") == num_on_events
     assert worker.metric("prefstream_collected_events_total", outcome="accepted") == accepted
-    assert worker.metric("prefstream_collected_events_total", outcome="duplicate_id") == num_on_events - accepted
+    assert worker.metric("prefstream_collected_events_total", outcome="duplicate") == num_on_events - accepted
     assert worker.metric("prefstream_applied_events_total") + worker.metric("prefstream_pending_events") == accepted
     assert worker.metric("prefstream_summaries_total") == sum(summary["version"] for summary in flow.summaries.current.values())
 

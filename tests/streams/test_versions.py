@@ -154,4 +154,4 @@ def test_the_same_events_make_the_same_state_however_they_are_cut(chunks: list[i
     ],
 )
 def test_the_newest_ids_are_remembered(recent: list[str], new: list[str], remembered: list[str]) -> None:
-    assert remember_ids(recent, new) == remembered
+    assert remember_ids(recent, new) == tuple(remembered)
