@@ -14,7 +14,7 @@ from agents.app import Worker
 from agents.boot import NotReadyToStart, check_port, read_adapters, read_cluster
 from agents.faust_fixes import UnprovenVersion, assert_versions
 from agents.settings import PREFIX, InvalidSettings, Settings, read_settings, shown_default
-from agents.store import DirectoryTaken, claim_directory
+from agents.store import DirectoryUnusable, claim_directory
 from prefstream.errors import PrefstreamError
 
 COULD_NOT_START = 2
@@ -32,7 +32,7 @@ def main() -> int:
         worker = _new_worker()
     except (
         InvalidSettings,
-        DirectoryTaken,
+        DirectoryUnusable,
         NotReadyToStart,
         PrefstreamError,
         UnprovenVersion,

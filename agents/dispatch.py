@@ -75,10 +75,13 @@ class Dispatch:
 
     def _start_due(self) -> None:
         while self._has_capacity():
-            owned = self._longest_due()
-            due = owned.index.take_due(_now_ms()) if owned else None
-            if owned is None or due is None:
+            now_ms = _now_ms()
+            owned = self._longest_due(now_ms)
+            if owned is None:
                 return
+            due = owned.index.take_due(now_ms)
+            if due is None:  # nobody there is counted yet, and none of them is due now any more
+                continue
             self._metrics.flushes.labels(due.reason).inc()
             task: asyncio.Task[None] = asyncio.create_task(self._evolve(owned, due))
             self._tasks.add(task)
@@ -90,11 +93,11 @@ class Dispatch:
         # After an outage one call at a time asks whether it is over.
         return self.num_in_flight < (1 if self._num_outages else self._max_in_flight)
 
-    def _longest_due(self) -> Owned | None:
+    def _longest_due(self, now_ms: int) -> Owned | None:
         dues = [
             (due_at_ms, owned.number, owned)
             for owned in self._partitions
-            if (due_at_ms := owned.index.next_due_at_ms()) is not None
+            if (due_at_ms := owned.index.next_due_at_ms()) is not None and due_at_ms <= now_ms
         ]
         return min(dues, default=(0, 0, None))[2]
 

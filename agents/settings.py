@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, SecretStr, ValidationError, field_validator
+from pydantic import Field, FiniteFloat, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from prefstream.topics import TopicNames
+from prefstream.topics import TopicNames, topic_specs
 from streams.flush import FlushPolicy
 
 PREFIX = "PREFSTREAM_"
@@ -70,8 +70,11 @@ class Settings(BaseSettings):
 
     @field_validator("sources")
     @classmethod
-    def _know_the_adapters(cls, value: dict[str, str]) -> dict[str, str]:
+    def _know_the_adapters(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        own = {spec.name for spec in topic_specs(info.data["namespace"])} if "namespace" in info.data else set()
         for topic, adapter in value.items():
+            if topic in own:
+                raise ValueError(f"{topic} is one of prefstream's own topics: name the platform's; the inbox is always read")
             if adapter not in ("native", "cloudevents") and not adapter.startswith("mapping:"):
                 raise ValueError(f"{topic}: no adapter is called {adapter!r}: use native, cloudevents or mapping:FILE")
         return value

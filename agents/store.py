@@ -110,22 +110,27 @@ class Shard:
         self._db.close()
 
 
-class DirectoryTaken(Exception):
-    """Another process keeps its tables in this directory."""
+class DirectoryUnusable(Exception):
+    """The directory for the tables cannot be had: it cannot be written, or another process keeps its tables there."""
 
 
 def claim_directory(directory: Path) -> int:
     """Make the directory and hold it for this process. Returns the descriptor that holds it until the process ends.
 
-    Raises :class:`DirectoryTaken`: RocksDB would fail later, in the middle of a rebalance.
+    Raises :class:`DirectoryUnusable`: RocksDB would fail later, in the middle of a rebalance.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = os.open(directory / "worker.lock", os.O_CREAT | os.O_RDWR)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory / "worker.lock", os.O_CREAT | os.O_RDWR)
+    except OSError as error:
+        raise DirectoryUnusable(
+            f"PREFSTREAM_DATA_DIRECTORY: {directory}: {error.strerror}; name one that can be written"
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
-        raise DirectoryTaken(
+        raise DirectoryUnusable(
             f"another worker uses {directory}: give each worker a PREFSTREAM_DATA_DIRECTORY of its own"
         ) from None
     return lock

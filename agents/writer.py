@@ -117,6 +117,7 @@ class Lane:
     async def _send_batch(self) -> None:
         builder = self._producer.create_batch()
         records = self._fill(builder)
+        self._moved.set()
         delivery = await self._producer.send_batch(builder, self._topic, partition=self._partition)
         metadata = await delivery
         if metadata.offset < 0:

@@ -51,10 +51,9 @@ class Due(Struct, frozen=True):
 
 
 class _User:
-    __slots__ = ("due_at_ms", "event_ids", "events", "in_flight", "num_failures", "origins", "position", "tokens")
+    __slots__ = ("due_at_ms", "event_ids", "events", "in_flight", "num_failures", "origins", "tokens")
 
     def __init__(self, known: Known) -> None:
-        self.position = known.position
         self.origins: dict[str, Place] = dict(known.origins)
         self.event_ids: set[str] = set(known.event_ids)
         self.events: list[Noted] = []
@@ -86,6 +85,7 @@ class PendingIndex:
         self._policy = policy
         self._users: dict[bytes, _User] = {}
         self._due: list[tuple[int, bytes]] = []
+        self._oldest: list[tuple[int, bytes]] = []
         self._countersigned: int | None = None
         self.num_events = 0
 
@@ -124,6 +124,8 @@ class PendingIndex:
     def _note(self, user: bytes, state: _User, offset: int, arrival: Arrival) -> None:
         if arrival.event_id:
             state.event_ids.add(arrival.event_id)
+        if not state.events:
+            heapq.heappush(self._oldest, (arrival.arrived_at_ms, user))
         state.events.append(Noted(offset, arrival.arrived_at_ms, arrival.tokens))
         state.tokens += arrival.tokens
         self._users[user] = state
@@ -159,20 +161,25 @@ class PendingIndex:
         while (due_at_ms := self.next_due_at_ms()) is not None and due_at_ms <= now_ms:
             _, user = heapq.heappop(self._due)
             state = self._users[user]
-            share = self._share(state)
-            if self._is_countersigned(share[-1]):
+            if due := self._due_now(user, state, now_ms):
                 state.due_at_ms, state.in_flight = None, True
-                return Due(user, share, self._reason(state, now_ms))
+                return due
             state.due_at_ms = now_ms + _ASK_AGAIN_MS
             heapq.heappush(self._due, (state.due_at_ms, user))
         return None
 
-    def _is_countersigned(self, offset: int) -> bool:
-        return self._countersigned is None or offset < self._countersigned
+    def _due_now(self, user: bytes, state: _User, now_ms: int) -> Due | None:
+        """What to take, or ``None`` until the ledger has counted it.
 
-    def _reason(self, state: _User, now_ms: int) -> FlushReason:
+        A full share is waited for: it does not change any more. One that is due by age grows with every event, so of that
+        only the counted part is taken.
+        """
         oldest_at_ms = state.events[0].arrived_at_ms
-        return flush_reason(len(state.events), state.tokens, oldest_at_ms, self._policy, now_ms) or "age"
+        reason = flush_reason(len(state.events), state.tokens, oldest_at_ms, self._policy, now_ms) or "age"
+        share = self._share(state)
+        counted = tuple(offset for offset in share if self._countersigned is None or offset < self._countersigned)
+        is_ready = bool(counted) if reason == "age" else counted == share
+        return Due(user, counted, reason) if is_ready else None
 
     def _share(self, state: _User) -> tuple[int, ...]:
         """The oldest events that fit one call; always at least one."""
@@ -193,8 +200,9 @@ class PendingIndex:
         left = [event for event in state.events if event.offset > position]
         self.num_events -= len(state.events) - len(left)
         state.events, state.tokens = left, sum(event.tokens for event in left)
-        state.in_flight, state.num_failures, state.position = False, 0, position
+        state.in_flight, state.num_failures = False, 0
         if left:
+            heapq.heappush(self._oldest, (left[0].arrived_at_ms, user))
             self._schedule(user, state, now_ms)
         else:
             del self._users[user]
@@ -216,8 +224,14 @@ class PendingIndex:
         self.released(user, now_ms + backoff_ms(state.num_failures, self._policy))
 
     def oldest_arrived_at_ms(self) -> int | None:
-        """When the oldest pending event arrived, or ``None`` if nothing is pending."""
-        return min((state.events[0].arrived_at_ms for state in self._users.values()), default=None)
+        """When the event arrived that has been pending longest, or ``None`` if nothing is pending."""
+        while self._oldest:
+            arrived_at_ms, user = self._oldest[0]
+            state = self._users.get(user)
+            if state is not None and state.events[0].arrived_at_ms == arrived_at_ms:
+                return arrived_at_ms
+            heapq.heappop(self._oldest)
+        return None
 
     def restore(self, user: bytes, rows: Iterable[tuple[int, Arrival]], known: Known) -> None:
         """Recovery: note a user's stored pending events, in offset order. They were admitted before they were stored."""

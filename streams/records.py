@@ -15,7 +15,7 @@ from prefstream.events import Event
 class Arrival(Struct, frozen=True, array_like=True):
     """An event on the keyed topic, and the value of its pending row: read without decoding the event itself.
 
-    ``arrived_at_ms`` is the source record's timestamp (ms since 1970), ``tokens`` an estimate of the event's share of a
+    ``arrived_at_ms`` is when intake took it in (ms since 1970), ``tokens`` an estimate of the event's share of a
     prompt, ``event_id`` the publisher's id or empty.
     """
 

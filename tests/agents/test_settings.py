@@ -57,6 +57,7 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         ("SOURCES", "clicks", "write TOPIC=ADAPTER, separated by commas"),
         ("SOURCES", "clicks=native,ratings", "write TOPIC=ADAPTER"),
         ("SOURCES", "clicks=natve", "clicks: no adapter is called 'natve': use native, cloudevents or mapping:FILE"),
+        ("SOURCES", "prefstream.events=native", "prefstream.events is one of prefstream's own topics: name the platform's"),
         ("SOURCES", "clicks=", "no adapter is called ''"),
         ("SOURCES", "=native", "name every topic"),
         ("SOURCES", "clicks=native,clicks=cloudevents", "each of them once"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from agents.store import OFFSET_KEY, DirectoryTaken, LoggedStore, Row, Shard, claim_directory
+from agents.store import OFFSET_KEY, DirectoryUnusable, LoggedStore, Row, Shard, claim_directory
 from prefstream.topics import OWNER_KEY
 from tests.agents.scripted import Stopped, message, stops_recorded
 
@@ -106,7 +106,10 @@ def test_a_scan_meets_its_prefix_only_in_key_order(shard: Shard) -> None:
 def test_a_directory_belongs_to_one_worker(tmp_path: Path) -> None:
     directory = tmp_path / "not" / "there"
     lock = claim_directory(directory)
-    with pytest.raises(DirectoryTaken, match=r"another worker uses .*there: give each .* PREFSTREAM_DATA_DIRECTORY"):
+    (tmp_path / "file").touch()
+    with pytest.raises(DirectoryUnusable, match=r"PREFSTREAM_DATA_DIRECTORY: .*/file/tables: Not a directory; name one"):
+        claim_directory(tmp_path / "file" / "tables")
+    with pytest.raises(DirectoryUnusable, match=r"another worker uses .*there: give each .* PREFSTREAM_DATA_DIRECTORY"):
         claim_directory(directory)
     os.close(lock)
     os.close(claim_directory(directory))

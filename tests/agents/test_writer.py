@@ -184,11 +184,14 @@ async def test_a_full_lane_has_room_again_when_less_is_left(monkeypatch: pytest.
 
 async def test_a_partition_has_room_when_each_of_its_lanes_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("agents.writer._MAX_QUEUED", 1)
-    producer, shards = ScriptedProducer(is_held=True), {name: Shard(tmp_path / name) for name in ("one", "other")}
+    producer = ScriptedProducer(is_held=True, max_records=1)
+    shards = {name: Shard(tmp_path / name) for name in ("one", "other")}
     writer = PartitionWriter(producer, 0, shards)
-    writer.put("other", b"a", b"v")
+    for key in (b"a", b"b"):
+        writer.put("other", key, b"v")
     waiting = asyncio.create_task(writer.room())
     batch = await producer.sent.get()
+    await others_run()
     assert not waiting.done()
     batch.acknowledge(0)
     await asyncio.wait_for(waiting, 5)

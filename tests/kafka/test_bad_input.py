@@ -289,8 +289,8 @@ def generate(number: int, chance: random.Random) -> list[bytes]:
 
 
 def users_in(value: bytes) -> list[str]:
-    """The users of an applied record, as Python's own JSON reads it."""
-    found = json.loads(value)
+    """The users of an applied record, as Python's own JSON reads it; bytes that are no text can stand in unread fields."""
+    found = json.loads(value.decode(errors="replace"))
     return [event["user"] for event in (found if isinstance(found, list) else [found])]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -417,3 +418,38 @@ def test_a_user_with_nothing_stored_is_not_restored() -> None:
     index = PendingIndex(POLICY)
     index.restore(ADA, [], KNOWN)
     assert ADA not in index
+
+
+def ada_waits(offsets: Iterable[int], policy: FlushPolicy) -> PendingIndex:
+    index = PendingIndex(policy)
+    for offset in offsets:
+        index.admit(b"ada", offset, arrival(offset), Known())
+    return index
+
+
+def test_a_full_share_waits_until_the_ledger_has_counted_all_of_it() -> None:
+    index = ada_waits(range(4), FlushPolicy(max_events=3))
+    index.countersigned(2)
+    assert index.take_due(NOW_MS) is None
+    index.countersigned(3)
+    assert index.take_due(NOW_MS + 1_000) == Due(b"ada", (0, 1, 2), "size")
+
+
+def test_a_user_who_never_pauses_is_flushed_by_age_as_far_as_counted() -> None:
+    index = ada_waits(range(5), FlushPolicy(max_age_seconds=1.0))
+    index.countersigned(0)
+    assert index.take_due(NOW_MS + 1_000) is None
+    index.countersigned(3)
+    assert index.take_due(NOW_MS + 2_000) == Due(b"ada", (0, 1, 2), "age")
+
+
+def test_the_oldest_arrival_is_that_of_who_waits_longest() -> None:
+    index = PendingIndex(FlushPolicy(max_events=1))
+    assert index.oldest_arrived_at_ms() is None
+    for offset, (user, at_ms) in enumerate([(b"ada", 30), (b"bob", 10), (b"ada", 40), (b"bob", 50)]):
+        index.admit(user, offset, arrival(offset, at_ms=at_ms), Known())
+    assert index.oldest_arrived_at_ms() == 10
+    index.covered(b"bob", 1, 60)
+    assert index.oldest_arrived_at_ms() == 30
+    index.covered(b"ada", 2, 60)
+    assert index.oldest_arrived_at_ms() == 50
