@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 
 import faust
-import structlog
 from faust.exceptions import ImproperlyConfigured
 
 from agents.app import Worker
 from agents.boot import NotReadyToStart, check_port, read_adapters, read_cluster
 from agents.faust_fixes import UnprovenVersion, assert_versions
+from agents.logs import set_up_logging
 from agents.settings import PREFIX, InvalidSettings, Settings, read_settings, shown_default
 from agents.store import DirectoryUnusable, claim_directory
 from prefstream.errors import PrefstreamError
@@ -46,10 +45,11 @@ def main() -> int:
 def _new_worker() -> Worker:
     assert_versions()
     settings = read_settings()
-    _set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level)
     check_port(settings)
     claim_directory(settings.data_directory)
-    return Worker(settings, read_cluster(settings), read_adapters(settings))
+    adapters = read_adapters(settings)
+    return Worker(settings, read_cluster(settings), adapters)
 
 
 def _run(worker: Worker) -> int:
@@ -68,18 +68,6 @@ def _settings_help() -> str:
         for name, field in Settings.model_fields.items()
     ]
     return "settings, from the environment:\n" + "\n".join(lines)
-
-
-def _set_up_logging(level: str) -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(name)s %(message)s", stream=sys.stderr)
-    # Faust filters in its handlers, so a logger left at DEBUG builds a record for every message. Its services log under the
-    # module of their class, which for the corrected ones is ours; our own lines go through structlog.
-    for noisy in ("faust", "mode", "aiokafka", "kafka", "asyncio", "agents"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Place in the flow: everything in ``agents`` meets here. Faust starts and stops i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,18 @@ from faust.types import TP
 from msgspec import Struct
 
 from agents.collect import Collect
-from agents.dead_letters import Outbox
 from agents.dispatch import Dispatch
 from agents.faust_fixes import FixedApp
 from agents.health import HealthServer
 from agents.intake import Intake
 from agents.metrics import Metrics, Waiting
+from agents.outbox import Outbox
 from agents.partitions import Partitions
 from agents.progress import Progress
 from agents.settings import Settings
 from agents.store import SCHEME, LoggedStore
 from agents.write_back import WriteBack
+from agents.writer import NotDurable
 from model_server.client import ModelClient
 from prefstream.summaries import ModelUsed
 from prefstream.topics import TopicNames
@@ -112,14 +114,23 @@ class Worker(FixedApp):
         await self.client.__aenter__()
         await self.health.start()
         self.add_future(self.dispatch.run())
-        log.info("worker started", namespace=self.settings.namespace, http=self.health.url)
+        settings = self.settings
+        log.info(
+            "worker started",
+            namespace=settings.namespace,
+            kafka=settings.bootstrap_servers,
+            sources=list(settings.all_sources),
+            model=f"{settings.model_name} at {settings.model_url}",
+            http=self.health.url,
+        )
 
     async def on_stop(self) -> None:
         """Finish what is in flight, make it durable, commit, and only then let Faust take the worker apart."""
         if self._consumer is not None:
             self.consumer.stop_flow()
             await self.dispatch.drain(self.settings.drain_seconds)
-            await self.flush()  # the drained answers; a commit with nothing new to commit would not wait for them
+            with suppress(NotDurable):  # a rebalance took the partitions away in between
+                await self.flush()  # the drained answers; a commit with nothing new to commit would not wait for them
             await self.consumer.commit()
             self.progress.stop(self.consumer.assignment())
             await self.release_partitions()

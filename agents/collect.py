@@ -11,10 +11,10 @@ import msgspec
 from faust import StreamT
 from faust.types import Message
 
-from agents.dead_letters import Outbox
 from agents.failstop import stopping_on_error
 from agents.intake import raw_record
 from agents.metrics import Metrics
+from agents.outbox import Outbox
 from agents.partitions import Owned, Partitions
 from agents.progress import Progress
 from streams.ledger import Outcome

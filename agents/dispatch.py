@@ -126,6 +126,8 @@ class Dispatch:
     def _learn(self, result: CallResult) -> int:
         """Notice an outage and its end. Returns when to try again (ms since 1970); an outage burns no user's attempts."""
         if not isinstance(result, Unavailable):
+            if self._num_outages:
+                log.info("the model is back")
             self._num_outages = 0
             self._paused_until_ms = 0
             return 0
@@ -134,7 +136,8 @@ class Dispatch:
             self._num_outages += 1
             pause_ms = min(_MAX_OUTAGE_PAUSE_MS, backoff_ms(self._num_outages, self._policy))
             self._paused_until_ms = now_ms + max(pause_ms, int((result.retry_after_seconds or 0) * 1_000))
-            log.warning("the model is away", reason=result.reason, pause_seconds=(self._paused_until_ms - now_ms) / 1_000)
+            pause_seconds = (self._paused_until_ms - now_ms) / 1_000
+            log.warning("the model is away", reason=result.reason, detail=result.message, pause_seconds=pause_seconds)
         return self._paused_until_ms
 
     async def cancel(self) -> None:

@@ -13,9 +13,9 @@ commit on revoke     stock forgets acknowledgements first, then lets the partiti
 read committed       stock reads the records of aborted transactions
 idle fetches         stock lets an idle fetch hold its connection for 1.5 seconds, and each question of a recovery waits
                      behind one: 5 seconds a rebalance
+false alarms         stock takes a changelog that nobody streams for a hanging agent, and logs it every second
 order of recovery    stock resumes partitions, then seeks, then clears the agents' queues, so fetched messages vanish
 silent recovery      stock's recovery ends without a word when a step times out, and swallows errors of restoring
-early recovery       stock may take the signal that ended the last recovery for the end of this one
 active partitions    stock shares the set of them with the fetching thread, and empties it: then records of every partition
                      are fetched, dropped, and never fetched again where nothing was committed yet
 message hand-over    stock makes four tasks for each message; ours makes none unless a queue is full
@@ -97,6 +97,9 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = _IDLE_FETCH_MS
         return consumer
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Stock takes a changelog that nobody streams for an agent that hangs, and says so every second for ever."""
+
 
 class WatermarkConsumer(driver.Consumer):
     """The consumer: tells ``Progress`` what the broker handed over, and commits what ``Progress`` says is done."""
@@ -119,9 +122,6 @@ class WatermarkConsumer(driver.Consumer):
         for source, batch in records.items():
             self._shell.progress.hand_over(source, [record.offset for record in batch])
         return records
-
-    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Gaps are learnt in ``_getmany``; stock infers them from what was handed on, and takes lost messages for gaps."""
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Hand fetched messages to the agents' queues until the fetcher is stopped."""
@@ -198,11 +198,6 @@ class OrderedRecovery(Recovery):
         if title == "active":
             await cast(Shell, self.app).open_partitions(set(tps))
         await super()._build_highwaters(consumer, tps, destination, title)
-
-    async def _seek_offsets(self, consumer: ConsumerT, tps: set[TP], offsets: Any, title: str) -> None:
-        await super()._seek_offsets(consumer, tps, offsets, title)
-        # Stock may have set this while the end offsets were still those of the last assignment, and never clears it in time.
-        self.signal_recovery_end.clear()
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """Seek, clear the agents' queues, then resume the partitions."""

@@ -8,16 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+import structlog
 from faust import StreamT
 from faust.types import Message
 
-from agents.dead_letters import Outbox
 from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
+from agents.outbox import Outbox
 from agents.progress import Progress
 from prefstream.dead_letters import DeadLetter
 from streams.adapters import Adapter, RawRecord
 from streams.routing import route
+
+log = structlog.get_logger()
 
 
 class Intake:
@@ -36,6 +39,7 @@ class Intake:
         self._outbox = outbox
         self._progress = progress
         self._metrics = metrics
+        self._said: set[tuple[str, str]] = set()
 
     @stopping_on_error("intake")
     async def run(self, records: StreamT[bytes]) -> None:
@@ -54,9 +58,17 @@ class Intake:
         match route(record, decoded, self._topic_ids[record.topic], int(time.time() * 1_000)):
             case DeadLetter() as letter:
                 self._metrics.dead_letters.labels(letter.reason).inc()
+                self._say_once(letter)
                 self._outbox.refuse(letter)
             case forwards:
                 self._outbox.forward(forwards)
+
+    def _say_once(self, letter: DeadLetter) -> None:
+        """The first of each topic and reason; all of them are counted. Not its message, which may quote the record."""
+        if (letter.source, letter.reason) not in self._said:
+            self._said.add((letter.source, letter.reason))
+            place = f"{letter.source}/{letter.origin.partition}/{letter.origin.offset}"
+            log.warning("a record became a dead letter, the first of its kind", record=place, reason=letter.reason)
 
 
 def raw_record(message: Message) -> RawRecord:

@@ -5,6 +5,9 @@ Place in the flow: read once at the start of a worker; everything after takes ex
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +19,10 @@ from prefstream.topics import TopicNames, topic_specs
 from streams.flush import FlushPolicy
 
 PREFIX = "PREFSTREAM_"
+
+
+# The development broker's and the demo's.
+_READ_BY_OTHERS = {f"{PREFIX}CACHE"}
 
 
 class InvalidSettings(Exception):
@@ -96,8 +103,21 @@ def shown_default(field: FieldInfo) -> str:
     return "none" if default is None or default == {} else str(default)
 
 
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """A sentence for each variable with our prefix that nobody reads: a typing error would silently change nothing."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | _READ_BY_OTHERS
+    sentences = []
+    for name in sorted(set(filter(lambda name: name.startswith(PREFIX), names)) - known):
+        near = get_close_matches(name, known, 1)
+        sentences.append(f"{name}: no setting has this name{f'; do you mean {near[0]}?' if near else ''}")
+    return sentences
+
+
 def read_settings() -> Settings:
     """The settings of this process's environment. Raises :class:`InvalidSettings` naming each wrong variable."""
+    unknown = unknown_variables(os.environ)
+    if unknown:
+        raise InvalidSettings("\n".join(unknown))
     try:
         return Settings()
     except ValidationError as error:

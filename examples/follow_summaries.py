@@ -1,5 +1,6 @@
 """Keeps the current summary of every user, as a recommender would; ends with Ctrl-C."""
 
+import contextlib
 import os
 
 from prefstream.reader import Erased, SummaryReader
@@ -9,10 +10,7 @@ SERVERS = os.environ.get("PREFSTREAM_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
 SUMMARIES = TopicNames(os.environ.get("PREFSTREAM_NAMESPACE", "prefstream")).summaries
 
 texts: dict[str, str] = {}
-with SummaryReader(SERVERS, SUMMARIES) as reader:
+with SummaryReader(SERVERS, SUMMARIES) as reader, contextlib.suppress(KeyboardInterrupt):
     for record in reader.follow():
-        if isinstance(record, Erased):
-            texts.pop(record.user, None)
-        else:
-            texts[record.user] = record.text
-        print(f"{record.user}: {texts.get(record.user, 'erased')}", flush=True)
+        texts[record.user] = "erased" if isinstance(record, Erased) else record.text
+        print(f"{record.user}: {texts[record.user]}", flush=True)

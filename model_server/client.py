@@ -176,7 +176,8 @@ def _read_reply(status: int, headers: Mapping[str, str], body: bytes) -> CallRes
             return Refused(status, _read_error(body) or f"HTTP {status}")
         case _:
             # A rotated key (401, 403) or a model that is not loaded yet (404) is an outage too: no prompt is at fault.
-            return Unavailable("server_error", f"HTTP {status}")
+            detail = f": {_read_error(body)}" if status in (401, 403, 404) else ""  # others may quote the prompt
+            return Unavailable("server_error", f"HTTP {status}{detail}")
 
 
 def _read_completion(body: bytes) -> CallResult:

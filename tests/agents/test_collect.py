@@ -12,8 +12,8 @@ import pytest
 from faust.types import Message
 
 from agents.collect import Collect
-from agents.dead_letters import Outbox
 from agents.metrics import Metrics
+from agents.outbox import Outbox
 from agents.progress import Progress
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Click, Item

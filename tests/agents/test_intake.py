@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from faust.types import Message
 
-from agents.dead_letters import Outbox
 from agents.intake import Intake, raw_record
 from agents.metrics import Metrics
+from agents.outbox import Outbox
 from agents.progress import Progress
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Click, Event, Item, encode_event
@@ -61,7 +61,7 @@ async def worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
     async def start_producer(bootstrap_servers: str) -> ScriptedProducer:
         return producer
 
-    monkeypatch.setattr("agents.dead_letters.start_producer", start_producer)
+    monkeypatch.setattr("agents.outbox.start_producer", start_producer)
     outbox = Outbox("nowhere:1", NAMES, NUM_PARTITIONS)
     await outbox.open()
     yield Worker(outbox, producer)

@@ -33,7 +33,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
     for name, value in {"NAMESPACE": "t", "DATA_DIRECTORY": str(tmp_path / "state"), "HTTP_PORT": "0"}.items():
         monkeypatch.setenv(PREFIX + name, value)
     monkeypatch.setattr("sys.argv", ["agents"])
-    monkeypatch.setattr("agents.__main__._set_up_logging", lambda level: None)
+    monkeypatch.setattr("agents.__main__.set_up_logging", lambda level: None)
     return monkeypatch
 
 

@@ -42,7 +42,6 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         FLUSH_EVENTS="5",
         FLUSH_TOKENS="77",
         FLUSH_AGE_SECONDS="0.5",
-        UNKNOWN="ignored",
     )
     assert settings.sources == {"clicks": "cloudevents", "ratings": "mapping:maps/a=b.toml", "posts": "native"}
     assert settings.all_sources == {"shop.eu.inbox": "native"} | settings.sources
@@ -119,3 +118,11 @@ def test_every_setting_says_what_it_is_for(name: str) -> None:
     shown = shown_default(field)
     assert shown
     assert "Undefined" not in shown
+
+
+def test_a_variable_nobody_reads_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFSTREAM_FLUSH_EVENT", "5")
+    monkeypatch.setenv("PREFSTREAM_CACHE", "/tmp")
+    with pytest.raises(InvalidSettings) as refused:
+        read_settings()
+    assert str(refused.value) == "PREFSTREAM_FLUSH_EVENT: no setting has this name; do you mean PREFSTREAM_FLUSH_EVENTS?"

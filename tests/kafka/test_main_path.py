@@ -176,6 +176,12 @@ def test_a_worker_is_ready_only_after_recovery(loaded: Loaded) -> None:
     assert loaded.statuses[-1] == 200
 
 
+def test_the_log_names_nobody_and_quotes_nothing(loaded: Loaded) -> None:
+    printed = loaded.worker.log.read_text()
+    assert "worker started" in printed
+    assert not [words for words in ("user-1", "🦊", "twice", "Film 1", "drama", "retry-1") if words in printed]
+
+
 def test_what_is_applied_waits_no_more(loaded: Loaded) -> None:
     flow = loaded.flow
     until("empty pending table", lambda: not flow.pending_rows())

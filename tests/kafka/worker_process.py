@@ -245,10 +245,10 @@ class Flow:
         self.ledger.add(future, fate)
 
     def await_applied(self) -> None:
-        """Wait until the summaries topic counts as many events as were sent, and none more."""
+        """Wait until the summaries count every event that was sent."""
         self.producer.flush()
         self.ledger.settle()
-        until("end: not applied", self._nothing_is_missing, explain=self._missing)
+        until("summary of every event, but", self._nothing_is_missing, explain=self._missing)
 
     def _nothing_is_missing(self) -> bool:
         assert any(worker.is_running for worker in self.workers), self.workers[-1].last_words()

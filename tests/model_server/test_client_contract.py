@@ -101,7 +101,8 @@ async def test_an_unknown_model_is_an_outage_and_never_ready(server: Server) -> 
         assert not await client.is_ready()
         result = await client.evolve(prompt_of_an_update(), request_id="1")
     assert isinstance(result, Unavailable)
-    assert result.message == "HTTP 404"
+    assert "HTTP 404: " in result.message
+    assert "nobody" in result.message
 
 
 async def test_the_served_model_is_ready(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""Dead letters and forwards: the way out of intake, for events to the keyed topic and for what can never succeed.
+"""Outbox: the way out of intake, for events to the keyed topic and for dead letters, which can never succeed.
 
 Place in the flow: intake and collect put records here; they are durable before the offset of their source is committed.
 """
