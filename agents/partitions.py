@@ -143,7 +143,6 @@ class Owned:
         for user, rows in waiting.items():
             self._restore_user(user, rows)
         self.is_restored = True
-        log.info("partition restored", partition=self.number, users=self.index.num_users, events=self.index.num_events)
 
     def _restore_user(self, user: bytes, rows: Rows) -> None:
         known = self.known(user)
@@ -196,6 +195,8 @@ class Partitions:
         """Rebuild every index after recovery."""
         for owned in self:
             owned.restore()
+        num_users, num_events = (sum(getattr(owned.index, what) for owned in self) for what in ("num_users", "num_events"))
+        log.info("partitions restored", partitions=len(self._owned), pending_users=num_users, pending_events=num_events)
 
     def ledgers(self) -> list[tuple[Owned, Ledger]]:
         """The counts as they are now."""
