@@ -18,7 +18,7 @@ order of recovery    stock resumes partitions, then seeks, then clears the agent
 silent recovery      stock's recovery ends without a word when a step times out, and swallows errors of restoring
 active partitions    stock shares the set of them with the fetching thread, and empties it: then records of every partition
                      are fetched, dropped, and never fetched again where nothing was committed yet
-message hand-over    stock makes four tasks for each message; ours makes none unless a queue is full
+message hand-over    stock makes four tasks for each message, to be able to give up on it; ours waits for room first
 ==================== ==========================================================================================
 
 Everything here leans on internals, so :func:`assert_versions` refuses to run beside any other version.
@@ -49,6 +49,7 @@ PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0
 # A fetch waits with the partitions that were active when it began; one that becomes active again waits for the next.
 _FETCH_SECONDS = 0.05
 _IDLE_FETCH_MS = 200
+_LOOK_FOR_ROOM_SECONDS = 0.005
 
 log = structlog.get_logger()
 
@@ -139,13 +140,15 @@ class WatermarkConsumer(driver.Consumer):
                 raise
 
     async def _hand_on(self, message: ConsumerMessage) -> None:
-        if self._flows_freely(message):
-            await self.callback(message)
-        else:
-            await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        """Put the message into the agents' queues once they have room; give up when the flow is suspended, as stock does."""
+        while not self._flows_freely(message):
+            if self.suspend_flow.is_set() or self._stopped.is_set():
+                return
+            await asyncio.sleep(_LOOK_FOR_ROOM_SECONDS)
+        await self.callback(message)
 
     def _flows_freely(self, message: Message) -> bool:
-        """Whether handing the message on cannot block: then no task is needed to be able to give up on it."""
+        """Whether handing the message on cannot block."""
         channels = self.app.topics._topic_name_index[message.topic]
         return self.app.flow_control.is_active() and not any(channel.queue.full() for channel in channels)
 
