@@ -1,4 +1,4 @@
-"""The command line: create the topics, publish events, look at a summary, watch summaries change."""
+"""The command line: create the topics, publish events, look at a summary, watch summaries change, audit it all."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from typing import Annotated, BinaryIO
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from prefstream.admin import apply, compare_topics, refuse
+from prefstream.audit import Audit, Verdict
+from prefstream.audit_reader import audit as audit_topics
 from prefstream.commands import decode_record
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.errors import InvalidRecord, PrefstreamError
 from prefstream.publisher import Publisher
 from prefstream.reader import Erased, SummaryReader
-from prefstream.rendering import printable, summary_panel, topics_table, version_lines
+from prefstream.rendering import audit_report, printable, summary_panel, topics_table, version_lines
 from prefstream.summaries import Summary, encode_summary
 from prefstream.topics import DEFAULT_NAMESPACE, DEFAULT_NUM_PARTITIONS, TopicNames, topic_specs
 
@@ -31,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+AUDIT_EXIT_CODES: dict[Verdict, int] = {"holds": 0, "broken": 1, "undecided": 2}
 topics = typer.Typer(help="The topics of the flow.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
 
@@ -167,6 +170,44 @@ def _show(previous: Summary | None, record: Summary | Erased, as_json: bool) -> 
             typer.echo(msgspec.json.encode({"user": user, "erased": True}))
         case Erased(user):
             Console().print(Text.assemble((printable(user), "bold"), ("  erased\n", "red")))
+
+
+@app.command(epilog="Examples: `prefstream audit`, `prefstream audit --wait 60 --json | jq -r .sentence`")
+def audit(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to read again while that may decide it.")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+) -> None:
+    """Prove from the topics alone that no event is lost and none is counted twice, also while workers run.
+
+    The exit code is 0 if it holds, 1 if it does not, and 2 if it cannot be decided, or the topics cannot be read.
+    """
+    try:
+        found = _audit(bootstrap_servers, namespace, wait)
+    except PrefstreamError as error:
+        _complain(str(error))
+        raise typer.Exit(AUDIT_EXIT_CODES["undecided"]) from error
+    if as_json:
+        typer.echo(msgspec.json.encode(found))
+    else:
+        Console().print(audit_report(found))
+    raise typer.Exit(AUDIT_EXIT_CODES[found.verdict])
+
+
+def _audit(bootstrap_servers: str, namespace: str, wait_seconds: float) -> Audit:
+    """The audit, with a progress bar for each topic where somebody can see it."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bars: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+
+        def watch(topic: str, num_read: int, total: int) -> None:
+            if topic not in bars:
+                bars[topic] = progress.add_task(topic)
+            progress.update(bars[topic], completed=num_read, total=total)
+
+        return audit_topics(bootstrap_servers, namespace, watch, wait_seconds)
 
 
 def _numbered_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -1,13 +1,12 @@
 """The accounts, from the topics alone: where every record that was published has ended up.
 
-Independent on purpose: the topics are read with kafka-python, no code is shared with the worker, and the platform's formats and
-the keys of the pending topic are read here anew. Only the public records are decoded by the public package.
+Independent on purpose: the topics are read with kafka-python, no code is shared with the worker, and the platform's formats are
+read here anew. The public records, and the keys of the pending topic as the audit reads them, are left to the public package.
 """
 
 from __future__ import annotations
 
 import json
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,13 +17,12 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from msgspec import Struct
 
+from prefstream.audit import event_row
 from prefstream.dead_letters import DeadLetter, DeadLetterReason
 from prefstream.summaries import Summary, decode_summary
 from prefstream.topics import TopicNames
 
 _SILENCE_SECONDS = 20.0
-_HEAD = struct.Struct(">cH")
-_OFFSET = struct.Struct(">Q")
 _decode_letter = msgspec.json.Decoder(DeadLetter).decode
 
 
@@ -198,19 +196,9 @@ def _pending(records: Iterable[Record], positions: Mapping[str, int]) -> Counter
     """How many events of each user wait: the rows that are not deleted and that no summary covers."""
     live: dict[tuple[str, int], bool] = {}
     for record in records:
-        if (row := _event_row(record.key or b"")) is not None:
-            live[row] = record.value is not None
+        if (row := event_row(record.key)) is not None:
+            live[row.user.decode(), row.offset] = record.value is not None
     return Counter(user for (user, offset), is_live in live.items() if is_live and offset > positions.get(user, -1))
-
-
-def _event_row(key: bytes) -> tuple[str, int] | None:
-    """The user and offset of a pending event's key: ``e``, the user's length (u16), the user, an offset (u64)."""
-    if len(key) < _HEAD.size:
-        return None
-    kind, length = _HEAD.unpack_from(key)
-    if kind != b"e" or len(key) != _HEAD.size + length + _OFFSET.size:
-        return None
-    return key[_HEAD.size : _HEAD.size + length].decode(), _OFFSET.unpack(key[_HEAD.size + length :])[0]
 
 
 def read_topics(bootstrap_servers: str, namespace: str, raw: Iterable[str]) -> Topics:

@@ -1,0 +1,448 @@
+"""The audit finds what is planted, and says "holds" of every moment of a flow in which nothing is wrong."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from prefstream import audit_reader
+from prefstream.audit import (
+    Audit,
+    Finding,
+    KeptFold,
+    Ledger,
+    Offsets,
+    PartitionFolds,
+    PendingFold,
+    Reach,
+    SourceFold,
+    SummariesFold,
+    Verdict,
+    conclude,
+    event_origin,
+    event_row,
+    letter_origin,
+    reach,
+)
+from prefstream.dead_letters import DeadLetter, Origin
+from prefstream.rendering import audit_report
+from prefstream.summaries import Summary, encode_summary
+from prefstream.topics import OWNER_KEY
+from streams.keys import MAX_USER_BYTES, controls_key, event_key, failures_key, recent_ids_key
+from streams.ledger import LEDGER_KEY, encode_ledger
+from streams.ledger import Ledger as WorkersLedger
+from streams.records import Arrival, encode_arrival
+
+NOW = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+HOUR_MS = 3_600_000
+Record = tuple[bytes | None, bytes | None]
+
+
+def row(offset: int, user: str = "ada", value: bytes | None = b"event") -> Record:
+    return event_key(user.encode(), offset), value
+
+
+def deleted(offset: int, user: str = "ada") -> Record:
+    return row(offset, user, None)
+
+
+def ledger(position: int, accepted: int, redelivered: int = 0, duplicate: int = 0, dead: int = 0) -> Record:
+    return LEDGER_KEY, encode_ledger(WorkersLedger(position, accepted, redelivered, duplicate, dead))
+
+
+def summary(version: int, num_events: int, position: int, user: str = "ada", text: str = "") -> Record:
+    record = Summary(
+        user=user,
+        version=version,
+        text=text or f"Text {version}.",
+        reason="size",
+        updated_at=NOW,
+        num_events=num_events,
+        position=position,
+    )
+    return user.encode(), encode_summary(record)
+
+
+BARRIER: Record = (OWNER_KEY, b"owner")
+
+
+def folded(
+    pending: Sequence[Record] = (),
+    summaries: Sequence[Record] = (),
+    later: Sequence[Record] = (),
+    *,
+    events: Iterable[int] | None = None,
+    beginning: int = 0,
+) -> PartitionFolds:
+    """One partition. ``events``: the offsets on its events topic; up to the ledger's position if not given."""
+    waiting = PendingFold()
+    for offset, (key, value) in enumerate(pending):
+        waiting.read(key, value, offset)
+    versions = SummariesFold(waiting.ledger.position)
+    for offset, (key, value) in enumerate(summaries):
+        versions.read(key, value, offset)
+    for offset, (key, value) in enumerate(later, start=len(pending)):
+        waiting.read_later(key, value, offset)
+    kept = KeptFold(waiting.ledger.position)
+    for offset in range(waiting.ledger.position) if events is None else events:
+        kept.read(offset, 0)
+    kept.beginning = beginning
+    return PartitionFolds(waiting, versions, kept)
+
+
+def audited(folds: PartitionFolds, *sources: SourceFold) -> Audit:
+    return conclude("test", {3: folds}, sources)
+
+
+class Case(NamedTuple):
+    """What was read, and what has to be concluded; ``words`` of the one finding."""
+
+    name: str
+    folds: PartitionFolds
+    verdict: Verdict = "holds"
+    words: str = ""
+
+
+THREE = [row(0), row(1), row(2), ledger(3, 3)]  # three events of one user, counted
+DONE = [*THREE, deleted(0), deleted(1), deleted(2)]
+
+CASES = [
+    Case("nothing", folded()),
+    Case("a barrier only", folded([BARRIER], [BARRIER])),
+    Case("all pending", folded(THREE)),
+    Case("all applied", folded(DONE, [summary(1, 3, 2)])),
+    Case("applied and not yet deleted", folded(THREE, [summary(1, 3, 2)])),
+    Case("in part applied", folded([*THREE, deleted(0)], [BARRIER, summary(1, 1, 0)])),
+    Case("two users", folded([row(0), row(1, "bob"), ledger(2, 2)], [summary(1, 1, 0)])),
+    Case("other outcomes", folded([row(0), ledger(6, 1, 1, 2, 2)])),
+    Case("not counted yet", folded([*THREE, row(3), row(4)])),
+    Case("compacted summaries", folded(DONE, [summary(3, 3, 2)])),
+    Case("the same version again", folded(DONE, [summary(1, 3, 2), summary(1, 3, 2)])),
+    Case("other kinds of rows", folded([*THREE, (recent_ids_key(b"ada"), b"x"), (controls_key(b"ada"), None)])),
+    # in motion
+    Case("ledger goes on", folded(THREE, [], [row(3), ledger(4, 4)])),
+    Case("applied while reading", folded(THREE, [summary(1, 3, 2)], [deleted(0), deleted(1), deleted(2)])),
+    Case("applied across the instant", folded(THREE, [summary(1, 4, 3)], [row(3), ledger(4, 4), deleted(0)])),
+    Case("first counted while reading", folded([row(0)], [summary(1, 1, 0)], [ledger(1, 1)])),
+    Case("cut, every offset counted", folded(DONE, [summary(1, 3, 2)], events=[2], beginning=2)),
+    # compacted while it was read
+    Case("row gone", folded(THREE[1:], [summary(1, 3, 2)], [deleted(0)]), "undecided", "read again"),
+    Case("version gone", folded(THREE, [summary(2, 4, 3)], [ledger(4, 4)]), "undecided", "read again"),
+    Case("ledger gone", folded([deleted(0), row(1)], [summary(1, 1, 0)], [ledger(2, 2)]), "undecided", "read again"),
+    # planted
+    Case("lost row", folded([*THREE, deleted(1)]), "broken", "1 event missing: 0 applied + 2 pending, of 3 accepted"),
+    Case("lost events", folded(DONE, [summary(1, 1, 2)]), "broken", "2 events missing: 1 applied + 0 pending, of 3 accepted"),
+    Case("lost while in motion", folded([*THREE, deleted(1)], [], [ledger(9, 9)]), "broken", "1 event missing"),
+    Case("doubled", folded(DONE, [summary(1, 4, 2)]), "broken", "1 event too many: 4 applied + 0 pending, of 3 accepted"),
+    Case("row twice", folded([*THREE, row(2, "bob")]), "broken", "1 event too many"),
+    Case("erased", folded(DONE, [summary(1, 3, 2), (b"ada", None)]), "broken", "3 events missing"),
+    Case("backwards", folded(DONE, [summary(2, 3, 2), summary(1, 3, 2)]), "broken", "version 2 is followed by 1 at offset 1"),
+    Case("another text", folded(DONE, [summary(1, 3, 2), summary(1, 3, 2, text="X")]), "broken", "1 comes again with another"),
+    Case("no summary", folded(DONE, [summary(1, 3, 2), (b"ada", b"{}")]), "broken", "offset 1 of the summaries topic is no"),
+    Case("ledger behind", folded(THREE[:3], [summary(1, 3, 2)]), "broken", "stands at 0, and the event at 2 is applied"),
+    Case("ledger behind deletes", folded([*DONE, deleted(3)], [summary(1, 3, 2)]), "broken", "stands at 3, and the event at 3"),
+    Case("no ledger", folded([*THREE, (LEDGER_KEY, b"\xff")]), "broken", "offset 4 of the pending topic is no ledger"),
+    Case("miscounted", folded([row(0), ledger(2, 1)]), "broken", "counts 1 event below 2, and the events topic has 2"),
+    Case("too much counted", folded([row(0), ledger(2, 1, 1)], events=[0]), "broken", "counts 2 events below 2"),
+    Case("cut, not every offset counted", folded([row(3), ledger(4, 1)], events=[3], beginning=3), "undecided", "removed what"),
+    Case("cut, too little counted", folded([row(3), ledger(4, 1)], events=[2, 3], beginning=2), "broken", "counts 1 event"),
+    Case("cut before it was counted", folded(THREE, events=[], beginning=5), "broken", "events from offset 3 on before"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_partition(case: Case) -> None:
+    found = audited(case.folds)
+    assert found.verdict == case.verdict
+    assert [finding.where for finding in found.findings] == ["partition 3"] * bool(case.words)
+    assert case.words in "".join(finding.what for finding in found.findings)
+    assert case.words in found.sentence
+
+
+def test_a_ledger_that_goes_back() -> None:
+    findings = audited(folded([*THREE, ledger(2, 2)])).findings
+    assert Finding("broken", "partition 3", "the ledger goes back at offset 4 of the pending topic") in findings
+
+
+def test_what_moves_is_said() -> None:
+    moving = [audited(folded(THREE, [], later)).partitions[0].is_moving for later in ([], [row(3)], [ledger(4, 4)])]
+    assert moving == [False, False, True]
+
+
+def test_only_what_reading_again_may_decide_is_worth_another_look() -> None:
+    unsettled = folded(THREE[1:], [summary(1, 3, 2)], [deleted(0)])
+    cut = folded([row(3), ledger(4, 1)], events=[3], beginning=3)
+    broken = folded([*THREE[1:], (LEDGER_KEY, b"")], [summary(1, 3, 2)], [deleted(0)])
+    assert [audited(folds).is_worth_another_look for folds in (unsettled, cut, broken, folded())] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(("wait_seconds", "verdict"), [(0.0, "undecided"), (60.0, "holds")])
+def test_it_waits_only_for_what_may_be_decided(wait_seconds: float, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> None:
+    unsettled = audited(folded(THREE[1:], [summary(1, 3, 2)], [deleted(0)]))
+    readings = iter([unsettled, unsettled, audited(folded()), unsettled])
+    monkeypatch.setattr(audit_reader, "_audit_once", lambda *_: next(readings))
+    assert audit_reader.audit("nobody:1", "test", lambda *_: None, wait_seconds).verdict == verdict
+
+
+def test_what_a_person_sees() -> None:
+    folds = {3: folded([*THREE, deleted(1)], [], [ledger(9, 9)]), 12: folded([row(0), ledger(6, 1, 1, 2, 2)])}
+    found = conclude("test", folds, [source(range(5, 1_209), range(5, 1_209))])
+    console = Console(file=io.StringIO(), width=160)
+    console.print(audit_report(found))
+    assert isinstance(console.file, io.StringIO)
+    lines = [re.findall(r"[^\s│┃─]+(?: [^\s│┃─]+)*", line) for line in console.file.getvalue().splitlines()]
+    assert ["3", "3", "0", "2", "0", "0", "0", "3", "in motion"] in lines
+    assert ["12", "1", "0", "1", "1", "2", "2", "6"] in lines
+    assert ["total", "4", "0", "3", "1", "2", "2", "9"] in lines
+    assert ["ratings", "1", "5", "1,209", "1,204", "0", "0", "0"] in lines
+    assert ["broken", "partition 3: 1 event missing: 0 applied + 2 pending, of 3 accepted"] in lines
+    assert lines[-1] == [found.sentence]
+
+
+def test_many_faults_are_counted_and_few_are_told() -> None:
+    found = audited(folded(DONE, [summary(1, 3, 2, text=f"Text {number}.") for number in range(9)]))
+    assert [finding.what[:9] for finding in found.findings] == ["version 1"] * 3 + ["and 5 mor"]
+    assert found.sentence.endswith("; and 1 more.")
+
+
+# What a worker does to one partition, in order; the audit may look at any moment of it.
+
+
+class Flow:
+    """A partition as a worker writes it: rows first, then the ledger, then summaries of counted events, then deletes."""
+
+    def __init__(self) -> None:
+        self.pending: list[Record] = []
+        self.summaries: list[Record] = []
+        self.moments = [(0, 0)]
+        self._ledger = WorkersLedger()
+        self._written = self._ledger
+        self._waiting: dict[str, list[int]] = {user: [] for user in "ab"}
+        self._applied: dict[str, tuple[int, int]] = dict.fromkeys("ab", (0, 0))
+        self._deletes: list[Record] = []
+
+    def act(self, action: str, user: str, count: int) -> None:
+        match action:
+            case "accept":
+                self._waiting[user].append(self._ledger.position)
+                self.pending.append(row(self._ledger.position, user))
+                self._ledger = self._ledger.counted(self._ledger.position, "accepted")
+            case "refuse":
+                self._ledger = self._ledger.counted(self._ledger.position, "duplicate")
+            case "count":
+                self._written = self._ledger
+                self.pending.append((LEDGER_KEY, encode_ledger(self._ledger)))
+            case "flush":
+                self._flush(user, count)
+            case _:
+                self.pending += self._deletes[:count]
+                self._deletes = self._deletes[count:]
+        self.moments.append((len(self.pending), len(self.summaries)))
+
+    def _flush(self, user: str, count: int) -> None:
+        taken = [offset for offset in self._waiting[user] if offset < self._written.position][:count]
+        if not taken:
+            return
+        version, num_events = self._applied[user]
+        self._applied[user] = (version + 1, num_events + len(taken))
+        self.summaries.append(summary(version + 1, num_events + len(taken), taken[-1], user))
+        self._waiting[user] = self._waiting[user][len(taken) :]
+        self._deletes += [deleted(offset, user) for offset in taken]
+
+
+def cleaned(log: Sequence[Record], end: int) -> list[Record | None]:
+    """What compaction of everything before ``end`` leaves; ``None`` where it removed a record."""
+    newest = {key: index for index, (key, _) in enumerate(log[:end])}
+    return [record if index >= end or newest[record[0]] == index else None for index, record in enumerate(log)]
+
+
+def left(records: Iterable[Record | None]) -> list[Record]:
+    return [record for record in records if record is not None]
+
+
+def up_to(end: int) -> st.SearchStrategy[int]:
+    """How much is compacted; often as much as can be."""
+    return st.just(end) | st.integers(0, end)
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["accept", "accept", "refuse", "count", "flush", "flush", "delete"]),
+        st.sampled_from("ab"),
+        st.integers(1, 4),
+    ),
+    min_size=15,
+    max_size=60,
+)
+
+
+@st.composite
+def readings(draw: st.DrawFn) -> tuple[Flow, tuple[int, int, int]]:
+    """A flow, and the three moments up to which pending, summaries, and the rest of pending are read."""
+    flow = Flow()
+    for action in draw(ACTIONS):
+        flow.act(*action)
+    moments = draw(st.lists(st.integers(0, len(flow.moments) - 1), min_size=3, max_size=3))
+    first, second, third = sorted(moments)
+    return flow, (flow.moments[first][0], flow.moments[second][1], flow.moments[third][0])
+
+
+@given(readings())
+def test_every_moment_of_a_flow_holds(reading: tuple[Flow, tuple[int, int, int]]) -> None:
+    flow, (instant, end, later) = reading
+    found = audited(folded(flow.pending[:instant], flow.summaries[:end], flow.pending[instant:later]))
+    assert (found.verdict, found.findings) == ("holds", ())
+
+
+@given(readings(), st.data())
+def test_compaction_is_never_taken_for_a_loss(reading: tuple[Flow, tuple[int, int, int]], data: st.DataObject) -> None:
+    """What removes a record of a part is read after it: the rest of pending, or the same part's own end."""
+    flow, (instant, end, later) = reading
+    until_end = max(pending for pending, summaries in flow.moments if summaries <= end)
+    first = left(cleaned(flow.pending, data.draw(up_to(min(until_end, later))))[:instant])
+    rest = left(cleaned(flow.pending[:later], data.draw(up_to(later)))[instant:])
+    versions = left(cleaned(flow.summaries, data.draw(up_to(end)))[:end])
+    assert audited(folded(first, versions, rest)).verdict != "broken"
+
+
+@given(readings(), st.data())
+def test_a_lost_row_is_found_at_every_moment(reading: tuple[Flow, tuple[int, int, int]], data: st.DataObject) -> None:
+    flow, (instant, end, later) = reading
+    sound = folded(flow.pending[:instant], flow.summaries[:end], flow.pending[instant:later])
+    position = sound.pending.ledger.position
+    pending = [row for row in sound.pending.waiting if row.offset < position and not sound.summaries.covers(row)]
+    if pending:
+        lost = event_key(*data.draw(st.sampled_from(sorted(pending))))
+        rest = [record for record in flow.pending[instant:later] if record[0] != lost]
+        without = [record for record in flow.pending[:instant] if record[0] != lost]
+        assert audited(folded(without, flow.summaries[:end], rest)).verdict == "broken"
+
+
+# Sources
+
+
+def source(
+    bounds: range, met: Iterable[int], records: Iterable[tuple[int, int]] = (), how_far: Reach | None = None
+) -> SourceFold:
+    """A source partition; ``records`` are the offsets and times of those that exist where none was met."""
+    fold = SourceFold("ratings", 1, bounds)
+    for offset in met:
+        fold.met.add(offset)
+    for offset, at_ms in records:
+        fold.read(offset, at_ms, how_far or Reach())
+    return fold
+
+
+@pytest.mark.parametrize(
+    ("fold", "verdict", "words"),
+    [
+        (source(range(0), []), "holds", "0 source records found again"),
+        (source(range(5, 9), range(12)), "holds", "4 source records found again"),
+        (source(range(5, 9), [5, 7, 8]), "holds", "3 source records found again"),  # nothing at offset 6, a marker perhaps
+        (
+            source(range(5, 9), [5, 7, 8], [(6, 99)]),
+            "broken",
+            "ratings, partition 1: 1 record is committed and found nowhere: offset 6",
+        ),
+        (
+            source(range(9), [0], [(n, 99) for n in range(1, 9)]),
+            "broken",
+            "8 records are committed and found nowhere: offset 1, 2, 3, ...",
+        ),
+        (
+            source(range(9), [8], [(n, n) for n in range(8)], Reach(10, 10)),
+            "holds",
+            "8 records are older than retention reaches",
+        ),
+        (
+            source(range(9), [8], [(n, n) for n in range(8)], Reach(4, 10)),
+            "undecided",
+            "4 records are committed and found nowhere; what",
+        ),
+        (
+            source(range(9), [8], [(n, n) for n in range(8)], Reach(4, 7)),
+            "broken",
+            "1 record is committed and found nowhere: offset 7",
+        ),
+        (source(range(9, 5), []), "broken", "retention removed records from offset 5 on"),
+        (source(range(3), [0, 1], [(2, 99), (3, 99)]), "broken", "1 record is committed and found nowhere: offset 2"),
+    ],
+)
+def test_a_source_partition(fold: SourceFold, verdict: Verdict, words: str) -> None:
+    found = audited(folded(), fold)
+    assert found.verdict == verdict
+    assert words in found.sentence
+
+
+def kept(beginning: int, first_at_ms: int | None = None) -> KeptFold:
+    fold = KeptFold()
+    fold.beginning, fold.first_at_ms = beginning, first_at_ms
+    return fold
+
+
+NEVER = float("-inf")
+
+
+@pytest.mark.parametrize(
+    ("partitions", "retention_ms", "expected"),
+    [
+        ([kept(0), kept(0, 500)], HOUR_MS, Reach(NEVER, NEVER)),
+        ([kept(0), kept(7, 500)], 3 * HOUR_MS, Reach(8 * HOUR_MS, 500)),
+        ([kept(7), kept(7, 500)], 3 * HOUR_MS, Reach(8 * HOUR_MS, float("inf"))),
+        ([kept(7, 500)], None, Reach(NEVER, 500)),
+    ],
+)
+def test_the_reach_of_a_topic(partitions: list[KeptFold], retention_ms: int | None, expected: Reach) -> None:
+    assert reach([(partitions, retention_ms), ([kept(0)], 1)], now_ms=10 * HOUR_MS) == expected
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.sets(st.integers(0, 110)))
+def test_offsets_are_a_set(start: int, length: int, added: set[int]) -> None:
+    bounds = range(start, start + length)
+    offsets = Offsets(bounds)
+    for offset in added:
+        offsets.add(offset)
+    missing = sorted(set(bounds) - added)
+    assert [offset for offset in range(120) if offset in offsets] == sorted(added & set(bounds))
+    assert len(offsets) == length - len(missing)
+    gap = offsets.gap()
+    assert (gap.start, gap.stop) == (missing[0], missing[-1] + 1) if missing else not gap
+
+
+# What the worker writes is read here with code of its own.
+
+
+@given(st.binary(max_size=80), st.integers(0, 2**64 - 1))
+def test_the_key_of_an_event(user: bytes, offset: int) -> None:
+    key = event_key(user, offset)
+    assert event_row(key) == (user, offset)
+    assert [event_row(other) for other in (key[:-1], key + b"x", failures_key(user), None, b"", LEDGER_KEY)] == [None] * 6
+
+
+def test_a_key_of_another_kind_is_no_event_however_long() -> None:
+    assert event_row(struct.pack(">cH", b"i", 0) + bytes(8)) is None
+    assert event_row(event_key(b"x" * MAX_USER_BYTES, 1)) == (b"x" * MAX_USER_BYTES, 1)
+
+
+@given(st.lists(st.integers(0, 2**60), min_size=5, max_size=5))
+def test_the_ledger(numbers: list[int]) -> None:
+    assert msgspec.msgpack.decode(encode_ledger(WorkersLedger(*numbers)), type=Ledger) == Ledger(*numbers)
+
+
+def test_origins() -> None:
+    origin = Origin("id", 1, 2, 3)
+    event = encode_arrival(Arrival(origin, 4, 5, "x", msgspec.Raw(b"\x80")))
+    letter = DeadLetter(origin=origin, source="s", reason="invalid", message="m", first_seen_at=NOW, last_seen_at=NOW)
+    assert (event_origin(event), letter_origin(msgspec.json.encode(letter))) == (origin, origin)
+    assert [event_origin(value) for value in (None, b"", b"\xff", b"{}", event[1:])] == [None] * 5
+    assert [letter_origin(value) for value in (None, b"", b"\xff", b"{}", b"[]")] == [None] * 5
