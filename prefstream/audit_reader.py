@@ -16,19 +16,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 
 from prefstream.admin import TopicState, topic_ids, topic_states
-from prefstream.audit import (
-    Audit,
-    KeptFold,
-    PartitionFolds,
-    PendingFold,
-    Reach,
-    SourceFold,
-    SummariesFold,
-    conclude,
-    event_origin,
-    letter_origin,
-    reach,
-)
+from prefstream.audit import Audit, PartitionFolds, conclude
+from prefstream.audit_folds import KeptFold, PendingFold, Reach, SourceFold, SummariesFold, event_origin, letter_origin, reach
 from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
 from prefstream.dead_letters import Origin
 from prefstream.errors import BrokerUnreachable, TopicMismatch

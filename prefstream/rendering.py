@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from prefstream.admin import Difference
-from prefstream.audit import Audit, FindingKind, PartitionAccount, Verdict
+from prefstream.audit import Audit, PartitionAccount, Verdict
+from prefstream.audit_folds import FindingKind
 from prefstream.diffs import changed_words
 from prefstream.summaries import FlushReason, Summary
 from prefstream.topics import TopicSpec

@@ -16,19 +16,16 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from prefstream import audit_reader
-from prefstream.audit import (
-    Audit,
+from prefstream.audit import Audit, PartitionFolds, Verdict, conclude
+from prefstream.audit_folds import (
     Finding,
     KeptFold,
     Ledger,
     Offsets,
-    PartitionFolds,
     PendingFold,
     Reach,
     SourceFold,
     SummariesFold,
-    Verdict,
-    conclude,
     event_origin,
     event_row,
     letter_origin,

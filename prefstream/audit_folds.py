@@ -1,0 +1,353 @@
+"""What an audit remembers of each topic while it reads it, record by record, and never more than it needs to judge.
+
+Place in the flow: beside it. It shares no code with the worker: what that wrote is read anew, with parsers of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from typing import Literal, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from prefstream.dead_letters import Origin
+from prefstream.topics import OWNER_KEY
+
+FindingKind = Literal[
+    "note",  # nothing is wrong, and something could not be looked at
+    "unsettled",  # compaction removed what was being read: read again
+    "undecided",  # what would decide it is gone
+    "broken",  # something is lost, doubled, or other than it has to be
+]
+
+LEDGER_KEY = b"l"
+_HEAD = struct.Struct(">cH")
+_OFFSET = struct.Struct(">Q")
+_MAX_EXAMPLES = 3
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class Ledger(Struct, frozen=True, array_like=True):
+    """What became of the events of a partition below the offset ``position``, as collect counted it."""
+
+    position: int = 0
+    accepted: int = 0
+    redelivered: int = 0
+    duplicate: int = 0
+    dead: int = 0
+
+    @property
+    def total(self) -> int:
+        """All events that were counted."""
+        return self.accepted + self.redelivered + self.duplicate + self.dead
+
+
+class Finding(Struct, frozen=True):
+    """Something an operator has to know, and where it is."""
+
+    kind: FindingKind
+    where: str
+    what: str
+
+
+class EventRow(NamedTuple):
+    """Whose event waits, and its offset on the events topic."""
+
+    user: bytes
+    offset: int
+
+
+def event_row(key: bytes | None) -> EventRow | None:
+    """What the key of a pending event says: ``e``, the user's length (u16), the user, an offset (u64). None for other keys."""
+    if key is None or len(key) < _HEAD.size:
+        return None
+    kind, length = _HEAD.unpack_from(key)
+    if kind != b"e" or len(key) != _HEAD.size + length + _OFFSET.size:
+        return None
+    return EventRow(key[_HEAD.size : _HEAD.size + length], _OFFSET.unpack(key[_HEAD.size + length :])[0])
+
+
+class Faults:
+    """What is wrong with the records of a partition: counted, with the first few in words."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.examples: list[str] = []
+
+    def add(self, words: str) -> None:
+        """One more."""
+        self.count += 1
+        if self.count <= _MAX_EXAMPLES:
+            self.examples.append(words)
+
+    def findings(self, where: str) -> Iterator[Finding]:
+        """The examples, and how many more there are."""
+        for words in self.examples:
+            yield Finding("broken", where, words)
+        if self.count > _MAX_EXAMPLES:
+            yield Finding("broken", where, f"and {self.count - _MAX_EXAMPLES:,} more of this kind")
+
+
+_decode_ledger = msgspec.msgpack.Decoder(Ledger).decode
+
+
+class PendingFold:
+    """One partition of the pending topic: which events wait, and the ledger, at one instant; then the ledger some time later.
+
+    ``num_unseen`` counts events that waited at the instant, and whose row compaction removed before it was read.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: set[EventRow] = set()
+        self.ledger = Ledger()
+        self.later = Ledger()
+        self.last_deleted = -1
+        self.num_unseen = 0
+        self.faults = Faults()
+
+    def read(self, key: bytes | None, value: bytes | None, offset: int) -> None:
+        """A record from before the instant."""
+        if key == LEDGER_KEY:
+            self._read_ledger(value, offset)
+            self.ledger = self.later
+        elif (row := event_row(key)) is None:
+            return
+        elif value is None:
+            self.waiting.discard(row)
+            self.last_deleted = max(self.last_deleted, row.offset)
+        else:
+            self.waiting.add(row)
+
+    def read_later(self, key: bytes | None, value: bytes | None, offset: int) -> None:
+        """A record from after the instant."""
+        if key == LEDGER_KEY:
+            self._read_ledger(value, offset)
+        elif value is None and (row := event_row(key)) is not None:
+            self.num_unseen += row.offset < self.ledger.position and row not in self.waiting
+
+    def _read_ledger(self, value: bytes | None, offset: int) -> None:
+        try:
+            ledger = _decode_ledger(value or b"")
+        except _UNREADABLE:
+            self.faults.add(f"the record at offset {offset} of the pending topic is no ledger")
+            return
+        if ledger.position < self.later.position or ledger.total < self.later.total:
+            self.faults.add(f"the ledger goes back at offset {offset} of the pending topic")
+        self.later = ledger
+
+
+class _Version(Struct, frozen=True):
+    """What the audit reads of a summary."""
+
+    version: int
+    text: str
+    num_events: int = 0
+    position: int = -1
+
+
+class _Applied(NamedTuple):
+    """What a summary covers."""
+
+    version: int = 0
+    num_events: int = 0
+    position: int = -1
+
+
+class _User:
+    __slots__ = ("at_instant", "digest", "is_past", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.digest = b""
+        self.at_instant = _Applied()
+        self.is_past = False
+
+
+_decode_version = msgspec.json.Decoder(_Version).decode
+
+
+class SummariesFold:
+    """One partition of the summaries topic: what was applied when the ledger stood at ``position``, and the order of versions.
+
+    ``num_unseen`` counts users whose version of that instant compaction removed before it was read.
+    """
+
+    def __init__(self, position: int) -> None:
+        self._position = position
+        self._users: dict[bytes, _User] = {}
+        self.highest_position = -1
+        self.num_unseen = 0
+        self.faults = Faults()
+
+    @property
+    def applied(self) -> int:
+        """How many events the summaries of the instant are based on; those of erased users are not among them."""
+        return sum(user.at_instant.num_events for user in self._users.values())
+
+    def covers(self, row: EventRow) -> bool:
+        """Whether the user's summary of the instant covers this event."""
+        user = self._users.get(row.user)
+        return user is not None and row.offset <= user.at_instant.position
+
+    def read(self, key: bytes | None, value: bytes | None, offset: int) -> None:
+        """The next record."""
+        if key is None or key == OWNER_KEY:
+            return
+        if value is None:
+            self._users.pop(key, None)
+            return
+        try:
+            record = _decode_version(value)
+        except _UNREADABLE:
+            self.faults.add(f"the record at offset {offset} of the summaries topic is no summary")
+            return
+        user = self._users.setdefault(key, _User())
+        self._check_order(user, record, offset)
+        self._apply(user, record)
+
+    def _check_order(self, user: _User, record: _Version, offset: int) -> None:
+        digest = blake2b(record.text.encode(errors="replace"), digest_size=16).digest()
+        if record.version < user.version:
+            self.faults.add(f"version {user.version} is followed by {record.version} at offset {offset} of the summaries topic")
+        elif record.version == user.version and digest != user.digest:
+            self.faults.add(f"version {record.version} comes again with another text at offset {offset} of the summaries topic")
+        user.version, user.digest = record.version, digest
+
+    def _apply(self, user: _User, record: _Version) -> None:
+        self.highest_position = max(self.highest_position, record.position)
+        if record.position < self._position:
+            user.at_instant = _Applied(record.version, record.num_events, record.position)
+        elif not user.is_past:
+            user.is_past = True
+            self.num_unseen += record.version - 1 != user.at_instant.version
+
+
+class Offsets:
+    """A set of offsets out of ``bounds``, one bit each."""
+
+    def __init__(self, bounds: range) -> None:
+        self.bounds = bounds
+        self._bits = bytearray((len(bounds) + 7) // 8)
+
+    def add(self, offset: int) -> None:
+        """Offsets out of bounds are left out."""
+        if offset in self.bounds:
+            index = offset - self.bounds.start
+            self._bits[index >> 3] |= 1 << (index & 7)
+
+    def __contains__(self, offset: int) -> bool:
+        index = offset - self.bounds.start
+        return offset in self.bounds and bool(self._bits[index >> 3] >> (index & 7) & 1)
+
+    def __len__(self) -> int:
+        return sum(byte.bit_count() for byte in self._bits)
+
+    def gap(self) -> range:
+        """From the first to the last offset that is not in the set; empty if all are."""
+        if len(self) == len(self.bounds):
+            return range(0)
+        first = next(offset for offset in self.bounds if offset not in self)
+        last = next(offset for offset in reversed(self.bounds) if offset not in self)
+        return range(first, last + 1)
+
+
+class KeptFold:
+    """One partition of the events or dead-letters topic: what is there, from the offset ``beginning`` on.
+
+    ``position``: up to where its records are counted. ``first_at_ms``: when the oldest one was written.
+    """
+
+    def __init__(self, position: int = 0) -> None:
+        self.position = position
+        self.beginning = 0
+        self.num_below_position = 0
+        self.first_at_ms: int | None = None
+
+    def read(self, offset: int, at_ms: int) -> None:
+        """The next record."""
+        self.num_below_position += offset < self.position
+        if self.first_at_ms is None:
+            self.first_at_ms = at_ms
+
+
+class Reach(Struct, frozen=True):
+    """How far back events and dead letters are kept, in ms since 1970.
+
+    What was taken in before ``by_age_ms`` may be gone by age, before ``at_all_ms`` otherwise. After it, all is there.
+    """
+
+    by_age_ms: float = float("-inf")
+    at_all_ms: float = float("-inf")
+
+
+# The clocks of brokers, workers and platforms differ.
+_CLOCKS_MS = 3_600_000
+
+
+def reach(kept: Iterable[tuple[Iterable[KeptFold], int | None]], now_ms: int) -> Reach:
+    """The reach of topics, each given by its partitions and its retention in ms, None for ever."""
+    by_age, at_all = [float("-inf")], [float("-inf")]
+    for partitions, retention_ms in kept:
+        cut = [partition for partition in partitions if partition.beginning]
+        if cut and retention_ms is not None:
+            by_age.append(now_ms - retention_ms + _CLOCKS_MS)
+        at_all += [float("inf") if one.first_at_ms is None else one.first_at_ms for one in cut]
+    return Reach(max(by_age), max(at_all))
+
+
+class _WithOrigin(Struct, frozen=True):
+    origin: Origin
+
+
+class _ArrayWithOrigin(Struct, frozen=True, array_like=True):
+    origin: Origin
+
+
+_decode_event = msgspec.msgpack.Decoder(_ArrayWithOrigin).decode
+_decode_letter = msgspec.json.Decoder(_WithOrigin).decode
+
+
+def event_origin(value: bytes | None) -> Origin | None:
+    """Where an event of the events topic came from; None for what intake did not write."""
+    return _origin(_decode_event, value)
+
+
+def letter_origin(value: bytes | None) -> Origin | None:
+    """Where a dead letter came from; None for what is none."""
+    return _origin(_decode_letter, value)
+
+
+def _origin(decode: Callable[[bytes], _WithOrigin | _ArrayWithOrigin], value: bytes | None) -> Origin | None:
+    try:
+        return decode(value or b"").origin
+    except _UNREADABLE:
+        return None
+
+
+class SourceFold:
+    """One source partition: which of its records were met again by origin, and what became of the others."""
+
+    def __init__(self, topic: str, partition: int, bounds: range) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.met = Offsets(bounds)
+        self.older = 0
+        self.unsure = 0
+        self.lost = 0
+        self.first_lost: list[int] = []
+
+    def read(self, offset: int, at_ms: int, reach: Reach) -> None:
+        """A record that exists, after everything that was met is known."""
+        if offset in self.met or offset not in self.met.bounds:
+            return
+        if at_ms < reach.by_age_ms:
+            self.older += 1
+        elif at_ms < reach.at_all_ms:
+            self.unsure += 1
+        else:
+            self.lost += 1
+            if self.lost <= _MAX_EXAMPLES:
+                self.first_lost.append(offset)
