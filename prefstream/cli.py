@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Annotated, BinaryIO
 
 import msgspec
@@ -20,6 +21,7 @@ from prefstream.audit_reader import audit as audit_topics
 from prefstream.commands import decode_record
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.errors import InvalidRecord, PrefstreamError
+from prefstream.events import EventBase
 from prefstream.publisher import Publisher
 from prefstream.reader import Erased, SummaryReader
 from prefstream.rendering import audit_report, printable, summary_panel, topics_table, version_lines
@@ -36,6 +38,21 @@ app = typer.Typer(
 AUDIT_EXIT_CODES: dict[Verdict, int] = {"holds": 0, "broken": 1, "undecided": 2}
 topics = typer.Typer(help="The topics of the flow.", no_args_is_help=True)
 app.add_typer(topics, name="topics")
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(version("prefstream"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    is_asked: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """One short, readable text per user of what they like, kept current from live Kafka events."""
 
 
 def _check_namespace(namespace: str) -> str:
@@ -96,17 +113,21 @@ def publish(
     broker before this ends. The exit code is 1 if there was a bad line.
     """
     publisher = Publisher(bootstrap_servers, topic or TopicNames(namespace).inbox)
-    num_bad = 0
+    num_bad = num_commands = 0
     try:
         with publisher:
             for number, line in _numbered_lines(file):
                 try:
-                    publisher.publish(decode_record(line))
+                    record = decode_record(line)
+                    publisher.publish(record)
+                    num_commands += not isinstance(record, EventBase)
                 except InvalidRecord as error:
                     num_bad += 1
                     _complain(f"line {number}: {error}")
     finally:  # also when interrupted: what is sent is sent
         Console(stderr=True).print(f"{publisher.num_acknowledged:,} published, {num_bad:,} bad lines.")
+        if num_commands:
+            _complain(f"Commands among them: {num_commands:,}. Nothing acts on commands yet: each becomes a dead letter.")
     if num_bad:
         raise typer.Exit(1)
 
@@ -165,7 +186,8 @@ def _show(previous: Summary | None, record: Summary | Erased, as_json: bool) -> 
         case Summary() if as_json:
             typer.echo(encode_summary(record))
         case Summary():
-            Console().print(version_lines(previous, record, datetime.now(UTC)))
+            console = Console()
+            console.print(version_lines(previous, record, datetime.now(UTC), console.color_system is not None))
         case Erased(user) if as_json:
             typer.echo(msgspec.json.encode({"user": user, "erased": True}))
         case Erased(user):

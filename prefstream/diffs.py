@@ -9,6 +9,7 @@ from rich.text import Text
 
 ADDED = "green"
 REMOVED = "red strike"
+_MARKS = {ADDED: ("{+", "+}"), REMOVED: ("[-", "-]")}
 
 # A quoted title is one word: two titles that share some must not be woven into one.
 _word = re.compile(r'^\s+|"[^"]*"[.;,]?\s*|\S+\s*')
@@ -32,3 +33,15 @@ def changed_words(old: str, new: str) -> Text:
 def _space_after(text: Text) -> str:
     """What keeps the next word from running into the last one."""
     return "" if not text or text.plain[-1].isspace() else " "
+
+
+def marked(change: Text) -> str:
+    """What changed, for where there are no colours: ``[-removed-]`` and ``{+added+}``."""
+    pieces, end = [], 0
+    for span in change.spans:
+        before, after = _MARKS[str(span.style)]
+        changed = change.plain[span.start : span.end]
+        words = changed.strip()
+        pieces += [change.plain[end : span.start], changed.replace(words, f"{before}{words}{after}")]
+        end = span.end
+    return "".join([*pieces, change.plain[end:]])

@@ -13,7 +13,7 @@ from rich.text import Text
 from prefstream.admin import Difference
 from prefstream.audit import Audit, PartitionAccount, Verdict
 from prefstream.audit_folds import FindingKind
-from prefstream.diffs import changed_words
+from prefstream.diffs import changed_words, marked
 from prefstream.summaries import FlushReason, Summary
 from prefstream.topics import TopicSpec
 
@@ -88,15 +88,18 @@ def summary_panel(summary: Summary, now: datetime) -> Panel:
     return Panel(Group(Text(printable(summary.text)), "", facts), title=title, title_align="left")
 
 
-def version_lines(previous: Summary | None, summary: Summary, now: datetime) -> Group:
-    """One new version, with what changed since ``previous``; None shows the text without marks."""
+def version_lines(previous: Summary | None, summary: Summary, now: datetime, has_colours: bool = True) -> Group:
+    """One new version, with what changed since ``previous``, in colour or in marks; None shows the text as it is."""
     heading = Text.assemble(
         (printable(summary.user), "bold"),
         (f"  version {summary.version}, {summary.reason}, +{counted(summary.num_new_events, 'event')}, ", "dim"),
         (age(summary.updated_at, now), "dim"),
     )
     text = printable(summary.text)
-    return Group(heading, Text(text) if previous is None else changed_words(printable(previous.text), text), "")
+    if previous is None:
+        return Group(heading, Text(text), "")
+    change = changed_words(printable(previous.text), text)
+    return Group(heading, change if has_colours else Text(marked(change)), "")
 
 
 def audit_report(found: Audit) -> Group:

@@ -13,14 +13,13 @@ from rich.text import Text
 
 from deploy.demo.accounting import Accounts
 from deploy.demo.screen import heading
-from prefstream.diffs import ADDED, REMOVED, changed_words
+from prefstream.diffs import changed_words, marked
 from prefstream.rendering import printable
 from prefstream.summaries import Summary
 
 _NUM_SHOWN = 3
 _MAX_VERSIONS = 3
 _MAX_NAMED = 5
-_MARKS = {ADDED: ("{+", "+}"), REMOVED: ("[-", "-]")}
 
 
 def report(console: Console, accounts: Accounts) -> None:
@@ -56,18 +55,6 @@ def _history(versions: Sequence[Summary], has_colours: bool) -> RenderableType:
 def _change(previous: Summary | None, summary: Summary) -> Text:
     text = printable(summary.text)
     return changed_words(printable(previous.text), text) if previous else Text(text)
-
-
-def marked(change: Text) -> str:
-    """What changed, for where there are no colours: ``[-removed-]`` and ``{+added+}``."""
-    pieces, end = [], 0
-    for span in change.spans:
-        before, after = _MARKS[str(span.style)]
-        changed = change.plain[span.start : span.end]
-        words = changed.strip()
-        pieces += [change.plain[end : span.start], changed.replace(words, f"{before}{words}{after}")]
-        end = span.end
-    return "".join([*pieces, change.plain[end:]])
 
 
 def _accounts(accounts: Accounts) -> Table:

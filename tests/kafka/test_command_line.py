@@ -27,6 +27,7 @@ PROGRAM = "from prefstream.cli import main; main()"
 EXAMPLES = Path(cli.__file__).parents[1] / "examples"
 GOOD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":"x"}'
 BAD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":5}'
+UNHEARD = "Commands among them: 1. Nothing acts on commands yet: each becomes a dead letter."
 COMMAND = '{"type":"forget","user":"ada","at":"2026-01-05T20:15:00Z"}'
 
 run = CliRunner().invoke
@@ -87,13 +88,14 @@ def test_publish_sends_the_good_lines_and_names_the_bad_ones(environment: dict[s
         "line 2: query: expected `str`, got `int` (5)",
         "line 5: not JSON: JSON is malformed: invalid character (byte 4)",
         "3 published, 2 bad lines.",
+        UNHEARD,
     ]
 
 
 @pytest.mark.usefixtures("write")
 def test_publish_reads_standard_input(environment: dict[str, str]) -> None:
     result = run(cli.app, ["publish", "-"], input=f"{GOOD}\n{COMMAND}\n", env=environment)
-    assert (result.exit_code, result.output) == (0, "2 published, 0 bad lines.\n")
+    assert (result.exit_code, result.output) == (0, f"2 published, 0 bad lines.\n{UNHEARD}\n")
 
 
 def test_summary_is_shown_for_people_and_for_programs(environment: dict[str, str], write: Write) -> None:
@@ -145,7 +147,7 @@ def test_watch_shows_what_changes_until_interrupted(start: Callable[..., Popen[s
     write("ada", None)
     lines = read_until(process.stdout, "erased")
     assert lines[0].startswith("ada  version 2, size, +0 events, ")
-    assert lines[1:] == ["Likes Loves horror.", "", "ada  erased"]
+    assert lines[1:] == ["[-Likes-] {+Loves+} horror.", "", "ada  erased"]
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (0, "")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from prefstream.diffs import ADDED, REMOVED, changed_words
+from prefstream.diffs import ADDED, REMOVED, changed_words, marked
 
 
 def without(text: Text, style: str) -> str:
@@ -16,7 +16,7 @@ def without(text: Text, style: str) -> str:
     return "".join(char for index, char in enumerate(text.plain) if index not in cut)
 
 
-def marked(text: Text) -> str:
+def in_style(text: Text) -> str:
     """The text with ``+added+`` and ``-removed-`` around what is styled."""
     marks = {ADDED: "+", REMOVED: "-"}
     shown, place = "", 0
@@ -43,7 +43,7 @@ def marked(text: Text) -> str:
     ],
 )
 def test_words_are_marked(old: str, new: str, shown: str) -> None:
-    assert marked(changed_words(old, new)) == shown
+    assert in_style(changed_words(old, new)) == shown
 
 
 @given(old=st.text(alphabet="ab \n"), new=st.text(alphabet="ab \n"))
@@ -51,3 +51,16 @@ def test_taking_out_a_colour_gives_one_of_the_two_texts(old: str, new: str) -> N
     text = changed_words(old, new)
     assert without(text, REMOVED) == new
     assert without(text, ADDED).split() == old.split()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "marks"),
+    [
+        ("Loves drama.", "Loves drama.", "Loves drama."),
+        ("Loves drama and war.", "Loves crime and war.", "Loves [-drama-] {+crime+} and war."),
+        ("Loves drama.", "Loves drama. Likes war.", "Loves drama. {+Likes war.+}"),
+        ("Loves drama. Likes war.", "Loves drama.", "Loves drama. [-Likes war.-] "),
+    ],
+)
+def test_without_colours_changes_are_marked(old: str, new: str, marks: str) -> None:
+    assert marked(changed_words(old, new)) == marks

@@ -72,6 +72,12 @@ def test_a_version_shows_what_changed_since_the_one_before() -> None:
     assert output.splitlines() == ["ada  version 3, size, +20 events, 5 minutes ago", "Likes films. books.", ""]
 
 
+def test_where_there_are_no_colours_changes_are_marked() -> None:
+    before = summary(version=2, text="Likes films.")
+    output = shown(version_lines(before, summary(text="Likes books."), NOW, has_colours=False))
+    assert "Likes [-films.-] {+books.+}" in output
+
+
 def test_a_first_version_is_shown_without_marks() -> None:
     assert "[bold]Likes[/bold] \ufffd[31mfilms\ufffd." in shown(version_lines(None, summary(), NOW))
 

@@ -10,8 +10,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from deploy.demo.accounting import Accounts
-from deploy.demo.report import marked, report
-from prefstream.diffs import changed_words
+from deploy.demo.report import report
 from prefstream.summaries import Summary
 
 
@@ -77,16 +76,3 @@ def test_a_history_shows_the_last_versions_and_what_changed() -> None:
 
 def test_nobody_summarised_is_no_error() -> None:
     assert "0 users summarised" in printed(replace(EXACT, versions={}))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "marks"),
-    [
-        ("Loves drama.", "Loves drama.", "Loves drama."),
-        ("Loves drama and war.", "Loves crime and war.", "Loves [-drama-] {+crime+} and war."),
-        ("Loves drama.", "Loves drama. Likes war.", "Loves drama. {+Likes war.+}"),
-        ("Loves drama. Likes war.", "Loves drama.", "Loves drama. [-Likes war.-] "),
-    ],
-)
-def test_changes_are_marked(old: str, new: str, marks: str) -> None:
-    assert marked(changed_words(old, new)) == marks
