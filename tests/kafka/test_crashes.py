@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from threading import Thread
 
 import pytest
 
+from agents.failstop import EXIT_CODE
 from deploy.kafka.broker import Broker
 from deploy.kafka.node import free_port
 from tests.kafka.conftest import StartFlow
@@ -94,6 +96,35 @@ def test_a_worker_killed_twice_in_the_middle_of_a_load(
     worker.await_ready()
     send_rounds(flow, range(25, 27))
     assert_all_applied(flow, worker)
+
+
+def test_a_worker_that_slept_through_its_session_cannot_write_over_its_heir(
+    start_flow: StartFlow, unhurried_engine: Engine
+) -> None:
+    """SIGSTOP in the middle of a load, another takes over, SIGCONT: what the sleeper still sends is refused by the broker."""
+    flow = start_flow(SOURCES)
+    sleeper, heir = None, None
+    try:
+        sleeper = flow.start_worker(unhurried_engine.url, "disk-0", flush_events=5, model_capacity=8)
+        sleeper.await_ready()
+        send_rounds(flow, range(20))
+        await_summaries(flow, 5)
+        sleeper.process.send_signal(signal.SIGSTOP)
+        heir = flow.start_worker(unhurried_engine.url, "disk-1", flush_events=5, model_capacity=8)
+        heir.await_ready()
+        send_rounds(flow, range(20, 25))
+        await_summaries(flow, 5)
+    finally:
+        if sleeper is not None:
+            sleeper.process.send_signal(signal.SIGCONT)
+    flow.await_applied()
+    # Usually it has something to send, is refused and ends; it may also notice first, and join again.
+    assert sleeper.process.poll() in (None, EXIT_CODE)
+    if sleeper.is_running:
+        assert sleeper.stop() == 0, sleeper.last_words()
+    else:
+        assert "ProducerFenced" in sleeper.last_words()
+    assert_all_applied(flow, heir)
 
 
 class _Failing(BaseHTTPRequestHandler):
