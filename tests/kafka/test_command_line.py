@@ -23,7 +23,8 @@ from prefstream.topics import TopicNames, topic_specs
 
 pytestmark = pytest.mark.kafka
 
-PROGRAM = "from prefstream.cli import main; main()"
+# A shell ignores SIGINT for what it runs in the background, these tests perhaps, and Python keeps it so.
+PROGRAM = "import signal; signal.signal(2, signal.default_int_handler); from prefstream.cli import main; main()"
 EXAMPLES = Path(cli.__file__).parents[1] / "examples"
 GOOD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":"x"}'
 BAD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":5}'
