@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
@@ -25,9 +26,9 @@ def shown(thing: RenderableType) -> str:
     return output.getvalue()
 
 
-def summary(**changes: object) -> Summary:
+def summary(**changes: Any) -> Summary:
     fields = {"user": "ada", "version": 3, "text": ATTACK, "reason": "size", "updated_at": NOW - timedelta(minutes=5)}
-    return Summary(**(fields | {"num_events": 1_060, "num_new_events": 20} | changes))  # type: ignore[arg-type]
+    return Summary(**(fields | {"num_events": 1_060, "num_new_events": 20} | changes))
 
 
 @pytest.mark.parametrize(
