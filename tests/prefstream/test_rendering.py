@@ -27,7 +27,13 @@ def shown(thing: RenderableType) -> str:
 
 
 def summary(**changes: Any) -> Summary:
-    fields = {"user": "ada", "version": 3, "text": ATTACK, "reason": "size", "updated_at": NOW - timedelta(minutes=5)}
+    fields: dict[str, Any] = {
+        "user": "ada",
+        "version": 3,
+        "text": ATTACK,
+        "reason": "size",
+        "updated_at": NOW - timedelta(minutes=5),
+    }
     return Summary(**(fields | {"num_events": 1_060, "num_new_events": 20} | changes))
 
 
