@@ -6,17 +6,21 @@ import argparse
 import sys
 
 import faust
+import structlog
 from faust.exceptions import ImproperlyConfigured
 
+from agents import crash_points
 from agents.app import Worker
 from agents.boot import NotReadyToStart, check_port, read_adapters, read_cluster
 from agents.faust_fixes import UnprovenVersion, assert_versions
 from agents.logs import set_up_logging
-from agents.settings import PREFIX, InvalidSettings, Settings, read_settings, shown_default
+from agents.settings import PREFIX, InvalidSettings, Settings, asks_to_crash, read_settings, shown_default
 from agents.store import DirectoryUnusable, claim_directory
 from prefstream.errors import PrefstreamError
 
 COULD_NOT_START = 2
+
+log = structlog.get_logger()
 
 
 def main() -> int:
@@ -46,6 +50,8 @@ def _new_worker() -> Worker:
     assert_versions()
     settings = read_settings()
     set_up_logging(settings.log_level)
+    if asks_to_crash() and not crash_points.is_armed():
+        log.warning(f"{crash_points.VARIABLE} is ignored: only the worker of the fault tests crashes on request")
     check_port(settings)
     claim_directory(settings.data_directory)
     adapters = read_adapters(settings)

@@ -16,6 +16,7 @@ from faust.types import TP
 from msgspec import Struct
 
 from agents.collect import Collect
+from agents.crash_points import reached
 from agents.dispatch import Dispatch
 from agents.faust_fixes import FixedApp
 from agents.health import HealthServer
@@ -128,10 +129,13 @@ class Worker(FixedApp):
         """Finish what is in flight, make it durable, commit, and only then let Faust take the worker apart."""
         if self._consumer is not None:
             self.consumer.stop_flow()
+            reached("drain.begun")
             await self.dispatch.drain(self.settings.drain_seconds)
+            reached("drain.answered")
             with suppress(NotDurable):  # a rebalance took the partitions away in between
                 await self.flush()  # the drained answers; a commit with nothing new to commit would not wait for them
             await self.consumer.commit()
+            reached("drain.committed")
             self.progress.stop(self.consumer.assignment())
             await self.release_partitions()
         await super().on_stop()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
+from agents.crash_points import reached
 from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
 from agents.partitions import Owned, Partitions
@@ -118,7 +119,9 @@ class Dispatch:
         step = step_from(due.user, owned.summary(due.user), owned.rows(due), due.reason)
         prompt = write_prompt(step.old_text, step.tally, step.evidence, self._max_summary_tokens, step.pins)
         started = time.monotonic()
+        reached("call.sending")
         result = await self._client.evolve(prompt, request_id=uuid.uuid4().hex)
+        reached("call.answered")
         self._metrics.call_seconds.observe(time.monotonic() - started)
         retry_at_ms = self._learn(result)
         self._write_back.write_back(owned, due, step, prompt, result, retry_at_ms)

@@ -40,6 +40,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from faust.types.transports import ConsumerT
 
+from agents.crash_points import reached
 from agents.failstop import stop_now
 from agents.progress import Progress
 from agents.writer import NotDurable
@@ -171,8 +172,10 @@ class WatermarkConsumer(driver.Consumer):
             return False
         owned = self.assignment()
         offsets = {source: offset for source, offset in offsets.items() if source in owned}
+        reached("commit.flushed")
         if not offsets or not await self._commit(offsets):
             return False
+        reached("commit.done")
         progress.committed(offsets)
         return True
 
@@ -180,7 +183,9 @@ class WatermarkConsumer(driver.Consumer):
         """Stop, make durable, commit, let go: in this order, so that the next owner finds nothing half done."""
         self.stop_flow()
         self.app.flow_control.suspend()
+        reached("revoke.stopped")
         await self.commit()
+        reached("revoke.committed")
         self._shell.progress.stop(revoked)
         await self._shell.release_partitions()
         await super().on_partitions_revoked(revoked)
@@ -200,6 +205,7 @@ class OrderedRecovery(Recovery):
     async def _build_highwaters(self, consumer: ConsumerT, tps: set[TP], destination: Any, title: str) -> None:
         if title == "active":
             await cast(Shell, self.app).open_partitions(set(tps))
+            reached("recovery.fenced")
         await super()._build_highwaters(consumer, tps, destination, title)
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
@@ -219,6 +225,7 @@ class OrderedRecovery(Recovery):
         if app.consumer_generation_id != generation_id:
             return
         cast(Shell, app).restore_partitions()
+        reached("recovery.restored")
         if sources:
             await self._wait(self._seek(sources), timeout=app.conf.broker_request_timeout)
         self.completed.set()

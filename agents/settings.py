@@ -15,14 +15,15 @@ from pydantic import Field, FiniteFloat, SecretStr, ValidationError, ValidationI
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from agents import crash_points
 from prefstream.topics import TopicNames, topic_specs
 from streams.flush import FlushPolicy
 
 PREFIX = "PREFSTREAM_"
 
 
-# The development broker's and the demo's.
-_READ_BY_OTHERS = {f"{PREFIX}CACHE"}
+# The development broker's and the demo's; the fault tests'.
+_READ_BY_OTHERS = {f"{PREFIX}CACHE", crash_points.VARIABLE}
 
 
 class InvalidSettings(Exception):
@@ -111,6 +112,11 @@ def unknown_variables(names: Iterable[str]) -> list[str]:
         near = get_close_matches(name, known, 1)
         sentences.append(f"{name}: no setting has this name{f'; do you mean {near[0]}?' if near else ''}")
     return sentences
+
+
+def asks_to_crash() -> bool:
+    """Whether the environment names a crash point, which only the worker of the fault tests heeds."""
+    return crash_points.VARIABLE in os.environ
 
 
 def read_settings() -> Settings:

@@ -23,6 +23,7 @@ from faust.stores.base import Store
 from faust.types import TP, EventT
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
+from agents.crash_points import reached
 from agents.failstop import stop_now
 from prefstream.topics import OWNER_KEY
 
@@ -181,6 +182,7 @@ class LoggedStore(Store[bytes, bytes]):
         """
         try:
             for partition, events in self._by_partition(batch).items():
+                reached("recovery.storing", self._changelog)
                 rows = [(event.message.key, event.message.value) for event in events]
                 self.shard(partition).apply(rows, events[-1].message.offset)
         except Exception as error:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import aiokafka
 
+from agents.crash_points import reached
 from agents.failstop import stop_now
 from agents.store import Row, Shard
 
@@ -118,12 +119,15 @@ class Lane:
         builder = self._producer.create_batch()
         records = self._fill(builder)
         self._moved.set()
+        reached("lane.sending", self._topic)
         delivery = await self._producer.send_batch(builder, self._topic, partition=self._partition)
         metadata = await delivery
         if metadata.offset < 0:
             raise RuntimeError("the broker acknowledged a batch without saying where it is")
+        reached("lane.sent", self._topic)
         if self._durable is not None:
             self._durable(records, metadata.offset + len(records) - 1)
+            reached("lane.stored", self._topic)
         for record in records:
             if record.then is not None:
                 record.then()
