@@ -6,18 +6,21 @@ Place in the flow: everything in ``agents`` meets here. Faust starts and stops i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from msgspec import Struct
 
 from agents.collect import Collect
 from agents.crash_points import reached
 from agents.dispatch import Dispatch
+from agents.failstop import stopping_on_error
 from agents.faust_fixes import FixedApp
 from agents.health import HealthServer
 from agents.intake import Intake
@@ -115,6 +118,7 @@ class Worker(FixedApp):
         await self.client.__aenter__()
         await self.health.start()
         self.add_future(self.dispatch.run())
+        self.add_future(self._renew_fences())
         settings = self.settings
         log.info(
             "worker started",
@@ -124,6 +128,15 @@ class Worker(FixedApp):
             model=f"{settings.model_name} at {settings.model_url}",
             http=self.health.url,
         )
+
+    @stopping_on_error("renewing the fences")
+    async def _renew_fences(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.fence_renewal_seconds)
+            try:
+                await self.partitions.renew_fences()
+            except (KafkaError, TimeoutError) as error:  # an epoch lives for many rounds
+                log.warning("the fences could not be renewed, and will be in the next round", error=type(error).__name__)
 
     async def on_stop(self) -> None:
         """Finish what is in flight, make it durable, commit, and only then let Faust take the worker apart."""

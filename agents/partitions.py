@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from agents.store import Shard
-from agents.writer import PartitionWriter, flush, start_producer
+from agents.writer import OWNER_VALUE, PartitionWriter, flush, start_producer
 from prefstream.summaries import Summary, decode_summary
 from prefstream.topics import OWNER_KEY, TopicNames
 from streams.flush import FlushPolicy
@@ -180,16 +180,18 @@ class Partitions:
         From the barrier on, the broker refuses what a former owner still sends. It comes before recovery reads the end
         offsets, so recovery has everything that was ever accepted, and always a last record to wait for.
         """
-        producer = await start_producer(self._bootstrap_servers, fence=f"{self._topics.namespace}-{number}")
+        fence = f"{self._topics.namespace}-{number}"
+        producer = await start_producer(self._bootstrap_servers, fence=fence)
         try:
             for topic in shards:
-                await producer.send_and_wait(topic, b"owner", key=OWNER_KEY, partition=number)
+                await producer.send_and_wait(topic, OWNER_VALUE, key=OWNER_KEY, partition=number)
         except BaseException:  # a rebalance cancels this
             await producer.stop()
             raise
         for shard in shards.values():
             shard.unstage()
-        self._owned[number] = Owned(number, PartitionWriter(producer, number, shards), self._topics, shards, self._policy)
+        writer = PartitionWriter(producer, number, shards, fence)
+        self._owned[number] = Owned(number, writer, self._topics, shards, self._policy)
 
     def restore(self) -> None:
         """Rebuild every index after recovery."""
@@ -205,6 +207,12 @@ class Partitions:
     async def flush(self) -> None:
         """Wait until everything written so far is durable."""
         await flush(lane for owned in self for lane in owned.writer.lanes.values())
+
+    async def renew_fences(self) -> None:
+        """Take a newer epoch for every owned partition, one after another."""
+        for owned in self:
+            if owned.is_alive:
+                await owned.writer.renew_fence()
 
     async def close(self) -> None:
         """Give up ownership of everything."""

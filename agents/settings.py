@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     flush_age_seconds: FiniteFloat = Field(60.0, gt=0, description="a user whose oldest pending event waits so long is due")
     drain_seconds: FiniteFloat = Field(20.0, ge=0, description="how long a stopping worker waits for calls in flight")
     session_timeout_seconds: FiniteFloat = Field(45.0, ge=6, description="how long a silent worker keeps its partitions")
+    fence_renewal_seconds: FiniteFloat = Field(
+        4 * 3_600.0, ge=1, description="how often an owner renews its fences: well below the broker's producer.id.expiration.ms"
+    )
     http_host: str = Field("127.0.0.1", description="where /metrics, /healthz and /readyz are served")
     http_port: int = Field(9108, ge=0, le=65535, description="their port; 0 takes a free one")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")

@@ -11,20 +11,26 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 import aiokafka
 
 from agents.crash_points import reached
 from agents.failstop import stop_now
+from agents.fence import TRANSACTION_TIMEOUT_MS, Fenced, renew_epoch
 from agents.store import Row, Shard
+from prefstream.topics import OWNER_KEY
 
 Then = Callable[[], None]
 Durable = Callable[[list["Record"], int], None]
 
+OWNER_VALUE = b"owner"  # of the barrier record
+
 _MAX_BATCH_BYTES = 512 << 10
 _LINGER_SECONDS = 0.02  # how long a lane gathers, unless it has enough for a batch worth its cost
 _ENOUGH_RECORDS = 200
+_RENEWAL_SECONDS = 10.0  # nothing is sent meanwhile
 _MAX_QUEUED = 2_000  # records of one lane; a full lane holds back the agent that fills it
 
 
@@ -55,7 +61,7 @@ async def start_producer(bootstrap_servers: str, fence: str | None = None) -> ai
     )
     # aiokafka asks for the id of a transactional producer when this is set, and sends transactions only while it is.
     producer._txn_manager.transactional_id = fence
-    producer._txn_manager.transaction_timeout_ms = 60_000
+    producer._txn_manager.transaction_timeout_ms = TRANSACTION_TIMEOUT_MS
     await producer.start()
     producer._txn_manager.transactional_id = None
     return producer
@@ -75,6 +81,7 @@ class Lane:
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
         self._is_closed = False
+        self.between_batches = asyncio.Lock()  # held while a batch is on its way
         self._task = asyncio.create_task(self._run(), name=f"lane {topic}/{partition}")
 
     def put(self, row: Row, then: Then | None = None) -> None:
@@ -111,7 +118,8 @@ class Lane:
                 await self._wake.wait()
                 if len(self._queue) < _ENOUGH_RECORDS:
                     await asyncio.sleep(_LINGER_SECONDS)
-                await self._send_batch()
+                async with self.between_batches:
+                    await self._send_batch()
         except Exception as error:
             stop_now(f"a record for {self._topic}/{self._partition} could not be made durable", error)
 
@@ -161,9 +169,11 @@ async def flush(lanes: Iterable[Lane]) -> None:
 class PartitionWriter:
     """The one writer of an owned partition: its own producer, a lane and a shard for each table's topic."""
 
-    def __init__(self, producer: aiokafka.AIOKafkaProducer, partition: int, shards: Mapping[str, Shard]) -> None:
+    def __init__(self, producer: aiokafka.AIOKafkaProducer, partition: int, shards: Mapping[str, Shard], fence: str) -> None:
         self._producer = producer
         self._shards = shards
+        self._fence = fence
+        self._is_closed = False
         self.lanes = {topic: Lane(producer, topic, partition, _store_into(shard)) for topic, shard in shards.items()}
 
     def put(self, topic: str, key: bytes, value: bytes | None, then: Then | None = None) -> None:
@@ -178,8 +188,26 @@ class PartitionWriter:
             if lane.is_full:
                 await lane.room()
 
+    async def renew_fence(self) -> None:
+        """Go on under a newer epoch, and show it to each partition that is written. Ends the worker if it has an heir.
+
+        Raises ``KafkaError`` or ``TimeoutError`` when the broker does not answer; the old epoch is as good as before then.
+        """
+        async with AsyncExitStack() as pause, asyncio.timeout(_RENEWAL_SECONDS):
+            for lane in self.lanes.values():
+                await pause.enter_async_context(lane.between_batches)
+            try:
+                await renew_epoch(self._producer, self._fence)
+            except Fenced as error:
+                if self._is_closed:  # given up meanwhile, and rightly somebody else's
+                    return
+                stop_now("this worker slept through the loss of a partition", error)
+        for topic in self.lanes:
+            self.put(topic, OWNER_KEY, OWNER_VALUE)
+
     async def close(self) -> None:
         """Stop writing."""
+        self._is_closed = True
         for lane in self.lanes.values():
             await lane.close()
         await self._producer.stop()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
+from agents.fence import Fenced
 from agents.store import Shard
-from agents.writer import Durable, Lane, NotDurable, PartitionWriter, Record, flush, start_producer
-from tests.agents.scripted import Batch, ScriptedProducer, others_run, stops_recorded, until
+from agents.writer import OWNER_VALUE, Durable, Lane, NotDurable, PartitionWriter, Record, flush, start_producer
+from prefstream.topics import OWNER_KEY
+from tests.agents.scripted import Batch, ScriptedProducer, Stopped, others_run, stops_recorded, until
 
 
 def new_lane(producer: ScriptedProducer, durable: Durable | None = None) -> Lane:
@@ -92,7 +95,7 @@ async def test_rows_are_stored_with_the_last_offset_and_only_then_called_back_in
 
 async def test_a_callback_finds_its_row_in_the_store(tmp_path: Path) -> None:
     producer, shard = ScriptedProducer(is_held=True), Shard(tmp_path / "shard")
-    writer = PartitionWriter(producer, 3, {"t.pending": shard})
+    writer = PartitionWriter(producer, 3, {"t.pending": shard}, "t-3")
     found: list[tuple[bytes | None, list[tuple[bytes, bytes]], int | None]] = []
     writer.put("t.pending", b"a", b"1", lambda: found.append((shard.get(b"a"), list(shard.scan(b"a")), shard.offset)))
     batch = await producer.sent.get()
@@ -186,7 +189,7 @@ async def test_a_partition_has_room_when_each_of_its_lanes_has(monkeypatch: pyte
     monkeypatch.setattr("agents.writer._MAX_QUEUED", 1)
     producer = ScriptedProducer(is_held=True, max_records=1)
     shards = {name: Shard(tmp_path / name) for name in ("one", "other")}
-    writer = PartitionWriter(producer, 0, shards)
+    writer = PartitionWriter(producer, 0, shards, "t-0")
     for key in (b"a", b"b"):
         writer.put("other", key, b"v")
     waiting = asyncio.create_task(writer.room())
@@ -294,3 +297,97 @@ async def test_the_producer_is_idempotent_waits_for_every_replica_and_is_fenced(
     assert made["request_timeout_ms"] >= 60_000
     # Its id is asked for as a transactional producer's, and what it sends is plain.
     assert (made["fence"], producer._txn_manager.transactional_id) == (fence, None)
+
+
+class Renewing(NamedTuple):
+    """A partition's writer about to renew its fence, and the instants at which it was asked to."""
+
+    writer: PartitionWriter
+    producer: ScriptedProducer
+    shard: Shard
+    asked: list[str]
+
+
+@pytest.fixture
+async def renewing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Renewing]:
+    """The broker agrees, unless a test says otherwise."""
+    asked: list[str] = []
+
+    async def renew_epoch(producer: ScriptedProducer, fence: str) -> None:
+        asked.append(fence)
+
+    monkeypatch.setattr("agents.writer.renew_epoch", renew_epoch)
+    producer, shard = ScriptedProducer(is_held=True), Shard(tmp_path / "shard")
+    renewing = Renewing(PartitionWriter(producer, 3, {"t.pending": shard}, "t-3"), producer, shard, asked)
+    yield renewing
+    await renewing.writer.close()
+    shard.close()
+
+
+async def test_a_fence_is_renewed_between_two_batches_and_shown_by_a_barrier(renewing: Renewing) -> None:
+    renewing.writer.put("t.pending", b"a", b"1")
+    batch = await renewing.producer.sent.get()
+    renewal = asyncio.create_task(renewing.writer.renew_fence())
+    await others_run()
+    assert renewing.asked == []  # a batch of the old epoch is on its way: behind one of the new it would be refused
+    batch.acknowledge(0)
+    await renewal
+    assert renewing.asked == ["t-3"]
+    barrier = await asyncio.wait_for(renewing.producer.sent.get(), 5)
+    assert barrier.rows == [(OWNER_KEY, OWNER_VALUE)]
+    barrier.acknowledge(1)
+    await flush(renewing.writer.lanes.values())
+    assert [*renewing.shard.scan(b"a")] == [(b"a", b"1")]
+    assert renewing.shard.get(OWNER_KEY) is None
+
+
+async def test_nothing_is_sent_while_the_broker_is_asked_for_an_epoch(
+    renewing: Renewing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = asyncio.Event()
+
+    async def slow(producer: ScriptedProducer, fence: str) -> None:
+        await answer.wait()
+
+    monkeypatch.setattr("agents.writer.renew_epoch", slow)
+    renewal = asyncio.create_task(renewing.writer.renew_fence())
+    await others_run()
+    renewing.writer.put("t.pending", b"a", b"1")
+    await asyncio.sleep(0.1)
+    assert renewing.producer.sent.empty()
+    answer.set()
+    await renewal
+    sent = await asyncio.wait_for(renewing.producer.sent.get(), 5)
+    assert sent.rows == [(b"a", b"1"), (OWNER_KEY, OWNER_VALUE)]
+
+
+async def refuse(producer: ScriptedProducer, fence: str) -> None:
+    raise Fenced("another owner has begun")
+
+
+async def test_an_owner_with_an_heir_ends(renewing: Renewing, monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = stops_recorded(monkeypatch, "agents.writer")
+    monkeypatch.setattr("agents.writer.renew_epoch", refuse)
+    with pytest.raises(Stopped):
+        await renewing.writer.renew_fence()
+    assert reasons == ["this worker slept through the loss of a partition: another owner has begun"]
+
+
+async def test_an_heir_of_what_was_given_up_is_in_order(renewing: Renewing, monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons = stops_recorded(monkeypatch, "agents.writer")
+    monkeypatch.setattr("agents.writer.renew_epoch", refuse)
+    await renewing.writer.close()
+    await renewing.writer.renew_fence()
+    assert (reasons, renewing.producer.sent.empty()) == ([], True)
+
+
+async def test_a_broker_that_cannot_say_leaves_the_old_epoch(renewing: Renewing, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(producer: ScriptedProducer, fence: str) -> None:
+        raise KafkaConnectionError("away")
+
+    monkeypatch.setattr("agents.writer.renew_epoch", away)
+    with pytest.raises(KafkaConnectionError):
+        await renewing.writer.renew_fence()
+    renewing.writer.put("t.pending", b"a", b"1")
+    sent = await asyncio.wait_for(renewing.producer.sent.get(), 5)
+    assert sent.rows == [(b"a", b"1")]

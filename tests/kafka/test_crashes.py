@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -18,7 +19,17 @@ from agents.failstop import EXIT_CODE
 from deploy.kafka.broker import Broker
 from deploy.kafka.node import free_port
 from tests.kafka.conftest import StartFlow
-from tests.kafka.worker_process import Engine, Flow, Worker, applied, refused, until
+from tests.kafka.worker_process import (
+    NUM_PARTITIONS,
+    Engine,
+    Flow,
+    Worker,
+    applied,
+    is_barrier,
+    read_all,
+    refused,
+    until,
+)
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -125,6 +136,21 @@ def test_a_worker_that_slept_through_its_session_cannot_write_over_its_heir(
     else:
         assert "ProducerFenced" in sleeper.last_words()
     assert_all_applied(flow, heir)
+
+
+def test_fences_renewed_under_load_lose_nothing(start_flow: StartFlow, unhurried_engine: Engine) -> None:
+    flow = start_flow(SOURCES)
+    worker = flow.start_worker(unhurried_engine.url, flush_events=5, model_capacity=8, fence_renewal_seconds=1)
+    worker.await_ready()
+
+    def num_barriers() -> int:
+        return sum(map(is_barrier, read_all(flow.bootstrap_servers, flow.names.pending)))
+
+    for round_ in range(4):
+        send_rounds(flow, range(5 * round_, 5 * round_ + 5))
+        enough = num_barriers() + NUM_PARTITIONS
+        until("renewal of every fence", partial(lambda enough: num_barriers() >= enough, enough))
+    assert_all_applied(flow, worker)
 
 
 class _Failing(BaseHTTPRequestHandler):

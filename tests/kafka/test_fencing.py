@@ -9,6 +9,7 @@ import pytest
 from aiokafka.errors import ProducerFenced
 from kafka import KafkaAdminClient
 
+from agents.fence import Fenced, renew_epoch
 from agents.writer import start_producer
 
 Start = Callable[[str], Awaitable[aiokafka.AIOKafkaProducer]]
@@ -64,3 +65,47 @@ async def test_another_fence_is_another_owner(start: Start, topic: str) -> None:
     await send(one, topic, b"1")
     await send(other, topic, b"2")
     assert await send(one, topic, b"3") == 2
+
+
+async def test_an_owner_goes_on_under_a_newer_epoch(start: Start, topic: str) -> None:
+    owner = await start(topic)
+    for number in range(3):
+        assert await send(owner, topic, b"%d" % number) == number
+        await renew_epoch(owner, topic)
+    assert await send(owner, topic, b"3") == 3
+
+
+async def test_a_renewal_shuts_out_who_had_the_older_epoch(start: Start, topic: str) -> None:
+    """Two producers with one id: the copy of a machine that was snapshot and came back."""
+    owner, copy = await start(topic), await start(f"{topic}-other")
+    copy._txn_manager._pid_and_epoch = owner._txn_manager._pid_and_epoch
+    await send(owner, topic, b"1")
+    await renew_epoch(owner, topic)
+    await send(owner, topic, b"barrier")
+    with pytest.raises(ProducerFenced):
+        await send(copy, topic, b"2")
+
+
+async def test_a_sleeper_does_not_get_an_epoch_back_from_its_heir(start: Start, topic: str) -> None:
+    """The one version of the request that aiokafka has would give it one, and let it write over its heir."""
+    sleeper = await start(topic)
+    heir = await start(topic)
+    with pytest.raises(Fenced):
+        await renew_epoch(sleeper, topic)
+    await send(heir, topic, b"1")
+    await renew_epoch(heir, topic)
+    with pytest.raises(Fenced):
+        await renew_epoch(sleeper, topic)
+    assert await send(heir, topic, b"2") == 1
+
+
+async def test_a_renewal_whose_answer_was_lost_can_be_repeated(start: Start, topic: str) -> None:
+    owner = await start(topic)
+    await send(owner, topic, b"1")
+    before = owner._txn_manager._pid_and_epoch
+    await renew_epoch(owner, topic)
+    given = owner._txn_manager._pid_and_epoch
+    owner._txn_manager._pid_and_epoch = before
+    await renew_epoch(owner, topic)
+    assert owner._txn_manager._pid_and_epoch == given
+    assert await send(owner, topic, b"2") == 1
