@@ -28,6 +28,13 @@ def test_every_link_leads_to_a_file(document: Path) -> None:
     assert not missing
 
 
+def test_every_test_that_the_guarantee_leans_on_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)", (ROOT / "docs" / "delivery.md").read_text())
+    missing = [(path, test) for path, test in named if f"def {test}(" not in (ROOT / path).read_text()]
+    assert len(named) > 5
+    assert missing == []
+
+
 def test_the_readme_captions_every_folder() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     folders = {path.split("/")[0] for path in tracked if "/" in path and not path.startswith(".")}
