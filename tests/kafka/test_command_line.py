@@ -25,7 +25,7 @@ pytestmark = pytest.mark.kafka
 
 # A shell ignores SIGINT for what it runs in the background, these tests perhaps, and Python keeps it so.
 PROGRAM = "import signal; signal.signal(2, signal.default_int_handler); from prefstream.cli import main; main()"
-EXAMPLES = Path(cli.__file__).parents[1] / "examples"
+EXAMPLES = Path(cli.__file__).parents[2] / "examples"
 GOOD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":"x"}'
 BAD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":5}'
 UNHEARD = "Commands among them: 1. Nothing acts on commands yet: each becomes a dead letter."

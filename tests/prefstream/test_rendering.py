@@ -10,7 +10,9 @@ import pytest
 from rich.console import Console, RenderableType
 
 from prefstream.admin import Difference
-from prefstream.rendering import age, printable, summary_panel, topics_table, version_lines
+from prefstream.rendering import age, printable
+from prefstream.rendering.summaries import summary_panel, version_lines
+from prefstream.rendering.topics import topics_table
 from prefstream.summaries import ModelUsed, Summary
 from prefstream.topics import topic_specs
 
