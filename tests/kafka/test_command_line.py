@@ -64,7 +64,7 @@ def test_topics_are_created_once_and_refused_when_they_would_break(environment: 
     dry = run(cli.app, [*create, "--dry-run"], env=environment)
     assert (dry.exit_code, "applied" in dry.output) == (0, False)
     first = run(cli.app, create, env=environment)
-    assert (first.exit_code, "5 differences, all applied." in first.output) == (0, True)
+    assert (first.exit_code, "6 differences, all applied." in first.output) == (0, True)
     second = run(cli.app, create, env=environment)
     assert (second.exit_code, "Nothing to do." in second.output) == (0, True)
     refused = subprocess.run(

@@ -101,5 +101,5 @@ def test_the_table_names_every_topic_and_every_difference() -> None:
     for spec in specs:
         assert spec.name in output
         assert spec.caption in output
-    assert output.count("as it should be") == 3
+    assert output.count("as it should be") == 4
     assert [word in output for word in ("create", "segment.ms", "change")] == [True] * 3
