@@ -17,6 +17,7 @@ from streams.adapters.cloudevents import cloudevents
 from streams.adapters.mapping import mapping_adapter
 from streams.adapters.mapping_file import parse_mapping
 from streams.adapters.native import native
+from streams.adapters.replays import replays
 from streams.errors import InvalidMapping
 
 
@@ -47,6 +48,8 @@ def _adapter(topic: str, name: str) -> Adapter:
         return native
     if name == "cloudevents":
         return cloudevents
+    if name == "replays":
+        return replays
     path = Path(name.removeprefix("mapping:"))
     try:
         return mapping_adapter(parse_mapping(path.read_text()))
@@ -58,8 +61,9 @@ def read_cluster(settings: Settings) -> Cluster:
     """What the broker has. Raises :class:`NotReadyToStart` when a topic is missing or the keyed ones do not match."""
     names = TopicNames(settings.namespace)
     keyed = (names.events, names.pending, names.summaries)
-    states = topic_states(settings.bootstrap_servers, (*keyed, names.dead_letters, names.inbox, *settings.sources))
-    missing = [name for name in (*keyed, names.dead_letters, names.inbox) if name not in states]
+    own = (*keyed, names.dead_letters, names.inbox, names.replays)
+    states = topic_states(settings.bootstrap_servers, (*own, *settings.sources))
+    missing = [name for name in own if name not in states]
     if missing:
         raise NotReadyToStart(f"no topic {', '.join(missing)}: run `prefstream topics create --namespace {settings.namespace}`")
     unread = [name for name in settings.sources if name not in states]

@@ -18,6 +18,7 @@ from agents.outbox import Outbox
 from agents.progress import Progress
 from prefstream.dead_letters import DeadLetter
 from streams.adapters import Adapter, RawRecord
+from streams.adapters.replays import decode
 from streams.routing import route
 
 log = structlog.get_logger()
@@ -48,14 +49,14 @@ class Intake:
             message = event.message
             if not self._progress.accept(message.tp, message.offset):
                 continue
-            self._take_in(raw_record(message))
+            self._take_in(message)
             self._progress.done(message.tp, message.offset)
             await self._outbox.room()
 
-    def _take_in(self, record: RawRecord) -> None:
-        decoded = self._adapters[record.topic](record)
-        self._metrics.source_records.labels(record.topic).inc()
-        match route(record, decoded, self._topic_ids[record.topic], int(time.time() * 1_000)):
+    def _take_in(self, message: Message) -> None:
+        record, decoded = decode(raw_record(message), self._adapters)
+        self._metrics.source_records.labels(message.topic).inc()
+        match route(record, decoded, self._topic_ids[message.topic], int(time.time() * 1_000)):
             case DeadLetter() as letter:
                 self._metrics.dead_letters.labels(letter.reason).inc()
                 self._say_once(letter)
@@ -67,8 +68,7 @@ class Intake:
         """The first of each topic and reason; all of them are counted. Not its message, which may quote the record."""
         if (letter.source, letter.reason) not in self._said:
             self._said.add((letter.source, letter.reason))
-            place = f"{letter.source}/{letter.origin.partition}/{letter.origin.offset}"
-            log.warning("a record became a dead letter, the first of its kind", record=place, reason=letter.reason)
+            log.warning("a record became a dead letter, the first of its kind", record=letter.id, reason=letter.reason)
 
 
 def raw_record(message: Message) -> RawRecord:

@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import aiokafka
-import msgspec
 
 from agents.writer import Lane, flush, start_producer
-from prefstream.dead_letters import DeadLetter
+from prefstream.dead_letters import DeadLetter, encode_letter, letter_key
 from prefstream.topics import NUM_DEAD_LETTER_PARTITIONS, TopicNames
 from streams.keys import murmur2_partition
 from streams.routing import Forward
-
-_encode_letter = msgspec.json.Encoder().encode
 
 
 class Outbox:
@@ -46,9 +43,8 @@ class Outbox:
             self._events[self.partition_of(one.key)].put((one.key, one.value))
 
     def refuse(self, letter: DeadLetter) -> None:
-        """Keep a dead letter. Its key is its origin, so a redelivery lands beside it."""
-        key = f"{letter.origin.topic}/{letter.origin.partition}/{letter.origin.offset}".encode()
-        self._letters[letter.origin.partition % len(self._letters)].put((key, _encode_letter(letter)))
+        """Keep a dead letter. Its key is its origin, so a redelivery replaces it."""
+        self._letters[letter.origin.partition % len(self._letters)].put((letter_key(letter), encode_letter(letter)))
 
     async def room(self) -> None:
         """Wait until no lane is full."""

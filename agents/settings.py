@@ -92,8 +92,9 @@ class Settings(BaseSettings):
 
     @property
     def all_sources(self) -> dict[str, str]:
-        """The adapter of every topic that intake reads: the inbox, which is always there, and the platform's own."""
-        return {TopicNames(self.namespace).inbox: "native"} | self.sources
+        """The adapter of every topic that intake reads: inbox and replays, which are always there, and the platform's own."""
+        names = TopicNames(self.namespace)
+        return {names.inbox: "native", names.replays: "replays"} | self.sources
 
     @property
     def flush_policy(self) -> FlushPolicy:

@@ -1,8 +1,9 @@
 """The topics of the flow: their names, who writes and reads them, and how each has to be configured.
 
 Publishers of prefstream's own events write to **inbox**, platforms to topics of their own. Intake writes **events**, collect
-keeps what waits in **pending**, write back publishes **summaries**; what can never succeed goes to **dead-letters**. Events,
-pending and summaries are co-partitioned: partition 5 of one belongs with partition 5 of the others.
+keeps what waits in **pending**, write back publishes **summaries**; what can never succeed goes to **dead-letters**, and from
+there, if somebody says so, through **replays** to intake again. Events, pending and summaries are co-partitioned: partition 5
+of one belongs with partition 5 of the others.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ class TopicNames(Struct, frozen=True):
         """Inputs that can never succeed."""
         return f"{self.namespace}.dead-letters"
 
+    @property
+    def replays(self) -> str:
+        """Dead letters on their way through intake again: a source topic that is always read."""
+        return f"{self.namespace}.replays"
+
 
 class TopicSpec(Struct, frozen=True, kw_only=True):
     """How one topic has to be; ``keyed`` means that the key decides the partition, so their number can never change."""
@@ -103,17 +109,7 @@ def topic_specs(
             configs={"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)} | insync,
         ),
         *_table_specs(names, num_partitions, replication_factor, insync),
-        TopicSpec(
-            name=names.dead_letters,
-            caption="inputs that can never succeed, with their reasons",
-            writer="intake, dispatch",
-            readers=("people", "replay"),
-            keyed=False,
-            num_partitions=NUM_DEAD_LETTER_PARTITIONS,
-            replication_factor=replication_factor,
-            # A dead letter carries the original bytes, so it must be able to be larger than they were.
-            configs={"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS), "max.message.bytes": str(2 * MIB)} | insync,
-        ),
+        *_letter_specs(names, num_partitions, replication_factor, insync),
     )
 
 
@@ -142,6 +138,38 @@ def _table_specs(
             configs=_compacted(delete_retention_ms=7 * DAY_MS, segment_ms=DAY_MS, max_lag_ms=DAY_MS)
             | {"min.cleanable.dirty.ratio": "0.1"}
             | insync,
+        ),
+    )
+
+
+def _letter_specs(
+    names: TopicNames, num_partitions: int, replication_factor: int, insync: dict[str, str]
+) -> tuple[TopicSpec, TopicSpec]:
+    # A dead letter carries the original bytes, so it must be able to be larger than they were.
+    large = {"max.message.bytes": str(2 * MIB)} | insync
+    return (
+        TopicSpec(
+            name=names.dead_letters,
+            caption="inputs that can never succeed, with their reasons",
+            writer="intake, dispatch, `prefstream dead-letters`",
+            readers=("people", "`prefstream dead-letters`"),
+            keyed=False,
+            num_partitions=NUM_DEAD_LETTER_PARTITIONS,
+            replication_factor=replication_factor,
+            # Compacted too: the bytes of a letter that is dropped must go.
+            configs=_compacted(delete_retention_ms=DAY_MS, segment_ms=DAY_MS, max_lag_ms=DAY_MS)
+            | {"cleanup.policy": "compact,delete", "retention.ms": str(30 * DAY_MS)}
+            | large,
+        ),
+        TopicSpec(
+            name=names.replays,
+            caption="dead letters on their way through intake again",
+            writer="`prefstream dead-letters replay`",
+            readers=("intake",),
+            keyed=False,
+            num_partitions=num_partitions,
+            replication_factor=replication_factor,
+            configs={"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)} | large,
         ),
     )
 

@@ -10,14 +10,12 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 
-from prefstream.commands import Command
-from prefstream.dead_letters import DeadLetter, DeadLetterReason, Origin
+from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter, DeadLetterReason, Origin
 from prefstream.events import Event, EventBase
-from streams.adapters import RawRecord, Undecodable
+from streams.adapters import Decoded, RawRecord, Undecodable
 from streams.records import Arrival, encode_arrival, encode_event
 from streams.tokens import estimate_event_tokens
 
-MAX_LETTER_VALUE_BYTES = 1 << 20
 _MAX_LETTER_TEXT = 500
 _MAX_LETTER_KEY_BYTES = 16 << 10
 _MAX_LETTER_HEADERS = 64
@@ -29,9 +27,6 @@ class Forward(Struct, frozen=True):
 
     key: bytes
     value: bytes
-
-
-Decoded = tuple[Event | Command, ...] | Undecodable
 
 
 def route(record: RawRecord, decoded: Decoded, topic_id: str, now_ms: int) -> tuple[Forward, ...] | DeadLetter:
@@ -56,7 +51,8 @@ def _forward(event: Event, origin: Origin, now_ms: int) -> Forward:
 
 
 def refuse(record: RawRecord, reason: DeadLetterReason, message: str, topic_id: str, now_ms: int) -> DeadLetter:
-    """The dead letter of a record."""
+    """The dead letter of a record; of one that is replayed, as long as it has been one and as often as it was tried."""
+    replay = record.replay
     value = record.value or b""
     now = datetime.fromtimestamp(now_ms / 1_000, UTC)
     return DeadLetter(
@@ -68,8 +64,11 @@ def refuse(record: RawRecord, reason: DeadLetterReason, message: str, topic_id: 
         value=None if record.value is None else value[:MAX_LETTER_VALUE_BYTES],
         value_size=len(value),
         headers=_bounded_headers(record),
-        first_seen_at=now,
+        attempts=replay.attempts + 1 if replay else 1,
+        first_seen_at=replay.first_seen_at if replay else now,
         last_seen_at=now,
+        is_event=replay.is_event if replay else False,
+        first_origin=replay.origin if replay else None,
     )
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from prefstream.commands import Command
 from prefstream.dead_letters import DeadLetterReason
 from prefstream.events import Event
+from prefstream.replays import Replay
 
 MAX_EVENT_BYTES = 256 * 1024
 """The largest value of a source record. The longest texts of the contract fit (two of 20,000 characters, at 4 bytes each),
@@ -25,7 +26,8 @@ MAX_MESSAGE_CHARS = 300
 class RawRecord(Struct, frozen=True):
     """One record of a source topic as it lies there.
 
-    ``timestamp_ms`` is Kafka's, in ms since 1970; a header that Kafka holds without a value has an empty one here.
+    ``timestamp_ms`` is Kafka's, in ms since 1970; a header that Kafka holds without a value has an empty one here. ``replay``
+    is what it was before, if it is replayed: ``topic`` is then the topic of that time, and ``offset`` that of now.
     """
 
     topic: str
@@ -35,6 +37,7 @@ class RawRecord(Struct, frozen=True):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     timestamp_ms: int
+    replay: Replay | None = None
 
 
 class Undecodable(Struct, frozen=True):
@@ -44,4 +47,5 @@ class Undecodable(Struct, frozen=True):
     message: str
 
 
-Adapter = Callable[[RawRecord], tuple[Event | Command, ...] | Undecodable]
+Decoded = tuple[Event | Command, ...] | Undecodable
+Adapter = Callable[[RawRecord], Decoded]

@@ -20,9 +20,10 @@ from prefstream.admin import TopicState
 from prefstream.errors import BrokerUnreachable
 from streams.adapters.cloudevents import cloudevents
 from streams.adapters.native import native
+from streams.adapters.replays import replays
 
 KEYED = ("events", "pending", "summaries")
-OURS = ("inbox", *KEYED, "dead-letters")
+OURS = ("inbox", *KEYED, "dead-letters", "replays")
 
 
 @pytest.fixture(autouse=True)
@@ -161,9 +162,10 @@ def test_what_the_broker_has_is_what_the_worker_is_told(environment: pytest.Monk
     settings = read_settings()
     cluster = read_cluster(settings)
     assert cluster.num_partitions == 7
-    assert {topic: cluster.topic_ids[topic] for topic in ("t.inbox", "t.events", "clicks")} == {
+    assert {topic: cluster.topic_ids[topic] for topic in ("t.inbox", "t.replays", "t.events", "clicks")} == {
         "t.inbox": "id of t.inbox",
+        "t.replays": "id of t.replays",
         "t.events": "id of t.events",
         "clicks": "id of clicks",
     }
-    assert read_adapters(settings) == {"t.inbox": native, "clicks": cloudevents}
+    assert read_adapters(settings) == {"t.inbox": native, "t.replays": replays, "clicks": cloudevents}

@@ -27,7 +27,7 @@ NAMES = {"counter": r"prefstream_\w+s_total", "histogram": r"prefstream_\w+_seco
 # Where a label's value may come from, beside a word of the source itself. All but the topic, which the settings name, are
 # closed by their type.
 CLOSED = {
-    "record.topic",  # a configured source
+    "message.topic",  # a configured source
     "letter.reason",  # DeadLetterReason
     "due.reason",  # FlushReason
     "outcome",  # Admission

@@ -28,7 +28,7 @@ def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
 def test_an_empty_environment_is_a_worker_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read(monkeypatch)
     assert (settings.bootstrap_servers, settings.namespace, settings.http_port) == ("127.0.0.1:9092", "prefstream", 9108)
-    assert (settings.sources, settings.all_sources) == ({}, {"prefstream.inbox": "native"})
+    assert (settings.sources, settings.all_sources) == ({}, {"prefstream.inbox": "native", "prefstream.replays": "replays"})
     assert settings.flush_policy == FlushPolicy()
     assert settings.model_api_key is None
 
@@ -44,7 +44,7 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         FLUSH_AGE_SECONDS="0.5",
     )
     assert settings.sources == {"clicks": "cloudevents", "ratings": "mapping:maps/a=b.toml", "posts": "native"}
-    assert settings.all_sources == {"shop.eu.inbox": "native"} | settings.sources
+    assert settings.all_sources == {"shop.eu.inbox": "native", "shop.eu.replays": "replays"} | settings.sources
     assert (settings.data_directory, settings.flush_policy) == (Path("state/one"), FlushPolicy(5, 77, 0.5))
 
 

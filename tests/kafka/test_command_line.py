@@ -25,7 +25,7 @@ pytestmark = pytest.mark.kafka
 
 # A shell ignores SIGINT for what it runs in the background, these tests perhaps, and Python keeps it so.
 PROGRAM = "import signal; signal.signal(2, signal.default_int_handler); from prefstream.cli import main; main()"
-EXAMPLES = Path(cli.__file__).parents[1] / "examples"
+EXAMPLES = Path(cli.__file__).parents[2] / "examples"
 GOOD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":"x"}'
 BAD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":5}'
 UNHEARD = "Commands among them: 1. Nothing acts on commands yet: each becomes a dead letter."
@@ -64,7 +64,7 @@ def test_topics_are_created_once_and_refused_when_they_would_break(environment: 
     dry = run(cli.app, [*create, "--dry-run"], env=environment)
     assert (dry.exit_code, "applied" in dry.output) == (0, False)
     first = run(cli.app, create, env=environment)
-    assert (first.exit_code, "5 differences, all applied." in first.output) == (0, True)
+    assert (first.exit_code, "6 differences, all applied." in first.output) == (0, True)
     second = run(cli.app, create, env=environment)
     assert (second.exit_code, "Nothing to do." in second.output) == (0, True)
     refused = subprocess.run(

@@ -32,7 +32,7 @@ from prefstream.audit_folds import (
     reach,
 )
 from prefstream.dead_letters import DeadLetter, Origin
-from prefstream.rendering import audit_report
+from prefstream.rendering.audit import audit_report
 from prefstream.summaries import Summary, encode_summary
 from prefstream.topics import OWNER_KEY
 from streams.keys import MAX_USER_BYTES, controls_key, event_key, failures_key, recent_ids_key

@@ -10,7 +10,9 @@ import pytest
 from rich.console import Console, RenderableType
 
 from prefstream.admin import Difference
-from prefstream.rendering import age, printable, summary_panel, topics_table, version_lines
+from prefstream.rendering import age, printable
+from prefstream.rendering.summaries import summary_panel, version_lines
+from prefstream.rendering.topics import topics_table
 from prefstream.summaries import ModelUsed, Summary
 from prefstream.topics import topic_specs
 
@@ -99,5 +101,5 @@ def test_the_table_names_every_topic_and_every_difference() -> None:
     for spec in specs:
         assert spec.name in output
         assert spec.caption in output
-    assert output.count("as it should be") == 3
+    assert output.count("as it should be") == 4
     assert [word in output for word in ("create", "segment.ms", "change")] == [True] * 3

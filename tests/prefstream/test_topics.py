@@ -14,12 +14,13 @@ def specs_by_topic(num_partitions: int = 8) -> dict[str, TopicSpec]:
 
 def test_names_start_with_the_namespace() -> None:
     names = TopicNames("shop.eu")
-    assert [names.inbox, names.events, names.summaries, names.pending, names.dead_letters] == [
+    assert [names.inbox, names.events, names.summaries, names.pending, names.dead_letters, names.replays] == [
         "shop.eu.inbox",
         "shop.eu.events",
         "shop.eu.summaries",
         "shop.eu.pending",
         "shop.eu.dead-letters",
+        "shop.eu.replays",
     ]
     assert {spec.name for spec in topic_specs("shop.eu")} == {
         names.inbox,
@@ -27,6 +28,7 @@ def test_names_start_with_the_namespace() -> None:
         names.summaries,
         names.pending,
         names.dead_letters,
+        names.replays,
     }
 
 
@@ -44,6 +46,7 @@ def test_keyed_topics_are_co_partitioned() -> None:
         "pending": (True, 24),
         "summaries": (True, 24),
         "dead-letters": (False, 4),
+        "replays": (False, 24),
     }
 
 
@@ -53,13 +56,14 @@ def test_acknowledged_means_on_two_brokers_where_there_are_three(replication_fac
         assert (spec.replication_factor, spec.configs["min.insync.replicas"]) == (replication_factor, insync)
 
 
-def test_only_tables_are_compacted() -> None:
+def test_what_is_replaced_by_key_is_compacted() -> None:
     assert {name: spec.configs["cleanup.policy"] for name, spec in specs_by_topic().items()} == {
         "inbox": "delete",
         "events": "delete",
         "pending": "compact",
         "summaries": "compact",
-        "dead-letters": "delete",
+        "dead-letters": "compact,delete",
+        "replays": "delete",
     }
 
 
@@ -69,7 +73,11 @@ def test_only_tables_are_compacted() -> None:
         ("inbox", "retention.ms", 7 * DAY_MS),
         ("events", "retention.ms", 7 * DAY_MS),
         ("dead-letters", "retention.ms", 30 * DAY_MS),
+        ("dead-letters", "segment.ms", DAY_MS),
+        ("dead-letters", "max.compaction.lag.ms", DAY_MS),
         ("dead-letters", "max.message.bytes", 2_097_152),
+        ("replays", "retention.ms", 7 * DAY_MS),
+        ("replays", "max.message.bytes", 2_097_152),
         ("pending", "delete.retention.ms", HOUR_MS),
         ("pending", "segment.ms", HOUR_MS),
         ("pending", "max.compaction.lag.ms", HOUR_MS),

@@ -10,12 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prefstream.commands import Forget
-from prefstream.dead_letters import DeadLetter, DeadLetterReason, Origin
+from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter, DeadLetterReason, Origin
 from prefstream.events import Click, Event, Item, Rating, Search
+from prefstream.replays import Replay
 from prefstream.topics import topic_specs
 from streams.adapters import RawRecord, Undecodable
 from streams.records import decode_arrival, decode_event
-from streams.routing import MAX_LETTER_VALUE_BYTES, Forward, route
+from streams.routing import Forward, route
 from streams.tokens import estimate_event_tokens
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -70,6 +71,14 @@ def test_a_refused_record_is_a_letter_with_everything_it_was() -> None:
         first_seen_at=NOW,
         last_seen_at=NOW,
     )
+
+
+def test_a_replay_that_is_refused_is_as_old_as_its_record_and_tried_once_more() -> None:
+    replay = Replay(source="clicks", origin=Origin("TID", 1, 7), attempts=2, first_seen_at=AT)
+    again = route(msgspec.structs.replace(RECORD, replay=replay), Undecodable("invalid", ""), "REPLAYS", NOW_MS)
+    assert isinstance(again, DeadLetter)
+    assert (again.origin, again.first_origin, again.source) == (Origin("REPLAYS", 3, 41), Origin("TID", 1, 7), "clicks")
+    assert (again.attempts, again.first_seen_at, again.last_seen_at, again.is_event) == (3, AT, NOW, False)
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])

@@ -1,0 +1,54 @@
+"""How summaries and their versions look."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from prefstream.diffs import changed_words, marked
+from prefstream.rendering import age, counted, printable
+from prefstream.summaries import FlushReason, Summary
+
+REASONS: dict[FlushReason, str] = {
+    "size": "enough events waited",
+    "tokens": "enough text waited",
+    "age": "the oldest event had waited long enough",
+    "control": "the person changed something",
+    "drain": "the worker was stopping",
+}
+
+
+def summary_panel(summary: Summary, now: datetime) -> Panel:
+    """The text of a summary with its version, what it is based on, how fresh it is, and why it was written."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim")
+    facts.add_column()
+    facts.add_row("version", f"{summary.version}")
+    facts.add_row("based on", f"{counted(summary.num_events, 'event')}, {summary.num_new_events:,} of them new")
+    facts.add_row("written", f"{age(summary.updated_at, now)}, because {REASONS[summary.reason]}")
+    if summary.last_event_at:
+        facts.add_row("last event", age(summary.last_event_at, now))
+    if summary.pins:
+        facts.add_row("pinned", Text(printable("\n".join(summary.pins))))
+    if summary.model.name:
+        facts.add_row("model", Text(printable(summary.model.name)))
+    title = Text(printable(summary.user), "bold")
+    return Panel(Group(Text(printable(summary.text)), "", facts), title=title, title_align="left")
+
+
+def version_lines(previous: Summary | None, summary: Summary, now: datetime, has_colours: bool = True) -> Group:
+    """One new version, with what changed since ``previous``, in colour or in marks; None shows the text as it is."""
+    heading = Text.assemble(
+        (printable(summary.user), "bold"),
+        (f"  version {summary.version}, {summary.reason}, +{counted(summary.num_new_events, 'event')}, ", "dim"),
+        (age(summary.updated_at, now), "dim"),
+    )
+    text = printable(summary.text)
+    if previous is None:
+        return Group(heading, Text(text), "")
+    change = changed_words(printable(previous.text), text)
+    return Group(heading, change if has_colours else Text(marked(change)), "")
