@@ -29,6 +29,7 @@ from agents.outbox import Outbox
 from agents.partitions import Partitions
 from agents.progress import Progress
 from agents.settings import Settings
+from agents.stamps import Changelog
 from agents.store import SCHEME, LoggedStore
 from agents.write_back import WriteBack
 from agents.writer import NotDurable
@@ -42,14 +43,16 @@ from streams.evolution.guards import GuardLimits
 log = structlog.get_logger()
 
 _DAY_SECONDS = 86_400.0
+_REFRESH_SECONDS = 10.0
 _RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 
 
 class Cluster(Struct, frozen=True):
-    """What the broker said at the start: the keyed topics' partition count, and the ids of the topics that are read."""
+    """What the broker said at the start: how many partitions, the ids of the topics that are read, the logs of the tables."""
 
     num_partitions: int
     topic_ids: Mapping[str, str]
+    changelogs: Mapping[str, Changelog]
 
 
 class Worker(FixedApp):
@@ -69,7 +72,7 @@ class Worker(FixedApp):
         self.metrics.registry.register(
             Waiting(lambda: [owned.index for owned in self.partitions], lambda: self.dispatch.num_in_flight)
         )
-        self._add_tables(cluster.num_partitions)
+        self._add_tables(cluster)
         self._add_agents(cluster, adapters)
 
     def _new_dispatch(self) -> Dispatch:
@@ -87,16 +90,17 @@ class Worker(FixedApp):
             may_start=self.is_ready,
         )
 
-    def _add_tables(self, num_partitions: int) -> None:
+    def _add_tables(self, cluster: Cluster) -> None:
         for name, topic in (("pending", self.topic_names.pending), ("summaries", self.topic_names.summaries)):
-            changelog = self.topic(topic, partitions=num_partitions, compacting=True, **_RAW)
+            changelog = self.topic(topic, partitions=cluster.num_partitions, compacting=True, **_RAW)
             self.Table(
                 name,
                 key_type=bytes,
                 value_type=bytes,
-                partitions=num_partitions,
+                partitions=cluster.num_partitions,
                 changelog_topic=changelog,
                 store=f"{SCHEME}://",
+                options={"changelog": cluster.changelogs[topic]},
             )
 
     def _add_agents(self, cluster: Cluster, adapters: Mapping[str, Adapter]) -> None:
@@ -119,6 +123,7 @@ class Worker(FixedApp):
         await self.health.start()
         self.add_future(self.dispatch.run())
         self.add_future(self._renew_fences())
+        self.add_future(self._refresh_stores())
         settings = self.settings
         log.info(
             "worker started",
@@ -138,6 +143,12 @@ class Worker(FixedApp):
             except (KafkaError, TimeoutError) as error:  # an epoch lives for many rounds
                 log.warning("the fences could not be renewed, and will be in the next round", error=type(error).__name__)
 
+    @stopping_on_error("refreshing the stores")
+    async def _refresh_stores(self) -> None:
+        while True:
+            await asyncio.sleep(_REFRESH_SECONDS)
+            self.partitions.refresh()
+
     async def on_stop(self) -> None:
         """Finish what is in flight, make it durable, commit, and only then let Faust take the worker apart."""
         if self._consumer is not None:
@@ -145,6 +156,7 @@ class Worker(FixedApp):
             reached("drain.begun")
             await self.dispatch.drain(self.settings.drain_seconds)
             reached("drain.answered")
+            self.partitions.refresh(also_fresh=True)
             with suppress(NotDurable):  # a rebalance took the partitions away in between
                 await self.flush()  # the drained answers; a commit with nothing new to commit would not wait for them
             await self.consumer.commit()

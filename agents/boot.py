@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agents.app import Cluster
 from agents.settings import PREFIX, Settings
+from agents.stamps import Changelog
 from prefstream.admin import TopicState, topic_ids, topic_states
 from prefstream.topics import TopicNames
 from streams.adapters import Adapter
@@ -71,7 +72,14 @@ def read_cluster(settings: Settings) -> Cluster:
         raise NotReadyToStart(
             f"{PREFIX}SOURCES names {', '.join(unread)}, which the broker does not have: create it, or correct the name"
         )
-    return Cluster(_common_partitions({name: states[name] for name in keyed}), topic_ids(settings.bootstrap_servers, states))
+    num_partitions = _common_partitions({name: states[name] for name in keyed})
+    ids = topic_ids(settings.bootstrap_servers, states)
+    tables = (names.pending, names.summaries)
+    return Cluster(num_partitions, ids, {name: Changelog(ids[name], _tombstones_stay_ms(states[name])) for name in tables})
+
+
+def _tombstones_stay_ms(state: TopicState) -> int:
+    return int(state.configs["delete.retention.ms"])
 
 
 def _common_partitions(states: dict[str, TopicState]) -> int:

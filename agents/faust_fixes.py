@@ -15,6 +15,8 @@ idle fetches         stock lets an idle fetch hold its connection for 1.5 second
                      behind one: 5 seconds a rebalance
 false alarms         stock takes a changelog that nobody streams for a hanging agent, and logs it every second
 order of recovery    stock resumes partitions, then seeks, then clears the agents' queues, so fetched messages vanish
+old stores           stock goes on from any store's offset, even when the store was away for longer than the log keeps deletes;
+                     and keeps its own idea of the offset when a store has been emptied
 silent recovery      stock's recovery ends without a word when a step times out, and swallows errors of restoring
 active partitions    stock shares the set of them with the fetching thread, and empties it: then records of every partition
                      are fetched, dropped, and never fetched again where nothing was committed yet
@@ -43,6 +45,7 @@ from faust.types.transports import ConsumerT
 from agents.crash_points import reached
 from agents.failstop import stop_now
 from agents.progress import Progress
+from agents.store import LoggedStore
 from agents.writer import NotDurable
 
 PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0", "rocksdict": "0.3.29"}
@@ -207,6 +210,12 @@ class OrderedRecovery(Recovery):
             await cast(Shell, self.app).open_partitions(set(tps))
             reached("recovery.fenced")
         await super()._build_highwaters(consumer, tps, destination, title)
+
+    async def _build_offsets(self, consumer: ConsumerT, tps: set[TP], destination: Any, title: str) -> None:
+        for tp in tps:
+            store = cast(LoggedStore, self.tp_to_table[tp].data)
+            destination[tp] = store.trusted_offset(tp, self.active_highwaters[tp])
+        await super()._build_offsets(consumer, tps, destination, title)
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """Seek, clear the agents' queues, then resume the partitions."""

@@ -52,6 +52,7 @@ class Owned:
         self.index = PendingIndex(policy)
         self.ledger = Ledger()
         self._topics = topics
+        self._shards = shards
         self._pending = shards[topics.pending]
         self._summaries = shards[topics.summaries]
 
@@ -152,6 +153,13 @@ class Owned:
         )
         self.index.restore(user, rows[len(covered) :], self.known(user))
 
+    def refresh(self, *, also_fresh: bool = False) -> None:
+        """Write something to each table's log that had nothing to carry for long: its acknowledgement stamps the store."""
+        for topic, shard in self._shards.items():
+            # Before the restore a stamp at the log's end would claim what is not recovered yet.
+            if self.is_restored and (also_fresh or shard.wants_refreshing):
+                self.writer.put(topic, OWNER_KEY, OWNER_VALUE)
+
     async def close(self) -> None:
         """The partition may belong to somebody else from now on."""
         self.is_alive = False
@@ -200,18 +208,26 @@ class Partitions:
         num_users, num_events = (sum(getattr(owned.index, what) for owned in self) for what in ("num_users", "num_events"))
         log.info("partitions restored", partitions=len(self._owned), pending_users=num_users, pending_events=num_events)
 
+    def refresh(self, *, also_fresh: bool = False) -> None:
+        """Keep the stores of idle partitions young enough to be trusted at the next start."""
+        for owned in self:
+            owned.refresh(also_fresh=also_fresh)
+
     def ledgers(self) -> list[tuple[Owned, Ledger]]:
-        """The counts as they are now."""
-        return [(owned, owned.ledger) for owned in self]
+        """The counts as they are now, of the partitions whose counts are known: a worker may be stopped during its recovery."""
+        return [(owned, owned.ledger) for owned in self if owned.is_restored]
 
     async def flush(self) -> None:
         """Wait until everything written so far is durable."""
         await flush(lane for owned in self for lane in owned.writer.lanes.values())
 
     async def renew_fences(self) -> None:
-        """Take a newer epoch for every owned partition, one after another."""
+        """Take a newer epoch for every owned partition, one after another.
+
+        Not before it is restored: it writes to the end of the log, and the store would take that for its own.
+        """
         for owned in self:
-            if owned.is_alive:
+            if owned.is_alive and owned.is_restored:
                 await owned.writer.renew_fence()
 
     async def close(self) -> None:

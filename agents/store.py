@@ -1,8 +1,9 @@
 """The store: one RocksDB per table and owned partition, written only when the changelog record is acknowledged.
 
 Place in the flow: below ``pending`` and ``summaries``. *Log first, store second*: a row enters RocksDB in the acknowledgement
-of its changelog record, in one batch with the changelog offset, so the store is never ahead of the log and a killed worker
-needs no wipe. Until then the row lives in memory (``stage``), where the worker reads its own writes.
+of its changelog record, in one batch with a stamp that holds the changelog offset, so the store is never ahead of the log and
+a killed worker needs no wipe. Until then the row lives in memory (``stage``), where the worker reads its own writes. A store
+that cannot be trusted (:mod:`agents.stamps`) or read is thrown away, and recovered from the log.
 
 Faust owns assignment and recovery and reaches the store through :class:`LoggedStore`; stock Faust writes its RocksDB
 before the log has the record.
@@ -10,14 +11,18 @@ before the log has the record.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-import struct
+import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import faust
+import structlog
 from faust.stores import STORES
 from faust.stores.base import Store
 from faust.types import TP, EventT
@@ -25,19 +30,21 @@ from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
 from agents.crash_points import reached
 from agents.failstop import stop_now
+from agents.stamps import Changelog, Stamp, decode_stamp, encode_stamp, why_distrusted
 from prefstream.topics import OWNER_KEY
 
 SCHEME = "logged"
 STORES.aliases[SCHEME] = "agents.store:LoggedStore"
 
 # Like the owner's key neither a user id nor a key kind: 0xff never occurs in UTF-8 and is no kind byte.
-OFFSET_KEY = b"\xffoffset"
+STAMP_KEY = b"\xffstamp"
 
-_OFFSET = struct.Struct(">q")
 _WRITE_BUFFER_BYTES = 16 << 20
 _BLOCK_CACHE = Cache(64 << 20)  # one for all partitions: RocksDB's own default would take it per database
 
 Row = tuple[bytes, bytes | None]
+
+log = structlog.get_logger()
 
 
 def _rocksdb_options() -> Options:
@@ -55,28 +62,79 @@ def _rocksdb_options() -> Options:
     return options
 
 
+def wall_clock_ms() -> int:
+    """Now, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 class Shard:
     """One partition of one table: RocksDB, and above it the rows that are sent and not yet acknowledged."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Rdict(str(path), _rocksdb_options())
+    def __init__(self, path: Path, changelog: Changelog, now_ms: Callable[[], int] = wall_clock_ms) -> None:
+        self._path = path
+        self._changelog = changelog
+        self._now_ms = now_ms
         self._staged: dict[bytes, Row] = {}
+        self._db = self._open()
+        stamp = self._stamp()
+        self.in_step_at_ms = stamp.in_step_at_ms if stamp else now_ms()
+
+    def _open(self) -> Rdict:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._damage_mark.exists():
+            self._remove("RocksDB found it damaged while it was in use")
+        try:
+            return Rdict(str(self._path), _rocksdb_options())
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            self._remove(f"RocksDB cannot open it: {error}")
+            return Rdict(str(self._path), _rocksdb_options())
+
+    def _remove(self, reason: str) -> None:
+        log.warning("store thrown away, to be recovered from its changelog", store=self._path.name, reason=reason)
+        shutil.rmtree(self._path)
+
+    @property
+    def _damage_mark(self) -> Path:
+        return self._path / "DAMAGED"
+
+    def _note_damage(self, error: Exception) -> None:
+        """Damage that shows only while the store is in use ends the worker; the next one must not meet it again."""
+        if is_damage(error):
+            with suppress(OSError):
+                self._damage_mark.touch()
+
+    def _stamp(self) -> Stamp | None:
+        return decode_stamp(self.get(STAMP_KEY))
 
     def get(self, key: bytes) -> bytes | None:
         """The newest value of a key, acknowledged or not."""
         staged = self._staged.get(key)
         if staged is not None:
             return staged[1]
-        value: bytes | None = self._db.get(key)
+        try:
+            value: bytes | None = self._db.get(key)
+        except Exception as error:
+            self._note_damage(error)
+            raise
         return value
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The stored rows whose key starts with ``prefix``, in key order. Only rows already acknowledged."""
-        for key, value in self._db.items(from_key=prefix):
-            if not key.startswith(prefix):
-                return
-            yield key, value
+        rows = self._db.iter()
+        rows.seek(prefix)
+        try:
+            while rows.valid():
+                key = rows.key()
+                if not key.startswith(prefix):
+                    return
+                yield key, rows.value()
+                rows.next()
+            rows.status()  # raises: at a damaged block an iterator only ends, as if there were no more rows
+        except Exception as error:
+            self._note_damage(error)
+            raise
 
     def stage(self, row: Row) -> None:
         """Remember a row that is on its way to the log."""
@@ -86,8 +144,13 @@ class Shard:
         """Forget rows that a former ownership had on their way: what became of them is in the log, or nowhere."""
         self._staged.clear()
 
-    def apply(self, rows: Iterable[Row], last_offset: int) -> None:
-        """Store acknowledged rows and the offset of the last of them, in one batch."""
+    def apply(self, rows: Iterable[Row], last_offset: int, in_step_at_ms: int | None = None) -> None:
+        """Store acknowledged rows and the offset of the last of them, in one batch.
+
+        ``in_step_at_ms``: an instant at which the log held nothing beyond them. A recovery, which knows of none, leaves it out.
+        """
+        if in_step_at_ms is not None:
+            self.in_step_at_ms = in_step_at_ms
         batch = WriteBatch(raw_mode=True)
         for row in rows:
             key, value = row
@@ -97,18 +160,72 @@ class Shard:
                 batch.put(key, value)
             if self._staged.get(key) is row:
                 del self._staged[key]
-        batch.put(OFFSET_KEY, _OFFSET.pack(last_offset))
-        self._db.write(batch)
+        batch.put(STAMP_KEY, encode_stamp(Stamp(self._changelog.topic_id, last_offset, self.in_step_at_ms)))
+        try:
+            self._db.write(batch)
+        except Exception as error:
+            self._note_damage(error)
+            raise
 
     @property
     def offset(self) -> int | None:
         """The changelog offset up to which this shard holds the log."""
-        packed = self._db.get(OFFSET_KEY)
-        return _OFFSET.unpack(packed)[0] if packed else None
+        stamp = self._stamp()
+        return stamp.offset if stamp else None
+
+    def trusted_offset(self, end: int) -> int | None:
+        """The changelog offset after which a recovery may go on; ``None``, and an empty store, when it has to begin anew.
+
+        ``end`` is the offset of the log's last record.
+        """
+        stamp = self._stamp()
+        reason = why_distrusted(stamp, self._changelog, end, self._now_ms())
+        if stamp is not None and reason is None:
+            return stamp.offset
+        if reason is not None and any(True for _ in self.scan(b"")):
+            self._db.close()
+            self._remove(reason)
+            self._db = self._open()
+        self.in_step_at_ms = self._now_ms()
+        return None
+
+    @property
+    def wants_refreshing(self) -> bool:
+        """Whether its owner had nothing to write for so long that the stamp is about to become old."""
+        is_under_way = self.get(OWNER_KEY) is not None  # it is never stored, so it is on its way
+        age_ms = self._now_ms() - self.in_step_at_ms
+        return not is_under_way and not 0 <= age_ms < self._changelog.refresh_after_ms
 
     def close(self) -> None:
         """Let go of the files, so that another owner in this process can open them again."""
         self._db.close()
+
+
+# What RocksDB cannot do on this machine now, whatever the files hold: throwing them away would not help.
+_NOT_THE_FILES = tuple(
+    os.strerror(code)
+    for code in (
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EIO,
+        errno.EAGAIN,
+        errno.ENOLCK,
+    )
+)
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether RocksDB says that files are broken or missing; it says so in words only, and wraps one reason into another."""
+    said = str(error)
+    if any(cause in said for cause in _NOT_THE_FILES):
+        return False
+    return said.startswith("Corruption:") or os.strerror(errno.ENOENT) in said
 
 
 class DirectoryUnusable(Exception):
@@ -138,25 +255,42 @@ def claim_directory(directory: Path) -> int:
 
 
 class LoggedStore(Store[bytes, bytes]):
-    """What Faust sees of a table's shards: it opens and closes them with the assignment and fills them in recovery."""
+    """What Faust sees of a table's shards: it opens and closes them with the assignment and fills them in recovery.
 
-    def __init__(self, url: Any, app: faust.App, table: Any, **kwargs: Any) -> None:
-        super().__init__(url, app, table, **kwargs)
+    The table's options name the :class:`agents.stamps.Changelog`.
+    """
+
+    def __init__(self, url: Any, app: faust.App, table: Any, *, options: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(url, app, table, options=options, **kwargs)
+        self._log: Changelog = options["changelog"]
         self._shards: dict[int, Shard] = {}
 
     def shard(self, partition: int) -> Shard:
         """The shard of an owned partition, opened on first use."""
         shard = self._shards.get(partition)
         if shard is None:
-            shard = self._shards[partition] = Shard(self._path(partition))
+            shard = self._shards[partition] = self._open(partition)
         return shard
+
+    def _open(self, partition: int) -> Shard:
+        try:
+            return Shard(self._path(partition), self._log)
+        except Exception as error:
+            stop_now(f"the store of table {self.table_name} cannot be opened", error)
 
     def _path(self, partition: int) -> Path:
         return Path(self.app.conf.tabledir) / f"{self.table_name}-{partition}"
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """The changelog offset a recovery of this partition may start after."""
+        """The changelog offset up to which this partition's store holds the log."""
         return self.shard(tp.partition).offset
+
+    def trusted_offset(self, tp: TP, end: int) -> int | None:
+        """The changelog offset a recovery of this partition may start after, given that of the log's last record."""
+        try:
+            return self.shard(tp.partition).trusted_offset(end)
+        except Exception as error:
+            stop_now(f"the store of table {self.table_name} can neither be used nor thrown away", error)
 
     async def need_active_standby_for(self, tp: TP) -> bool:
         """No standbys: a partition is recovered where it is owned."""

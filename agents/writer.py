@@ -19,11 +19,11 @@ import aiokafka
 from agents.crash_points import reached
 from agents.failstop import stop_now
 from agents.fence import TRANSACTION_TIMEOUT_MS, Fenced, renew_epoch
-from agents.store import Row, Shard
+from agents.store import Row, Shard, wall_clock_ms
 from prefstream.topics import OWNER_KEY
 
 Then = Callable[[], None]
-Durable = Callable[[list["Record"], int], None]
+Durable = Callable[[list["Record"], int, int], None]  # records, offset of the last, when they were about to be sent
 
 OWNER_VALUE = b"owner"  # of the barrier record
 
@@ -128,13 +128,15 @@ class Lane:
         records = self._fill(builder)
         self._moved.set()
         reached("lane.sending", self._topic)
+        # Before the send: the acknowledgement may be read by a process that was paused since, and owns nothing any more.
+        sending_at_ms = wall_clock_ms()
         delivery = await self._producer.send_batch(builder, self._topic, partition=self._partition)
         metadata = await delivery
         if metadata.offset < 0:
             raise RuntimeError("the broker acknowledged a batch without saying where it is")
         reached("lane.sent", self._topic)
         if self._durable is not None:
-            self._durable(records, metadata.offset + len(records) - 1)
+            self._durable(records, metadata.offset + len(records) - 1, sending_at_ms)
             reached("lane.stored", self._topic)
         for record in records:
             if record.then is not None:
@@ -214,7 +216,7 @@ class PartitionWriter:
 
 
 def _store_into(shard: Shard) -> Durable:
-    def durable(records: list[Record], last_offset: int) -> None:
-        shard.apply([record.row for record in records], last_offset)
+    def durable(records: list[Record], last_offset: int, sending_at_ms: int) -> None:
+        shard.apply([record.row for record in records], last_offset, sending_at_ms)
 
     return durable

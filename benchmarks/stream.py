@@ -33,10 +33,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from agents.stamps import Changelog
 from agents.store import Shard
 from deploy.kafka.broker import Broker
 from prefstream.admin import create_topics
-from prefstream.topics import TopicNames, topic_specs
+from prefstream.topics import HOUR_MS, TopicNames, topic_specs
 from streams.adapters import RawRecord
 from streams.adapters.native import native
 from streams.flush import FlushPolicy
@@ -171,7 +172,7 @@ def stages(directory: Path) -> dict[str, float]:
     assert isinstance(routed, tuple)
     forward: Forward = routed[0]
     index = PendingIndex(FlushPolicy(max_events=10**9, max_tokens=10**9, max_age_seconds=1e9))
-    shard = Shard(directory / "stages")
+    shard = Shard(directory / "stages", Changelog("topic-id", HOUR_MS))
     offsets = iter(range(10**9))
 
     def admit() -> None:

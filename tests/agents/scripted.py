@@ -14,6 +14,7 @@ from faust.types import Message
 
 from agents.metrics import Metrics
 from agents.partitions import Owned, Partitions
+from agents.stamps import Changelog
 from agents.store import Row, Shard
 from prefstream.dead_letters import Origin
 from prefstream.events import Event
@@ -23,6 +24,7 @@ from streams.records import Arrival, encode_event
 from streams.tokens import estimate_event_tokens
 
 NAMES = TopicNames("t")
+KEPT_AN_HOUR = Changelog("T9", 3_600_000)
 POLICY = FlushPolicy(max_events=3, max_tokens=10_000, max_age_seconds=10.0, backoff_seconds=1.0, max_backoff_seconds=300.0)
 
 
@@ -157,7 +159,7 @@ async def open_partition(directory: Path, monkeypatch: pytest.MonkeyPatch, polic
         return producer
 
     monkeypatch.setattr("agents.partitions.start_producer", start_producer)
-    shards = {topic: Shard(directory / topic) for topic in (NAMES.pending, NAMES.summaries)}
+    shards = {topic: Shard(directory / topic, KEPT_AN_HOUR) for topic in (NAMES.pending, NAMES.summaries)}
     partitions = Partitions("nowhere:1", NAMES, policy)
     await partitions.open(0, shards)
     owned = partitions.get(0)

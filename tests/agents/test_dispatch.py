@@ -21,6 +21,7 @@ from streams.evolution.plain import parse_prompt
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
 from streams.records import encode_arrival
 from tests.agents.scripted import (
+    KEPT_AN_HOUR,
     NAMES,
     POLICY,
     Opened,
@@ -191,7 +192,7 @@ async def test_no_more_calls_than_the_model_takes_and_a_quarter(run: Run, capaci
 async def test_who_has_been_due_longest_is_called_for_first_in_whatever_partition(run: Run, tmp_path: Path) -> None:
     one = run(1)
     one.may_start = False
-    shards = {topic: Shard(tmp_path / "other" / topic) for topic in (NAMES.pending, NAMES.summaries)}
+    shards = {topic: Shard(tmp_path / "other" / topic, KEPT_AN_HOUR) for topic in (NAMES.pending, NAMES.summaries)}
     await one.opened.partitions.open(1, shards)
     other = one.opened.partitions.get(1)
     assert other is not None

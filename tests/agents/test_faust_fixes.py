@@ -24,7 +24,7 @@ from agents.faust_fixes import PINNED, FixedApp, OrderedRecovery, UnprovenVersio
 from agents.progress import HoleFound, Progress
 from agents.store import LoggedStore
 from agents.writer import Lane
-from tests.agents.scripted import ScriptedProducer, Stopped, message, others_run, stops_recorded, until
+from tests.agents.scripted import KEPT_AN_HOUR, ScriptedProducer, Stopped, message, others_run, stops_recorded, until
 
 SOURCE = TP("platform", 0)
 CHANGELOG = TP("t.pending", 0)
@@ -469,6 +469,36 @@ async def test_nothing_resumes_when_the_next_rebalance_has_begun() -> None:
     assert not app.tables.actives_ready
 
 
+async def begin_of_recovery(app: Any, trusted: int | None) -> int | None:
+    """Where a recovery begins to read when the one before had come to 5,000, and the store now says this."""
+    recovery, asked = app.tables.recovery, []
+
+    def trusted_offset(tp: TP, end: int) -> int | None:
+        asked.append((tp, end))
+        return trusted
+
+    async def earliest_offsets(*tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, 0)
+
+    recovery.tp_to_table[CHANGELOG] = SimpleNamespace(data=SimpleNamespace(trusted_offset=trusted_offset))
+    recovery.active_highwaters[CHANGELOG] = 6_000
+    recovery.active_offsets[CHANGELOG] = 5_000
+    consumer = SimpleNamespace(earliest_offsets=earliest_offsets)
+    await recovery._build_offsets(consumer, {CHANGELOG}, recovery.active_offsets, "active")
+    assert asked in ([], [(CHANGELOG, 6_000)])
+    offset: int | None = recovery.active_offsets[CHANGELOG]
+    return offset
+
+
+@pytest.mark.parametrize(("trusted", "begin"), [(None, -1), (4_000, 4_000)])
+async def test_a_recovery_begins_where_the_store_can_be_trusted(trusted: int | None, begin: int) -> None:
+    assert await begin_of_recovery(our_app(), trusted) == begin
+
+
+async def test_stock_goes_on_where_the_last_recovery_ended_whatever_the_store_holds() -> None:
+    assert await begin_of_recovery(stock_app(), None) == 5_000
+
+
 async def recover(app: Any) -> None:
     """One recovery of a table whose end offsets the broker does not tell."""
     app.Table("pending")
@@ -641,7 +671,7 @@ def changelog_records() -> list[Any]:
 async def test_records_of_a_topic_nobody_follows_reach_no_table(tmp_path: Path) -> None:
     app = SimpleNamespace(conf=SimpleNamespace(tabledir=tmp_path))
     table = SimpleNamespace(name="pending", changelog_topic=SimpleNamespace(get_topic_name=lambda: CHANGELOG.topic))
-    store = LoggedStore("logged://", app, table)
+    store = LoggedStore("logged://", app, table, options={"changelog": KEPT_AN_HOUR})
     store.apply_changelog_batch(changelog_records(), bytes, bytes)
     assert [store.shard(0).get(key) for key in (b"a", b"b")] == [b"mine", None]
     await store.on_stop()

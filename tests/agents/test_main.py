@@ -15,6 +15,7 @@ from agents import __main__ as command
 from agents.boot import read_adapters, read_cluster
 from agents.faust_fixes import PINNED
 from agents.settings import PREFIX, Settings, read_settings, shown_default
+from agents.stamps import Changelog
 from agents.store import claim_directory
 from prefstream.admin import TopicState
 from prefstream.errors import BrokerUnreachable
@@ -42,7 +43,7 @@ def broker_has(monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]) -> None:
     """Let the broker have these topics, with so many partitions each."""
 
     def topic_states(bootstrap_servers: str, topics: Iterable[str]) -> dict[str, TopicState]:
-        return {topic: TopicState(counts[topic], 1, {}) for topic in topics if topic in counts}
+        return {topic: TopicState(counts[topic], 1, {"delete.retention.ms": "7000"}) for topic in topics if topic in counts}
 
     monkeypatch.setattr("agents.boot.topic_states", topic_states)
     monkeypatch.setattr(
@@ -168,4 +169,5 @@ def test_what_the_broker_has_is_what_the_worker_is_told(environment: pytest.Monk
         "t.events": "id of t.events",
         "clicks": "id of clicks",
     }
+    assert cluster.changelogs == {topic: Changelog(f"id of {topic}", 7_000) for topic in ("t.pending", "t.summaries")}
     assert read_adapters(settings) == {"t.inbox": native, "t.replays": replays, "clicks": cloudevents}

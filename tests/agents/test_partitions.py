@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from agents.partitions import Owned
-from agents.store import Row
+from agents.store import Row, wall_clock_ms
+from agents.writer import OWNER_VALUE
 from prefstream.events import Click, Item
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from prefstream.topics import OWNER_KEY
@@ -21,7 +22,7 @@ from streams.ledger import Ledger
 from streams.pending import Due, Known
 from streams.records import Recent, encode_arrival, encode_recent
 from streams.versions import Step, next_summary, step_from
-from tests.agents.scripted import NAMES, Opened, arrival_of, open_partition, others_run, until
+from tests.agents.scripted import KEPT_AN_HOUR, NAMES, Opened, arrival_of, open_partition, others_run, until
 
 ADA, BOB = b"ada", "👩‍👩‍👧".encode()
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -225,3 +226,47 @@ async def test_a_duplicate_is_known_when_its_source_record_is_read_again(opened:
     opened.owned.note_duplicate(ADA, retry)
     assert opened.owned.known(ADA).origins == {"T1/0": (9, 0)}
     assert opened.owned.index.admit(ADA, 7, retry, opened.owned.known(ADA)) == "redelivered"
+
+
+async def test_an_idle_owner_writes_now_and_then_to_stay_in_step(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    barriers = {topic: list(opened.producer.log[topic, 0]) for topic in (NAMES.pending, NAMES.summaries)}
+    opened.summaries.apply([], 0, wall_clock_ms())
+    opened.pending.apply([], 0, wall_clock_ms() - KEPT_AN_HOUR.refresh_after_ms)
+    opened.owned.refresh()  # not recovered yet: a stamp at the end of the log would be a lie
+    opened.owned.restore()
+    for _ in range(2):
+        opened.owned.refresh()
+    await opened.partitions.flush()
+    assert opened.producer.log[NAMES.pending, 0] == [*barriers[NAMES.pending], (OWNER_KEY, OWNER_VALUE)]
+    assert opened.producer.log[NAMES.summaries, 0] == barriers[NAMES.summaries]
+    assert opened.pending.offset == 1
+    assert not opened.pending.wants_refreshing
+
+
+async def test_a_worker_that_stops_in_order_leaves_fresh_stores(opened: Opened) -> None:
+    opened.owned.restore()
+    before = wall_clock_ms()
+    opened.partitions.refresh(also_fresh=True)
+    await opened.partitions.flush()
+    for shard in (opened.pending, opened.summaries):
+        assert shard.offset == 1
+        assert shard.in_step_at_ms >= before
+
+
+async def test_nothing_is_written_before_the_restore(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would stand at the end of the log: the store would take itself for recovered, and an empty ledger be the newest."""
+    renewed: list[str] = []
+
+    async def renew_epoch(producer: object, fence: str) -> None:
+        renewed.append(fence)
+
+    monkeypatch.setattr("agents.writer.renew_epoch", renew_epoch)
+    for is_restored in (False, True):
+        await opened.partitions.renew_fences()
+        opened.partitions.refresh(also_fresh=True)
+        for owned, ledger in opened.partitions.ledgers():
+            owned.write_ledger(ledger)
+        await opened.partitions.flush()
+        num_written = sum(map(len, opened.producer.log.values())) - 2  # the barriers
+        assert (num_written > 0, opened.pending.offset is not None, len(renewed)) == (is_restored, is_restored, is_restored)
+        opened.owned.restore()

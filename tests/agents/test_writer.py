@@ -16,7 +16,7 @@ from agents.fence import Fenced
 from agents.store import Shard
 from agents.writer import OWNER_VALUE, Durable, Lane, NotDurable, PartitionWriter, Record, flush, start_producer
 from prefstream.topics import OWNER_KEY
-from tests.agents.scripted import Batch, ScriptedProducer, Stopped, others_run, stops_recorded, until
+from tests.agents.scripted import KEPT_AN_HOUR, Batch, ScriptedProducer, Stopped, others_run, stops_recorded, until
 
 
 def new_lane(producer: ScriptedProducer, durable: Durable | None = None) -> Lane:
@@ -74,11 +74,13 @@ async def test_a_lane_writes_to_its_own_topic_and_partition_values_and_tombstone
     await lane.close()
 
 
-async def test_rows_are_stored_with_the_last_offset_and_only_then_called_back_in_order() -> None:
+async def test_rows_are_stored_with_the_last_offset_and_only_then_called_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([1_000, 2_000])  # the second instant is that of the acknowledgement, which proves nothing
+    monkeypatch.setattr("agents.writer.wall_clock_ms", lambda: next(clock))
     producer, told = ScriptedProducer(is_held=True), list[object]()
 
-    def durable(records: list[Record], last_offset: int) -> None:
-        told.append((b"".join(record.row[0] for record in records), last_offset))
+    def durable(records: list[Record], last_offset: int, sending_at_ms: int) -> None:
+        told.append((b"".join(record.row[0] for record in records), last_offset, sending_at_ms))
 
     lane = new_lane(producer, durable)
     lane.put((b"a", b"v"), partial(told.append, "a"))
@@ -89,12 +91,12 @@ async def test_rows_are_stored_with_the_last_offset_and_only_then_called_back_in
     assert told == []
     batch.acknowledge(40)
     await lane.flushed()
-    assert told == [(b"abc", 42), "a", "c"]
+    assert told == [(b"abc", 42, 1_000), "a", "c"]
     await lane.close()
 
 
 async def test_a_callback_finds_its_row_in_the_store(tmp_path: Path) -> None:
-    producer, shard = ScriptedProducer(is_held=True), Shard(tmp_path / "shard")
+    producer, shard = ScriptedProducer(is_held=True), Shard(tmp_path / "shard", KEPT_AN_HOUR)
     writer = PartitionWriter(producer, 3, {"t.pending": shard}, "t-3")
     found: list[tuple[bytes | None, list[tuple[bytes, bytes]], int | None]] = []
     writer.put("t.pending", b"a", b"1", lambda: found.append((shard.get(b"a"), list(shard.scan(b"a")), shard.offset)))
@@ -188,7 +190,7 @@ async def test_a_full_lane_has_room_again_when_less_is_left(monkeypatch: pytest.
 async def test_a_partition_has_room_when_each_of_its_lanes_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("agents.writer._MAX_QUEUED", 1)
     producer = ScriptedProducer(is_held=True, max_records=1)
-    shards = {name: Shard(tmp_path / name) for name in ("one", "other")}
+    shards = {name: Shard(tmp_path / name, KEPT_AN_HOUR) for name in ("one", "other")}
     writer = PartitionWriter(producer, 0, shards, "t-0")
     for key in (b"a", b"b"):
         writer.put("other", key, b"v")
@@ -203,7 +205,7 @@ async def test_a_partition_has_room_when_each_of_its_lanes_has(monkeypatch: pyte
         shard.close()
 
 
-def store_is_broken(records: list[Record], last_offset: int) -> None:
+def store_is_broken(records: list[Record], last_offset: int, sending_at_ms: int) -> None:
     raise OSError("disk full")
 
 
@@ -263,7 +265,7 @@ async def test_a_callback_that_fails_stops_the_worker(monkeypatch: pytest.Monkey
 async def test_closing_releases_who_waits_and_sends_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agents.writer._MAX_QUEUED", 1)
     producer, told = ScriptedProducer(is_held=True, max_records=1), list[str]()
-    lane = new_lane(producer, lambda records, last_offset: told.append("stored"))
+    lane = new_lane(producer, lambda records, last_offset, sending_at_ms: told.append("stored"))
     for key in (b"a", b"b", b"c"):
         lane.put((key, b"v"), lambda: told.append("called"))
     waiting = [asyncio.create_task(lane.flushed()), asyncio.create_task(lane.room())]
@@ -317,7 +319,7 @@ async def renewing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         asked.append(fence)
 
     monkeypatch.setattr("agents.writer.renew_epoch", renew_epoch)
-    producer, shard = ScriptedProducer(is_held=True), Shard(tmp_path / "shard")
+    producer, shard = ScriptedProducer(is_held=True), Shard(tmp_path / "shard", KEPT_AN_HOUR)
     renewing = Renewing(PartitionWriter(producer, 3, {"t.pending": shard}, "t-3"), producer, shard, asked)
     yield renewing
     await renewing.writer.close()
