@@ -1,4 +1,4 @@
-"""What the client promises whoever answers: the same assertions on the scripted server and on the counting engine."""
+"""What the client promises whoever answers: the same assertions on a script, the counting engine and the one of fault runs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,10 +19,11 @@ from streams.evolution.guards import Accepted, GuardLimits, Rejected, judge
 from streams.evolution.plain import read_answer, write_prompt
 from streams.evolution.records import Completion, Prompt, Refused, Turn, Unavailable
 from streams.tally import fold
+from tests.chaos.model import make_app as make_switched_app
 from tests.model_server.scripted import Reply, ScriptedServer, says
 
-Server = Literal["scripted", "counting"]
-pytestmark = pytest.mark.parametrize("server", ["scripted", "counting"])
+Server = Literal["scripted", "counting", "switched"]
+pytestmark = pytest.mark.parametrize("server", ["scripted", "counting", "switched"])
 
 OLD = 'Loves drama. Favourites: "Heat (1995)".'
 ANSWER = says('Loves drama. Favourites: "Fargo (1996)"; "Heat (1995)".')
@@ -47,7 +48,7 @@ async def serving(server: Server, *script: Reply, model: str = MODEL, capacity: 
             yield client
     else:
         async with (
-            TestServer(make_app(Settings())) as engine,
+            TestServer(make_app(Settings()) if server == "counting" else make_switched_app()) as engine,
             client_of(str(engine.make_url("")), model, capacity) as client,
         ):
             yield client
