@@ -17,7 +17,7 @@ from agents.writer import NotDurable
 from prefstream.topics import TopicNames
 from streams.adapters.native import native
 from streams.ledger import LEDGER_KEY, decode_ledger
-from tests.agents.scripted import NAMES, Opened, open_partition, others_run
+from tests.agents.scripted import KEPT_AN_HOUR, NAMES, Opened, open_partition, others_run
 
 EVENTS = TP(NAMES.events, 0)
 
@@ -37,7 +37,10 @@ def worker(opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> W
     monkeypatch.setenv(PREFIX + "DATA_DIRECTORY", str(tmp_path))
     monkeypatch.setenv(PREFIX + "NAMESPACE", "t")
     names = TopicNames("t")
-    worker = Worker(Settings(), Cluster(1, {name: name for name in (names.inbox, names.events)}), {names.inbox: native})
+    logs = dict.fromkeys((names.pending, names.summaries), KEPT_AN_HOUR)
+    worker = Worker(
+        Settings(), Cluster(1, {topic: topic for topic in (names.inbox, names.events)}, logs), {names.inbox: native}
+    )
     worker.partitions = opened.partitions
     return worker
 
@@ -99,7 +102,11 @@ def calls(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         stop_flow=lambda: calls.append("stop flow"), commit=said(calls, "commit"), assignment=lambda: {EVENTS}
     )
     monkeypatch.setattr(worker, "_consumer", consumer)
-    monkeypatch.setattr(worker, "partitions", SimpleNamespace(close=said(calls, "close partitions")))
+
+    def refresh(*, also_fresh: bool) -> None:
+        calls.append("refresh stores")
+
+    monkeypatch.setattr(worker, "partitions", SimpleNamespace(close=said(calls, "close partitions"), refresh=refresh))
     monkeypatch.setattr(worker.dispatch, "drain", said(calls, "drain"))
     monkeypatch.setattr(worker.dispatch, "cancel", said(calls, "cancel"))
     monkeypatch.setattr(worker.outbox, "close", said(calls, "close outbox"))
@@ -108,7 +115,17 @@ def calls(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-IN_ORDER = ["stop flow", "drain", "flush", "commit", "cancel", "close partitions", "Faust stops", "close outbox"]
+IN_ORDER = [
+    "stop flow",
+    "drain",
+    "refresh stores",
+    "flush",
+    "commit",
+    "cancel",
+    "close partitions",
+    "Faust stops",
+    "close outbox",
+]
 
 
 async def test_a_stop_drains_flushes_commits_and_only_then_lets_go(worker: Worker, calls: list[str]) -> None:

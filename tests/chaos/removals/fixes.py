@@ -11,7 +11,7 @@ from typing import Any
 from faust.transport.drivers import aiokafka as driver
 from msgspec import Struct
 
-from agents import faust_fixes, store, writer
+from agents import faust_fixes, fence, stamps, store, writer
 from agents.app import Worker
 from agents.collect import Collect
 from agents.faust_fixes import (
@@ -216,6 +216,13 @@ _OF_FAUST = (
         (Stock(OrderedRecovery, "_build_highwaters"),),
     ),
     Removal(
+        "old-stores",
+        "old stores",
+        "goes on where the last recovery ended, whatever the store holds by now",
+        (FIXES + "a_recovery_begins_where_the_store_can_be_trusted",),
+        (Stock(OrderedRecovery, "_build_offsets"),),
+    ),
+    Removal(
         "silent-timeout",
         "silent recovery",
         "a step that times out ends recovery without a word",
@@ -330,6 +337,41 @@ _OF_WRITER = (
         (Edited(PartitionWriter, "put", "self._shards[topic].stage(row)", "self._shards[topic].apply([row], -1)"),),
     ),
     Removal(
+        "fence-renewal",
+        "writer",
+        "the broker forgets a silent owner's epoch after days, and fences nobody",
+        (WRITER + "a_fence_is_renewed_between_two_batches_and_shown_by_a_barrier",),
+        (Edited(PartitionWriter, "renew_fence", "await renew_epoch(self._producer, self._fence)"),),
+    ),
+    Removal(
+        "pause-for-renewal",
+        "writer",
+        "a batch on its way meets the newer epoch with an old sequence number",
+        (WRITER + "nothing_is_sent_while_the_broker_is_asked_for_an_epoch",),
+        (Edited(PartitionWriter, "renew_fence", "await pause.enter_async_context(lane.between_batches)"),),
+    ),
+    Removal(
+        "renewal-shown",
+        "writer",
+        "who has the older epoch is refused only from the next record on",
+        (WRITER + "a_fence_is_renewed_between_two_batches_and_shown_by_a_barrier",),
+        (Edited(PartitionWriter, "renew_fence", "self.put(topic, OWNER_KEY, OWNER_VALUE)"),),
+    ),
+    Removal(
+        "heir-ends-sleeper",
+        "writer",
+        "an owner that is told of its heir goes on",
+        (WRITER + "an_owner_with_an_heir_ends",),
+        (Edited(PartitionWriter, "renew_fence", "stop_now(", "print("),),
+    ),
+    Removal(
+        "sleepers-epoch",
+        "fence",
+        "a sleeper that renews its fence takes the partition back from its heir",
+        (FENCING + "a_sleeper_does_not_get_an_epoch_back_from_its_heir",),
+        (Edited(fence._RenewEpoch, "build", "self._producer_id, self._producer_epoch", "-1, -1"),),
+    ),
+    Removal(
         "barrier",
         "partitions",
         "a former owner writes on until the new one does; recovery may wait for a record that was compacted",
@@ -380,6 +422,34 @@ _OF_STORE = (
         "a store that cannot write is logged, and recovery goes on",
         (STORE + "a_store_that_cannot_write_ends_the_worker",),
         (Edited(LoggedStore, "apply_changelog_batch", "stop_now(", "print("),),
+    ),
+    Removal(
+        "too-old",
+        "stamps",
+        "a store that missed deletes brings the deleted back",
+        (STORE + "a_store_that_cannot_be_trusted_is_emptied_with_one_line",),
+        (Edited(stamps, "why_distrusted", "if age_ms > changelog.max_age_ms:", "if False:"),),
+    ),
+    Removal(
+        "another-topic",
+        "stamps",
+        "a store of a topic that was deleted is taken for one of the topic with its name",
+        (STORE + "a_store_that_cannot_be_trusted_is_emptied_with_one_line",),
+        (Edited(stamps, "why_distrusted", "if stamp.topic_id != changelog.topic_id:", "if False:"),),
+    ),
+    Removal(
+        "ahead-of-the-log",
+        "stamps",
+        "a store that is ahead of a log that lost its end hides what the log says next",
+        (STORE + "a_store_that_cannot_be_trusted_is_emptied_with_one_line",),
+        (Edited(stamps, "why_distrusted", "if stamp.offset >= end:", "if False:"),),
+    ),
+    Removal(
+        "broken-store",
+        "store",
+        "a damaged store ends every worker that opens it",
+        (STORE + "a_store_that_rocksdb_cannot_open_is_removed_and_begins_anew",),
+        (Edited(Shard, "_open", "if not is_damage(error):", "if True:"),),
     ),
     Removal(
         "one-worker-a-directory",
