@@ -7,10 +7,10 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs up down clean
+.PHONY: help setup demo test removals check bench docs up down clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 setup: $(INSTALLED) ## Install everything into .venv and fetch Kafka; does nothing the second time
 	@$(RUN) -m deploy.kafka.broker fetch
@@ -20,6 +20,9 @@ demo: setup ## See it work: real ratings, live summaries on screen (DEMO_SECONDS
 
 test: setup ## Run the tests on a real broker (ARGS="-k keys" picks some)
 	@$(RUN) -m pytest $(ARGS)
+
+removals: setup ## Take each fix out of the worker, one at a time, and see the tests fail (ARGS=--list shows them)
+	@$(RUN) -m tests.chaos.removals $(ARGS)
 
 check: $(INSTALLED) ## Check style, formatting, types and the direction of imports
 	@$(VENV)/bin/ruff check

@@ -249,9 +249,10 @@ async def test_a_failed_send_ends_the_worker_before_a_commit(monkeypatch: pytest
     app.progress.done(SOURCE, 0)
     committing = asyncio.create_task(app.consumer.commit())
     (await producer.sent.get()).fail(OSError("no route"))
-    await until(lambda: stops)
+    await until(lambda: stops or app.consumer._thread.commits)
     await others_run()
     assert app.consumer._thread.commits == []
+    assert stops == ["a record for t.events/0 could not be made durable: no route"]
     committing.cancel()
 
 
@@ -412,6 +413,26 @@ async def test_stock_reads_aborted_records_and_lets_an_idle_fetch_hold_the_conne
     consumer = await kafka_consumer(stock_app())
     assert consumer._isolation_level == "read_uncommitted"
     assert consumer._fetch_max_wait_ms == 1_500
+
+
+def alarms_for_a_changelog(app: Any, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the check of every second logs of a changelog partition of which nothing was fetched for an hour."""
+    thread = app.consumer._new_consumer_thread()
+    asked = SimpleNamespace(active=True, state_value=lambda tp: None)
+    thread._consumer = SimpleNamespace(_fetcher=SimpleNamespace(_subscriptions=SimpleNamespace(subscription=asked)))
+    asked.assignment = asked
+    thread.time_started = 0.0
+    thread.verify_event_path(3_600.0, CHANGELOG)
+    thread.thread_loop.close()
+    return [logged.levelname for logged in caplog.records]
+
+
+async def test_a_changelog_that_nobody_streams_is_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    assert alarms_for_a_changelog(our_app(), caplog) == []
+
+
+async def test_stock_takes_a_changelog_that_nobody_streams_for_a_hanging_agent(caplog: pytest.LogCaptureFixture) -> None:
+    assert alarms_for_a_changelog(stock_app(), caplog) == ["ERROR"]
 
 
 def ready_to_resume(app: Any) -> tuple[Any, list[str]]:

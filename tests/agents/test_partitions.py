@@ -215,9 +215,9 @@ async def test_an_event_is_flushed_when_the_ledger_has_durably_counted_it(opened
     collect(opened.owned, ADA, 0)
     assert opened.owned.index.take_due(10**12) is None
     opened.owned.write_ledger(Ledger(1, accepted=1))
-    assert opened.owned.index.take_due(10**12) is None
+    assert opened.owned.index.take_due(2 * 10**12) is None
     await opened.partitions.flush()
-    assert opened.owned.index.take_due(2 * 10**12) == Due(ADA, (0,), "age")
+    assert opened.owned.index.take_due(3 * 10**12) == Due(ADA, (0,), "age")
 
 
 async def test_a_duplicate_is_known_when_its_source_record_is_read_again(opened: Opened) -> None:

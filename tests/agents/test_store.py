@@ -53,6 +53,17 @@ def test_an_acknowledged_row_is_on_disk_with_its_offset(shard: Shard, key: bytes
     assert (shard.get(key), on_disk(shard), shard.offset) == (b"1", {key: b"1"}, 41)
 
 
+def test_rows_are_stored_together_or_not_at_all(shard: Shard) -> None:
+    def cut_short() -> Iterator[Row]:
+        yield b"a", b"1"
+        yield b"b", b"1"
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        shard.apply(cut_short(), 41)
+    assert (on_disk(shard), shard.offset) == ({}, None)
+
+
 def test_what_is_on_disk_survives_and_what_was_on_its_way_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "pending-0"
     shard = Shard(path, KEPT_AN_HOUR)

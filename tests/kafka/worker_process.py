@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.kafka.node import free_port
 from prefstream.admin import create_topics
 from prefstream.topics import TopicNames, topic_specs
+from tests.chaos.removals.patches import VARIABLE
 
 REPOSITORY = Path(__file__).parents[2]
 # Through it a process dies with the test run, however that ends.
@@ -92,15 +93,16 @@ def status_of(port: int, path: str) -> int:
 
 
 class Worker:
-    """One worker process; ``log`` holds what it printed."""
+    """One worker process, of ``python -m MODULE``; ``log`` holds what it printed."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], log: Path, module: str = "agents") -> None:
         self.port = free_port()
         self.log = log
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFSTREAM_")}
-        self.process = start_tied(
-            "agents", log=log, environment={**clean, **environment, "PREFSTREAM_HTTP_PORT": str(self.port)}
-        )
+        # A test run without one of the fixes has workers without it too.
+        entry = ("tests.chaos.removals.worker", module) if os.environ.get(VARIABLE) else (module,)
+        environment = {**clean, **environment, "PREFSTREAM_HTTP_PORT": str(self.port)}
+        self.process = start_tied(*entry, log=log, environment=environment)
 
     @property
     def is_running(self) -> bool:

@@ -1,0 +1,155 @@
+"""The worker's own order of things: what is durable before what, where reading begins, and how it lets go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from agents.app import Cluster, Worker
+from agents.settings import PREFIX, Settings
+from agents.writer import NotDurable
+from prefstream.topics import TopicNames
+from streams.adapters.native import native
+from streams.ledger import LEDGER_KEY, decode_ledger
+from tests.agents.scripted import KEPT_AN_HOUR, NAMES, Opened, open_partition, others_run
+
+EVENTS = TP(NAMES.events, 0)
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opened]:
+    monkeypatch.setattr("agents.writer._LINGER_SECONDS", 0)
+    opened = await open_partition(tmp_path, monkeypatch)
+    opened.partitions.restore()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def worker(opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """A worker that owns partition 0 and has never met a broker."""
+    monkeypatch.setenv(PREFIX + "DATA_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv(PREFIX + "NAMESPACE", "t")
+    names = TopicNames("t")
+    logs = dict.fromkeys((names.pending, names.summaries), KEPT_AN_HOUR)
+    worker = Worker(
+        Settings(), Cluster(1, {topic: topic for topic in (names.inbox, names.events)}, logs), {names.inbox: native}
+    )
+    worker.partitions = opened.partitions
+    return worker
+
+
+def counted_in_the_log(opened: Opened) -> list[int]:
+    """How many events each ledger row that was sent counts."""
+    rows = opened.producer.log[NAMES.pending, 0]
+    return [decode_ledger(value).position for key, value in rows if key == LEDGER_KEY and value is not None]
+
+
+async def test_a_flush_writes_the_ledger_after_the_letters_it_counts(
+    worker: Worker, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = asyncio.Event()
+    monkeypatch.setattr(worker.outbox, "flush", letters.wait)
+    opened.owned.count(0, "dead")
+    flushing = asyncio.create_task(worker.flush())
+    await others_run()
+    assert (counted_in_the_log(opened), flushing.done()) == ([], False)
+    opened.owned.count(1, "dead")  # its letter is not waited for
+    letters.set()
+    await asyncio.wait_for(flushing, 5)
+    assert counted_in_the_log(opened) == [1]
+
+
+@pytest.mark.parametrize(
+    ("source", "committed", "start"),
+    [
+        (EVENTS, 9, 2),
+        (EVENTS, 1, 1),
+        (EVENTS, None, None),
+        (TP(NAMES.events, 1), 9, 9),
+        (TP(NAMES.inbox, 0), 9, 9),
+    ],
+    ids=["behind", "ahead", "nothing committed", "not owned", "a source"],
+)
+async def test_reading_begins_where_the_ledger_ends_if_that_is_earlier(
+    worker: Worker, opened: Opened, source: TP, committed: int | None, start: int | None
+) -> None:
+    for offset in range(2):
+        opened.owned.count(offset, "dead")
+    assert worker.start_offset(source, committed) == start
+
+
+def said(calls: list[str], name: str) -> Callable[..., Coroutine[Any, Any, None]]:
+    """A coroutine function that notes that it was called."""
+
+    async def say(*arguments: object) -> None:
+        calls.append(name)
+
+    return say
+
+
+@pytest.fixture
+def calls(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """In which order the parts of the worker are told to end."""
+    calls: list[str] = []
+    consumer: Any = SimpleNamespace(
+        stop_flow=lambda: calls.append("stop flow"), commit=said(calls, "commit"), assignment=lambda: {EVENTS}
+    )
+    monkeypatch.setattr(worker, "_consumer", consumer)
+
+    def refresh(*, also_fresh: bool) -> None:
+        calls.append("refresh stores")
+
+    monkeypatch.setattr(worker, "partitions", SimpleNamespace(close=said(calls, "close partitions"), refresh=refresh))
+    monkeypatch.setattr(worker.dispatch, "drain", said(calls, "drain"))
+    monkeypatch.setattr(worker.dispatch, "cancel", said(calls, "cancel"))
+    monkeypatch.setattr(worker.outbox, "close", said(calls, "close outbox"))
+    monkeypatch.setattr(worker, "flush", said(calls, "flush"))
+    monkeypatch.setattr("agents.faust_fixes.FixedApp.on_stop", said(calls, "Faust stops"))
+    return calls
+
+
+IN_ORDER = [
+    "stop flow",
+    "drain",
+    "refresh stores",
+    "flush",
+    "commit",
+    "cancel",
+    "close partitions",
+    "Faust stops",
+    "close outbox",
+]
+
+
+async def test_a_stop_drains_flushes_commits_and_only_then_lets_go(worker: Worker, calls: list[str]) -> None:
+    worker.progress.start(EVENTS, 0)
+    await worker.on_stop()
+    assert calls == IN_ORDER
+    assert worker.progress.position(EVENTS) is None
+
+
+async def test_a_stop_goes_on_when_the_partitions_were_lost_meanwhile(
+    worker: Worker, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def flush() -> None:
+        raise NotDurable
+
+    monkeypatch.setattr(worker, "flush", flush)
+    await worker.on_stop()
+    assert calls == [call for call in IN_ORDER if call != "flush"]
+
+
+async def test_calls_end_before_ownership_does(worker: Worker, calls: list[str]) -> None:
+    await worker.release_partitions()
+    assert calls == ["cancel", "close partitions"]
+
+
+async def test_offsets_advance_only_when_the_agents_say_so(worker: Worker) -> None:
+    assert {channel.acks for agent in worker.agents.values() for channel in [agent.channel]} == {False}

@@ -1,0 +1,678 @@
+"""The removals: each correction of the worker, the behaviour that comes back without it, and the tests that notice.
+
+``patches`` bring the behaviour back in a running worker, in :mod:`tests.chaos.removals.patches`' three ways. A test without a
+parameter in its name stands for all its cases: one that fails is enough.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faust.transport.drivers import aiokafka as driver
+from msgspec import Struct
+
+from agents import faust_fixes, fence, stamps, store, writer
+from agents.app import Worker
+from agents.collect import Collect
+from agents.faust_fixes import (
+    CommittedConsumerThread,
+    FixedApp,
+    OrderedRecovery,
+    OrderedTableManager,
+    Transport,
+    WatermarkConsumer,
+)
+from agents.intake import Intake
+from agents.partitions import Owned, Partitions
+from agents.progress import Progress, _Watermark
+from agents.store import LoggedStore, Shard
+from agents.write_back import WriteBack
+from agents.writer import Lane, PartitionWriter
+from tests.chaos.removals.patches import Edited, Patch, Replaced, Stock
+
+
+class Removal(Struct, frozen=True):
+    """One fix taken out. ``fix`` is a row of the table in agents/faust_fixes.py, or for other modules their name."""
+
+    name: str
+    fix: str
+    stock: str
+    tests: tuple[str, ...]
+    patches: tuple[Patch, ...]
+
+
+def named(name: str) -> Removal:
+    """The removal of this name. Raises ``KeyError``."""
+    return {removal.name: removal for removal in REMOVALS}[name]
+
+
+_acked: list[tuple[Any, int]] = []
+
+
+def _acknowledge(progress: Progress, source: Any, offset: int) -> None:
+    _acked.append((source, offset))
+
+
+async def _commit_what_is_acknowledged(
+    consumer: WatermarkConsumer, topics: Any = None, start_new_transaction: bool = True
+) -> bool:
+    """Stock Faust's commit, which our agents' word is passed on to as acknowledgements."""
+    while _acked:
+        source, offset = _acked.pop(0)
+        consumer._acked_index[source].add(offset)
+        consumer._acked[source].append(offset)
+    committed: bool = await driver.Consumer.commit(consumer, topics, start_new_transaction)
+    return committed
+
+
+FIXES = "tests/agents/test_faust_fixes.py::test_"
+COMMIT = "tests/agents/test_commit.py::test_"
+WRITER = "tests/agents/test_writer.py::test_"
+STORE = "tests/agents/test_store.py::test_"
+PROGRESS = "tests/agents/test_progress.py::test_"
+PARTITIONS = "tests/agents/test_partitions.py::test_"
+APP = "tests/agents/test_app.py::test_"
+COLLECT = "tests/agents/test_collect.py::test_"
+INTAKE = "tests/agents/test_intake.py::test_"
+WRITE_BACK = "tests/agents/test_write_back.py::test_"
+FENCING = "tests/kafka/test_fencing.py::test_"
+HOLES = "tests/kafka/test_holes.py::test_"
+
+_OF_FAUST = (
+    Removal(
+        "watermark",
+        "commit",
+        "commits past events in flight",
+        (FIXES + "a_commit_stays_below_what_is_in_flight",),
+        (Replaced(WatermarkConsumer, "commit", _commit_what_is_acknowledged), Replaced(Progress, "done", _acknowledge)),
+    ),
+    Removal(
+        "one-commit",
+        "commit",
+        "a second commit returns without one",
+        (FIXES + "a_second_commit_commits_what_is_new",),
+        (
+            Edited(
+                WatermarkConsumer,
+                "commit",
+                "async with self._one_commit:",
+                "if self._one_commit.locked():\n            return False\n        async with self._one_commit:",
+            ),
+        ),
+    ),
+    Removal(
+        "owned-only",
+        "commit",
+        "commits for partitions that another worker owns by now",
+        (COMMIT + "a_partition_of_somebody_else_is_not_committed",),
+        (Edited(WatermarkConsumer, "_commit_watermarks", "if source in owned", "if True"),),
+    ),
+    Removal(
+        "flush",
+        "flush before commit",
+        "the flush before a commit does not wait",
+        (FIXES + "a_commit_waits_for_the_flush", COMMIT + "a_commit_waits_until_what_it_covers_is_durable"),
+        (Edited(WatermarkConsumer, "_commit_watermarks", "await self._shell.flush()"),),
+    ),
+    Removal(
+        "recheck-after-flush",
+        "flush before commit",
+        "a flush that ended early is taken for one that succeeded",
+        (COMMIT + "what_a_closed_lane_carried_is_not_committed",),
+        (Edited(Lane, "flushed", "raise NotDurable", "return"),),
+    ),
+    Removal(
+        "first-failed-send",
+        "flush before commit",
+        "a failed send is logged, and the next commit passes it",
+        (
+            FIXES + "a_failed_send_ends_the_worker_before_a_commit",
+            WRITER + "the_first_failure_stops_the_worker_and_nothing_after_it_is_acknowledged",
+        ),
+        (
+            Edited(
+                Lane,
+                "_send_batch",
+                "metadata = await delivery\n        if metadata.offset < 0:",
+                "[metadata] = await asyncio.gather(delivery, return_exceptions=True)\n        if False:",
+            ),
+        ),
+    ),
+    Removal(
+        "failed-commit",
+        "failed commit",
+        "counts a refused commit as done",
+        (FIXES + "a_refused_commit_is_due_again",),
+        (
+            Edited(
+                WatermarkConsumer,
+                "_commit_watermarks",
+                "if not offsets or not",
+                "progress.committed(offsets)\n        if not offsets or not",
+            ),
+        ),
+    ),
+    Removal(
+        "commit-on-revoke",
+        "commit on revoke",
+        "lets the partitions go first, with nothing committed",
+        (FIXES + "a_revoke_commits_before_it_lets_go",),
+        (Stock(WatermarkConsumer, "on_partitions_revoked"),),
+    ),
+    Removal(
+        "read-committed",
+        "read committed",
+        "takes the records of aborted transactions for real",
+        (FIXES + "only_committed_records_are_read_and_an_idle_fetch_is_short",),
+        (Edited(CommittedConsumerThread, "_create_worker_consumer", '"read_committed"', '"read_uncommitted"'),),
+    ),
+    Removal(
+        "idle-fetches",
+        "idle fetches",
+        "an idle fetch holds its connection for 1.5 seconds",
+        (FIXES + "only_committed_records_are_read_and_an_idle_fetch_is_short",),
+        (Edited(CommittedConsumerThread, "_create_worker_consumer", "_IDLE_FETCH_MS", "1_500"),),
+    ),
+    Removal(
+        "false-alarms",
+        "false alarms",
+        "logs an error every second for a changelog that nobody streams",
+        (FIXES + "a_changelog_that_nobody_streams_is_no_alarm",),
+        (Stock(CommittedConsumerThread, "verify_event_path"),),
+    ),
+    Removal(
+        "order-of-recovery",
+        "order of recovery",
+        "resumes partitions before the agents' queues are cleared",
+        (FIXES + "partitions_resume_when_the_queues_are_cleared",),
+        (
+            Edited(
+                OrderedRecovery,
+                "_resume",
+                "cast(Shell, app).restore_partitions()",
+                "consumer.resume_partitions(sources); cast(Shell, app).restore_partitions()",
+            ),
+        ),
+    ),
+    Removal(
+        "next-rebalance",
+        "order of recovery",
+        "resumes although the next rebalance has begun",
+        (FIXES + "nothing_resumes_when_the_next_rebalance_has_begun",),
+        (Edited(OrderedRecovery, "_resume", "if app.consumer_generation_id != generation_id:", "if False:"),),
+    ),
+    Removal(
+        "start-at-ledger",
+        "order of recovery",
+        "begins at the committed offset, also where the ledger is behind it",
+        (FIXES + "reading_begins_at_the_smaller_of_ledger_and_committed_offset",),
+        (Edited(OrderedRecovery, "_seek", "start = shell.start_offset(source, committed)", "start = committed"),),
+    ),
+    Removal(
+        "fence-before-end-offsets",
+        "order of recovery",
+        "reads the end offsets while a former owner can still write",
+        (FIXES + "a_recovery_whose_step_takes_too_long_ends_the_worker",),
+        (Stock(OrderedRecovery, "_build_highwaters"),),
+    ),
+    Removal(
+        "old-stores",
+        "old stores",
+        "goes on where the last recovery ended, whatever the store holds by now",
+        (FIXES + "a_recovery_begins_where_the_store_can_be_trusted",),
+        (Stock(OrderedRecovery, "_build_offsets"),),
+    ),
+    Removal(
+        "silent-timeout",
+        "silent recovery",
+        "a step that times out ends recovery without a word",
+        (FIXES + "a_recovery_whose_step_takes_too_long_ends_the_worker",),
+        (Stock(OrderedRecovery, "_wait"),),
+    ),
+    Removal(
+        "silent-restore",
+        "silent recovery",
+        "an error while restoring is logged, and the worker goes on",
+        (FIXES + "tables_that_cannot_be_restored_end_the_worker",),
+        (Edited(OrderedRecovery, "on_recovery_completed", "stop_now(", "print("),),
+    ),
+    Removal(
+        "all-of-on-recovery-completed",
+        "order of recovery",
+        "stock Faust's own end of a recovery",
+        (FIXES + "partitions_resume_when_the_queues_are_cleared",),
+        (Stock(OrderedRecovery, "on_recovery_completed"),),
+    ),
+    Removal(
+        "active-partitions",
+        "active partitions",
+        "fetches and drops records of every partition",
+        (FIXES + "the_active_partitions_are_those_when_the_fetch_began",),
+        (Edited(WatermarkConsumer, "_getmany", "frozenset(active_partitions)", "active_partitions"),),
+    ),
+    Removal(
+        "message-hand-over",
+        "message hand-over",
+        "makes four tasks for each message",
+        (FIXES + "a_message_is_handed_over_without_a_task",),
+        (Stock(WatermarkConsumer, "_drain_messages"),),
+    ),
+    Removal(
+        "hand-over-gives-up",
+        "message hand-over",
+        "a message that waits for room holds up a rebalance",
+        (FIXES + "a_full_queue_is_given_up_when_the_flow_stops",),
+        (Edited(WatermarkConsumer, "_hand_on", "if self.suspend_flow.is_set() or self._stopped.is_set():", "if False:"),),
+    ),
+    Removal(
+        "pinned-versions",
+        "pinned versions",
+        "runs beside any version",
+        (FIXES + "another_version_of_a_library_is_refused",),
+        (Edited(faust_fixes, "assert_versions", "!= pinned", "is None"),),
+    ),
+)
+
+
+def _not_wired(name: str, stock: str, owner: type, *tests: str) -> Removal:
+    """A fix that nobody puts in its place."""
+    return Removal(f"wiring-{name}", "wiring", stock, tests, (Stock(owner, name),))
+
+
+_WIRING = (
+    _not_wired("_new_transport", "Faust's transport", FixedApp, FIXES + "every_correction_is_in_place"),
+    _not_wired("__init__", "Faust's table manager", FixedApp, FIXES + "every_correction_is_in_place"),
+    _not_wired("Consumer", "Faust's consumer", Transport, FIXES + "every_correction_is_in_place"),
+    _not_wired("recovery", "Faust's recovery", OrderedTableManager, FIXES + "every_correction_is_in_place"),
+    _not_wired(
+        "_new_consumer_thread",
+        "Faust's thread",
+        WatermarkConsumer,
+        FIXES + "only_committed_records_are_read_and_an_idle_fetch_is_short",
+    ),
+    _not_wired("__post_init__", "no lock around a commit", WatermarkConsumer, FIXES + "a_second_commit_commits_what_is_new"),
+)
+
+_OF_WRITER = (
+    Removal(
+        "idempotence",
+        "writer",
+        "a retried send doubles or reorders records",
+        (WRITER + "the_producer_is_idempotent_waits_for_every_replica_and_is_fenced",),
+        (Edited(writer, "start_producer", "enable_idempotence=True", "enable_idempotence=False"),),
+    ),
+    Removal(
+        "all-replicas",
+        "writer",
+        "a send counts as durable when one replica has it",
+        (WRITER + "the_producer_is_idempotent_waits_for_every_replica_and_is_fenced",),
+        (Edited(writer, "start_producer", 'acks="all"', "acks=1"),),
+    ),
+    Removal(
+        "fence",
+        "writer",
+        "a worker that slept writes over its heir",
+        (FENCING + "the_barrier_of_a_new_owner_shuts_out_the_old_one",),
+        (Edited(writer, "start_producer", "transactional_id = fence", "transactional_id = None"),),
+    ),
+    Removal(
+        "plain-batches",
+        "writer",
+        "a fenced producer can send transactions only, whose markers recovery waits for",
+        (FENCING + "the_log_has_no_markers",),
+        (Edited(writer, "start_producer", "producer._txn_manager.transactional_id = None"),),
+    ),
+    Removal(
+        "placeless-acknowledgement",
+        "writer",
+        "an acknowledgement without an offset moves the store to nowhere",
+        (WRITER + "the_first_failure_stops_the_worker_and_nothing_after_it_is_acknowledged",),
+        (Edited(Lane, "_send_batch", "if metadata.offset < 0:", "if False:"),),
+    ),
+    Removal(
+        "log-first",
+        "writer",
+        "the store has a row before the log has it",
+        (WRITER + "a_callback_finds_its_row_in_the_store",),
+        (Edited(PartitionWriter, "put", "self._shards[topic].stage(row)", "self._shards[topic].apply([row], -1)"),),
+    ),
+    Removal(
+        "fence-renewal",
+        "writer",
+        "the broker forgets a silent owner's epoch after days, and fences nobody",
+        (WRITER + "a_fence_is_renewed_between_two_batches_and_shown_by_a_barrier",),
+        (Edited(PartitionWriter, "renew_fence", "await renew_epoch(self._producer, self._fence)"),),
+    ),
+    Removal(
+        "pause-for-renewal",
+        "writer",
+        "a batch on its way meets the newer epoch with an old sequence number",
+        (WRITER + "nothing_is_sent_while_the_broker_is_asked_for_an_epoch",),
+        (Edited(PartitionWriter, "renew_fence", "await pause.enter_async_context(lane.between_batches)"),),
+    ),
+    Removal(
+        "renewal-shown",
+        "writer",
+        "who has the older epoch is refused only from the next record on",
+        (WRITER + "a_fence_is_renewed_between_two_batches_and_shown_by_a_barrier",),
+        (Edited(PartitionWriter, "renew_fence", "self.put(topic, OWNER_KEY, OWNER_VALUE)"),),
+    ),
+    Removal(
+        "heir-ends-sleeper",
+        "writer",
+        "an owner that is told of its heir goes on",
+        (WRITER + "an_owner_with_an_heir_ends",),
+        (Edited(PartitionWriter, "renew_fence", "stop_now(", "print("),),
+    ),
+    Removal(
+        "sleepers-epoch",
+        "fence",
+        "a sleeper that renews its fence takes the partition back from its heir",
+        (FENCING + "a_sleeper_does_not_get_an_epoch_back_from_its_heir",),
+        (Edited(fence._RenewEpoch, "build", "self._producer_id, self._producer_epoch", "-1, -1"),),
+    ),
+    Removal(
+        "barrier",
+        "partitions",
+        "a former owner writes on until the new one does; recovery may wait for a record that was compacted",
+        (PARTITIONS + "ownership_begins_with_a_barrier_in_each_topic",),
+        (Edited(Partitions, "open", "for topic in shards:", "for topic in ():"),),
+    ),
+)
+
+_OF_STORE = (
+    Removal(
+        "forget-the-unsent",
+        "partitions",
+        "what a former ownership never sent is read as if it were stored",
+        (PARTITIONS + "what_a_former_owner_had_on_its_way_is_forgotten",),
+        (Edited(Partitions, "open", "shard.unstage()"),),
+    ),
+    Removal(
+        "one-batch",
+        "store",
+        "a crash leaves half of what was acknowledged together",
+        (STORE + "rows_are_stored_together_or_not_at_all",),
+        (
+            Edited(
+                Shard,
+                "apply",
+                "batch.put(key, value)",
+                "self._db.put(key, value)",
+            ),
+        ),
+    ),
+    Removal(
+        "newest-row",
+        "store",
+        "an older row's acknowledgement hides the newer row",
+        (STORE + "the_newest_row_of_a_key_is_read_whatever_is_acknowledged_meanwhile",),
+        (Edited(Shard, "apply", "if self._staged.get(key) is row:", "if key in self._staged:"),),
+    ),
+    Removal(
+        "a-strangers-records",
+        "store",
+        "records of a topic nobody follows enter another table",
+        (FIXES + "records_of_a_topic_nobody_follows_reach_no_table",),
+        (Edited(LoggedStore, "_by_partition", "if event.message.topic == self._changelog:", "if True:"),),
+    ),
+    Removal(
+        "silent-store",
+        "store",
+        "a store that cannot write is logged, and recovery goes on",
+        (STORE + "a_store_that_cannot_write_ends_the_worker",),
+        (Edited(LoggedStore, "apply_changelog_batch", "stop_now(", "print("),),
+    ),
+    Removal(
+        "too-old",
+        "stamps",
+        "a store that missed deletes brings the deleted back",
+        (STORE + "a_store_that_cannot_be_trusted_is_emptied_with_one_line",),
+        (Edited(stamps, "why_distrusted", "if age_ms > changelog.max_age_ms:", "if False:"),),
+    ),
+    Removal(
+        "another-topic",
+        "stamps",
+        "a store of a topic that was deleted is taken for one of the topic with its name",
+        (STORE + "a_store_that_cannot_be_trusted_is_emptied_with_one_line",),
+        (Edited(stamps, "why_distrusted", "if stamp.topic_id != changelog.topic_id:", "if False:"),),
+    ),
+    Removal(
+        "ahead-of-the-log",
+        "stamps",
+        "a store that is ahead of a log that lost its end hides what the log says next",
+        (STORE + "a_store_that_cannot_be_trusted_is_emptied_with_one_line",),
+        (Edited(stamps, "why_distrusted", "if stamp.offset >= end:", "if False:"),),
+    ),
+    Removal(
+        "broken-store",
+        "store",
+        "a damaged store ends every worker that opens it",
+        (STORE + "a_store_that_rocksdb_cannot_open_is_removed_and_begins_anew",),
+        (Edited(Shard, "_open", "if not is_damage(error):", "if True:"),),
+    ),
+    Removal(
+        "one-worker-a-directory",
+        "store",
+        "two workers use one directory",
+        (STORE + "a_directory_belongs_to_one_worker",),
+        (Edited(store, "claim_directory", "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)"),),
+    ),
+)
+
+_OF_PROGRESS = (
+    Removal(
+        "holes",
+        "progress",
+        "a message lost on the way is passed over, and committed",
+        (PROGRESS + "a_message_that_vanished_is_a_hole",),
+        (
+            Edited(
+                Progress,
+                "accept",
+                "raise HoleFound(SourcePartition(*source), watermark.position, offset)",
+                "watermark.position = offset",
+            ),
+        ),
+    ),
+    Removal(
+        "the-brokers-own-holes",
+        "progress",
+        "what compaction, markers and aborted records leave out is taken for a loss",
+        (PROGRESS + "a_commit_reaches_what_is_done_and_the_gaps_behind_it",),
+        (Edited(_Watermark, "hand_over", "self.skips[self.fetched] = offset"),),
+    ),
+    Removal(
+        "redelivered",
+        "progress",
+        "a message that comes twice is processed twice",
+        (PROGRESS + "a_redelivered_message_is_refused_and_changes_nothing",),
+        (Edited(Progress, "accept", "return offset == watermark.position", "return True"),),
+    ),
+    Removal(
+        "forget-lost-partitions",
+        "progress",
+        "goes on with a partition of somebody else",
+        ("tests/agents/test_progress.py::TestProgress::runTest",),
+        (Edited(Progress, "stop", "self._watermarks.pop(source, None)"),),
+    ),
+)
+
+_OF_PARTITIONS = (
+    Removal(
+        "delete-what-is-durable",
+        "partitions",
+        "events are deleted before the summary that covers them is durable",
+        (PARTITIONS + "nothing_is_deleted_before_the_summary_is_durable",),
+        (
+            Edited(
+                Owned,
+                "publish",
+                "self.writer.put(self._topics.summaries, user, summary, durable)",
+                "self.writer.put(self._topics.summaries, user, summary)\n        durable()",
+            ),
+        ),
+    ),
+    Removal(
+        "owner-at-acknowledgement",
+        "partitions",
+        "an owner that lost the partition deletes in it",
+        (PARTITIONS + "an_owner_that_lost_the_partition_deletes_nothing",),
+        (Edited(Owned, "publish", "if self.is_alive:", "if True:"),),
+    ),
+    Removal(
+        "orphan-deletes",
+        "partitions",
+        "events whose deletes a crash cut short are applied again",
+        (PARTITIONS + "deletes_that_a_crash_cut_short_are_finished",),
+        (Edited(Owned, "_restore_user", "if offset <= known.position", "if False"),),
+    ),
+    Removal(
+        "ids-outlive-their-events",
+        "partitions",
+        "a publisher's retry of an applied event is applied again",
+        (PARTITIONS + "deletes_that_a_crash_cut_short_are_finished",),
+        (Edited(Owned, "forget_covered", "if ids:", "if False:"),),
+    ),
+    Removal(
+        "restore-what-is-counted",
+        "partitions",
+        "an event stored before a crash and not yet counted is in flight and redelivered at once",
+        (PARTITIONS + "after_a_crash_what_was_durable_is_back_and_nothing_else",),
+        (Edited(Owned, "restore", " and parsed.offset < self.ledger.position", ""),),
+    ),
+    Removal(
+        "flush-what-is-counted",
+        "partitions",
+        "an event is applied and deleted before the ledger has counted it, and counted twice after a crash",
+        (PARTITIONS + "an_event_is_flushed_when_the_ledger_has_durably_counted_it",),
+        (Edited(Owned, "write_ledger", "encode_ledger(ledger), durable)", "encode_ledger(ledger))\n        durable()"),),
+    ),
+    Removal(
+        "remember-duplicates",
+        "partitions",
+        "a duplicate that is read again is taken for new",
+        (PARTITIONS + "a_duplicate_is_known_when_its_source_record_is_read_again",),
+        (
+            Edited(
+                Owned,
+                "note_duplicate",
+                "highest(recent.origins, {source_of(arrival): place_of(arrival)})",
+                "recent.origins",
+            ),
+        ),
+    ),
+)
+
+_OF_APP = (
+    Removal(
+        "ledger-before-commit",
+        "app",
+        "offsets are committed whose events no ledger counts",
+        (APP + "a_flush_writes_the_ledger_after_the_letters_it_counts",),
+        (Edited(Worker, "flush", "owned.write_ledger(ledger)"),),
+    ),
+    Removal(
+        "letters-before-ledger",
+        "app",
+        "the ledger counts a dead letter that a crash loses",
+        (APP + "a_flush_writes_the_ledger_after_the_letters_it_counts",),
+        (Edited(Worker, "flush", "await self.outbox.flush()"),),
+    ),
+    Removal(
+        "smaller-start",
+        "app",
+        "the committed offset passes what the ledger has counted",
+        (APP + "reading_begins_where_the_ledger_ends_if_that_is_earlier",),
+        (Edited(Worker, "start_offset", "return min(committed, owned.ledger.position)", "return committed"),),
+    ),
+    Removal(
+        "drain",
+        "app",
+        "the calls in flight are cancelled at a stop",
+        (APP + "a_stop_drains_flushes_commits_and_only_then_lets_go",),
+        (Edited(Worker, "on_stop", "await self.dispatch.drain(self.settings.drain_seconds)"),),
+    ),
+    Removal(
+        "flush-at-stop",
+        "app",
+        "the answers of the drain are lost at a stop",
+        (APP + "a_stop_drains_flushes_commits_and_only_then_lets_go",),
+        (Edited(Worker, "on_stop", "await self.flush()"),),
+    ),
+    Removal(
+        "commit-at-stop",
+        "app",
+        "what was done since the last commit is done again after a stop",
+        (APP + "a_stop_drains_flushes_commits_and_only_then_lets_go",),
+        (Edited(Worker, "on_stop", "await self.consumer.commit()"),),
+    ),
+    Removal(
+        "agents-say-what-is-done",
+        "app",
+        "acknowledges an event whose agent was cancelled, raised or was collected as garbage",
+        (APP + "offsets_advance_only_when_the_agents_say_so",),
+        (Edited(Worker, "_add_agents", "self.topic(events, acks=False", "self.topic(events, acks=True"),),
+    ),
+    Removal(
+        "calls-end-with-ownership",
+        "app",
+        "calls of lost partitions go on",
+        (APP + "calls_end_before_ownership_does",),
+        (Edited(Worker, "release_partitions", "await self.dispatch.cancel()"),),
+    ),
+)
+
+_OF_AGENTS = (
+    Removal(
+        "fail-stop-of-intake",
+        "intake",
+        "an agent that raises acknowledges its event",
+        (INTAKE + "what_nobody_expects_stops_the_worker_with_the_record_undone",),
+        (Replaced(Intake, "run", vars(Intake)["run"].__wrapped__),),
+    ),
+    Removal(
+        "fail-stop-of-collect",
+        "collect",
+        "an agent that raises acknowledges its event",
+        (COLLECT + "a_hole_stops_the_worker_and_nothing_after_it_is_done",),
+        (Replaced(Collect, "run", vars(Collect)["run"].__wrapped__),),
+    ),
+    Removal(
+        "count-once",
+        "collect",
+        "events read again after a lost commit are counted again",
+        (COLLECT + "what_the_ledger_has_counted_is_not_counted_again",),
+        (Edited(Collect, "run", "if message.offset >= owned.ledger.position:", "if True:"),),
+    ),
+    Removal(
+        "the-users-own-partition",
+        "collect",
+        "a user that a stranger wrote to another partition has two owners",
+        (COLLECT + "what_intake_did_not_write_is_a_dead_letter",),
+        (Edited(Collect, "_collect", " or self._outbox.partition_of(message.key) != message.partition", ""),),
+    ),
+    Removal(
+        "answer-of-an-owner",
+        "write back",
+        "an answer is written by who lost the partition",
+        (WRITE_BACK + "an_answer_for_a_partition_that_was_lost_is_dropped",),
+        (Edited(WriteBack, "write_back", "if not owned.is_alive:", "if False:"),),
+    ),
+    Removal(
+        "base-version",
+        "write back",
+        "an answer to an older version replaces a newer one",
+        (WRITE_BACK + "an_answer_to_an_older_version_is_dropped_and_the_user_is_due_again",),
+        (
+            Edited(
+                WriteBack,
+                "write_back",
+                "if (current.version if current else 0) != step.base_version:",
+                "if False:",
+            ),
+        ),
+    ),
+)
+
+REMOVALS = (*_OF_FAUST, *_WIRING, *_OF_WRITER, *_OF_STORE, *_OF_PROGRESS, *_OF_PARTITIONS, *_OF_APP, *_OF_AGENTS)
