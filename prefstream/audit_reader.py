@@ -8,29 +8,21 @@ ledger again after the summaries, so that it has counted what they cover. ``docs
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient
 from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 
 from prefstream.admin import TopicState, topic_ids, topic_states
 from prefstream.audit import Audit, PartitionFolds, conclude
 from prefstream.audit_folds import KeptFold, PendingFold, Reach, SourceFold, SummariesFold, event_origin, letter_origin, reach
-from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
+from prefstream.connection import connect, missing_topic, reaching
 from prefstream.dead_letters import Origin
 from prefstream.errors import BrokerUnreachable, TopicMismatch
 from prefstream.reader import MAX_SILENCE_SECONDS
+from prefstream.reading import Offsets, TopicReading, Watch
 from prefstream.topics import TopicNames
-
-Watch = Callable[[str, int, int], None]
-"""Is told, batch by batch, how many offsets of a topic are read and how many there are to read."""
-
-_TIMEOUT_MS = int(CONNECT_TIMEOUT_SECONDS * 1_000)
-_MAX_POLLED_RECORDS = 5_000
-
-Offsets = Mapping[int, int]  # by partition
 
 
 def audit(bootstrap_servers: str, namespace: str, watch: Watch, wait_seconds: float = 0.0) -> Audit:
@@ -49,13 +41,14 @@ def audit(bootstrap_servers: str, namespace: str, watch: Watch, wait_seconds: fl
 def _audit_once(bootstrap_servers: str, names: TopicNames, watch: Watch) -> Audit:
     states = _own_topics(bootstrap_servers, names)
     committed = _committed(bootstrap_servers, names.namespace)
-    with _Reading(bootstrap_servers, watch) as reading:
+    with TopicReading(bootstrap_servers, watch) as reading:
         sources = _sources(reading, {topic: offsets for topic, offsets in committed.items() if topic not in states})
         pending, summaries = _read_tables(reading, names, states[names.pending].num_partitions)
         positions = {number: fold.ledger.position for number, fold in pending.items()}
         events = _read_kept(reading, names.events, positions, event_origin, sources)
-        unread = dict.fromkeys(range(states[names.dead_letters].num_partitions), 0)
-        letters = _read_kept(reading, names.dead_letters, unread, letter_origin, sources)
+        letters = _read_letters(
+            bootstrap_servers, watch, names.dead_letters, states[names.dead_letters].num_partitions, sources
+        )
         kept = [(events.values(), _retention_ms(states[names.events]))]
         kept += [(letters.values(), _retention_ms(states[names.dead_letters]))]
         _look_for_the_rest(reading, sources, reach(kept, int(time.time() * 1_000)))
@@ -115,7 +108,7 @@ class _Source(NamedTuple):
 Sources = Mapping[_Source, SourceFold]
 
 
-def _sources(reading: _Reading, committed: Mapping[str, Offsets]) -> Sources:
+def _sources(reading: TopicReading, committed: Mapping[str, Offsets]) -> Sources:
     """The source partitions that were read, from what their retention has left of them; topics that are gone are left out."""
     existing = topic_states(reading.bootstrap_servers, committed) if committed else {}
     ids = topic_ids(reading.bootstrap_servers, existing) if existing else {}
@@ -128,7 +121,7 @@ def _sources(reading: _Reading, committed: Mapping[str, Offsets]) -> Sources:
 
 
 def _read_tables(
-    reading: _Reading, names: TopicNames, num_partitions: int
+    reading: TopicReading, names: TopicNames, num_partitions: int
 ) -> tuple[dict[int, PendingFold], dict[int, SummariesFold]]:
     """Pending up to an instant, then the summaries, then what came to pending meanwhile."""
     numbers = range(num_partitions)
@@ -145,7 +138,7 @@ def _read_tables(
 
 
 def _read_kept(
-    reading: _Reading, topic: str, positions: Offsets, origin_of: Callable[[bytes | None], Origin | None], sources: Sources
+    reading: TopicReading, topic: str, positions: Offsets, origin_of: Callable[[bytes | None], Origin | None], sources: Sources
 ) -> dict[int, KeptFold]:
     """A topic of events or dead letters, whose origins are marked in ``sources``."""
     kept = {number: KeptFold(position) for number, position in positions.items()}
@@ -160,86 +153,18 @@ def _read_kept(
     return kept
 
 
-def _look_for_the_rest(reading: _Reading, sources: Sources, how_far: Reach) -> None:
+def _read_letters(
+    bootstrap_servers: str, watch: Watch, topic: str, num_partitions: int, sources: Sources
+) -> dict[int, KeptFold]:
+    """The dead letters, also behind a replay that is not finished, or was given up: what that wrote names no other origins."""
+    with TopicReading(bootstrap_servers, watch, "read_uncommitted") as reading:
+        return _read_kept(reading, topic, dict.fromkeys(range(num_partitions), 0), letter_origin, sources)
+
+
+def _look_for_the_rest(reading: TopicReading, sources: Sources, how_far: Reach) -> None:
     """Read the sources where an origin was not met: there may be no record at that offset."""
     for source in sources.values():
         gap = source.met.gap()
         if gap:
             for record in reading.records(source.topic, {source.partition: gap.start}, {source.partition: gap.stop}):
                 source.read(record.offset, record.timestamp, how_far)
-
-
-class _Reading:
-    """One consumer that reads partitions of topics between two offsets, committed records only."""
-
-    def __init__(self, bootstrap_servers: str, watch: Watch) -> None:
-        self.bootstrap_servers = bootstrap_servers
-        self._watch = watch
-        self._consumer: Any = connect(
-            KafkaConsumer,
-            bootstrap_servers,
-            group_id=None,
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            max_poll_records=_MAX_POLLED_RECORDS,
-        )
-
-    def beginnings(self, topic: str, numbers: Iterable[int]) -> dict[int, int]:
-        """The first offset that retention has left in each partition."""
-        return self._look_up(self._consumer.beginning_offsets, topic, numbers)
-
-    def ends(self, topic: str, numbers: Iterable[int]) -> dict[int, int]:
-        """Where each partition ends now."""
-        return self._look_up(self._consumer.end_offsets, topic, numbers)
-
-    def _look_up(self, look_up: Callable[..., Mapping[Any, int]], topic: str, numbers: Iterable[int]) -> dict[int, int]:
-        partitions = [TopicPartition(topic, number) for number in numbers]
-        with reaching(self.bootstrap_servers):
-            return {partition.partition: offset for partition, offset in look_up(partitions, timeout_ms=_TIMEOUT_MS).items()}
-
-    def records_since(self, topic: str, starts: Offsets) -> Iterator[Any]:
-        """Everything from these offsets up to the end, and then what came meanwhile.
-
-        So that what compaction removes on the way, because something newer has the same key, is replaced by that.
-        """
-        ends = self.ends(topic, starts)
-        yield from self.records(topic, starts, ends)
-        yield from self.records(topic, ends, self.ends(topic, ends))
-
-    def records(self, topic: str, starts: Offsets, ends: Offsets) -> Iterator[Any]:
-        """The records between these offsets, in order within each partition. Raises BrokerUnreachable."""
-        total = sum(ends[number] - start for number, start in starts.items())
-        left = {TopicPartition(topic, number): ends[number] for number, start in starts.items() if start < ends[number]}
-        self._consumer.assign(list(left))
-        self._consumer.resume(*left)  # those of the last reading are assigned as they were left: paused
-        for partition in left:
-            self._consumer.seek(partition, starts[partition.partition])
-        deadline = time.monotonic() + MAX_SILENCE_SECONDS
-        while left:
-            batches = self._poll(deadline)
-            deadline = time.monotonic() + MAX_SILENCE_SECONDS if batches else deadline
-            for partition, records in batches.items():
-                yield from (record for record in records if record.offset < left[partition])
-            left = self._not_finished(left)
-            self._watch(topic, total - sum(end - self._consumer.position(partition) for partition, end in left.items()), total)
-
-    def _poll(self, deadline: float) -> Mapping[Any, list[Any]]:
-        with reaching(self.bootstrap_servers):
-            batches: Mapping[Any, list[Any]] = self._consumer.poll(timeout_ms=500)
-        if not batches and time.monotonic() > deadline:
-            raise BrokerUnreachable(self.bootstrap_servers)
-        return batches
-
-    def _not_finished(self, left: dict[Any, int]) -> dict[Any, int]:
-        """The partitions that are still to be read; the others are fetched no more."""
-        finished = [partition for partition, end in left.items() if self._consumer.position(partition) >= end]
-        self._consumer.pause(*finished)
-        return {partition: end for partition, end in left.items() if partition not in finished}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._consumer.close()

@@ -4,7 +4,8 @@
     ├── InvalidRecord      bytes or values that are no record of the contract     not retriable
     ├── PublishFailed      records that the broker did not acknowledge            retriable when its first cause is
     ├── BrokerUnreachable  nobody answers at the configured address               retriable
-    └── TopicMismatch      a topic is missing, or is not what it has to be        not retriable
+    ├── TopicMismatch      a topic is missing, or is not what it has to be        not retriable
+    └── Overtaken          somebody else began to settle dead letters             retriable
 
 ``retriable`` says whether the same call may succeed later without anybody changing anything.
 """
@@ -56,6 +57,18 @@ class BrokerUnreachable(PrefstreamError):
             "in PREFSTREAM_BOOTSTRAP_SERVERS (or with --bootstrap-servers)."
         )
         self.bootstrap_servers = bootstrap_servers
+
+
+class Overtaken(PrefstreamError):
+    """Dead letters of one namespace are replayed and dropped by one program at a time: the one that began last."""
+
+    retriable = True
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(
+            f"somebody else began to replay or drop dead letters of {namespace}. What this run reported as done is done, "
+            "and nothing of the rest: run it again when the other has ended."
+        )
 
 
 class TopicMismatch(PrefstreamError):

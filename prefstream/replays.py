@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Instant
+from prefstream.topics import TopicNames
 
 HEADER = "prefstream.replay"
 _MAX_HEADER_BYTES = 1 << 10  # what somebody else writes there must not make a dead letter too large for its topic
@@ -30,6 +31,20 @@ class Replay(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _decode = msgspec.json.Decoder(Replay).decode
+
+
+def why_not(letter: DeadLetter, names: TopicNames) -> str:
+    """Why a letter cannot be replayed; empty if it can."""
+    if letter.source == names.events:
+        return f"somebody wrote it to {names.events}, where only intake writes: publish it to a source topic"
+    if letter.state == "dropped":
+        return "it was dropped, and its bytes are gone"
+    if letter.value is None:
+        return "the record had no value, so nothing can become of it"
+    if letter.value_size > len(letter.value):
+        kept = f"only {len(letter.value):,} of its {letter.value_size:,} bytes were kept"
+        return f"{kept}: publish the record again at its source"
+    return ""
 
 
 def replay_of(letter: DeadLetter) -> Replay:

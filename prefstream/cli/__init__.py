@@ -1,4 +1,4 @@
-"""The command line: create the topics, publish events, look at a summary, watch summaries change, audit it all.
+"""The command line: create the topics, publish events, look at a summary, watch summaries change, settle dead letters, audit.
 
 One file for each group of commands; here they become one program.
 """
@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from prefstream.cli.audit import audit
+from prefstream.cli.dead_letters import dead_letters
 from prefstream.cli.publish import publish
 from prefstream.cli.summaries import summary, watch
 from prefstream.cli.terminal import complain
@@ -43,6 +44,7 @@ def options(
 
 
 app.add_typer(topics, name="topics")
+app.add_typer(dead_letters, name="dead-letters")
 app.command(epilog="Examples: `prefstream publish events.jsonl`, `tail -f app.jsonl | prefstream publish -`")(publish)
 app.command(epilog="Examples: `prefstream summary ada`, `prefstream summary ada --json | jq -r .text`")(summary)
 app.command(epilog="Examples: `prefstream watch`, `prefstream watch --user ada --json`")(watch)

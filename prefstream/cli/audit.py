@@ -7,12 +7,11 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import TaskID
 
-from prefstream.audit import Audit, Verdict
+from prefstream.audit import Verdict
 from prefstream.audit_reader import audit as audit_topics
 from prefstream.cli.options import BootstrapServers, Namespace
-from prefstream.cli.terminal import complain, progress_bar
+from prefstream.cli.terminal import complain, reading_bars
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.errors import PrefstreamError
 from prefstream.rendering.audit import audit_report
@@ -32,7 +31,8 @@ def audit(
     The exit code is 0 if it holds, 1 if it does not, and 2 if it cannot be decided, or the topics cannot be read.
     """
     try:
-        found = _audit(bootstrap_servers, namespace, wait)
+        with reading_bars() as watch:
+            found = audit_topics(bootstrap_servers, namespace, watch, wait)
     except PrefstreamError as error:
         complain(str(error))
         raise typer.Exit(AUDIT_EXIT_CODES["undecided"]) from error
@@ -41,16 +41,3 @@ def audit(
     else:
         Console().print(audit_report(found))
     raise typer.Exit(AUDIT_EXIT_CODES[found.verdict])
-
-
-def _audit(bootstrap_servers: str, namespace: str, wait_seconds: float) -> Audit:
-    """The audit, with a progress bar for each topic where somebody can see it."""
-    bars: dict[str, TaskID] = {}
-    with progress_bar() as progress:
-
-        def watch(topic: str, num_read: int, total: int) -> None:
-            if topic not in bars:
-                bars[topic] = progress.add_task(topic)
-            progress.update(bars[topic], completed=num_read, total=total)
-
-        return audit_topics(bootstrap_servers, namespace, watch, wait_seconds)

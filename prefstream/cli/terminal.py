@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from prefstream.reading import Watch
 from prefstream.rendering import printable
 
 
@@ -19,3 +23,17 @@ def progress_bar(amount: ProgressColumn | None = None) -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), amount or MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def reading_bars() -> Iterator[Watch]:
+    """A progress bar for each topic that is read, while this is open."""
+    bars: dict[str, TaskID] = {}
+    with progress_bar() as progress:
+
+        def watch(topic: str, num_read: int, total: int) -> None:
+            if topic not in bars:
+                bars[topic] = progress.add_task(topic)
+            progress.update(bars[topic], completed=num_read, total=total)
+
+        yield watch

@@ -8,9 +8,11 @@ from typer.testing import CliRunner
 from prefstream import cli, connection
 
 run = CliRunner().invoke
+LETTERS = [["dead-letters", command] for command in ("list", "show", "replay", "drop")]
+COMMANDS = [["topics", "create"], ["publish"], ["summary"], ["watch"], ["audit"], *LETTERS]
 
 
-@pytest.mark.parametrize("command", [["topics", "create"], ["publish"], ["summary"], ["watch"]])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example(command: list[str]) -> None:
     result = run(cli.app, [*command, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
@@ -26,6 +28,14 @@ def test_help_has_an_example(command: list[str]) -> None:
         ["topics", "create", "--partitions", "0"],
         ["publish", "/no/such/file"],
         ["summary"],
+        ["dead-letters", "list", "--reason", "boredom"],
+        ["dead-letters", "list", "--state", "closed"],
+        ["dead-letters", "show"],
+        ["dead-letters", "replay"],
+        ["dead-letters", "replay", "ratings/0/41", "--all"],
+        ["dead-letters", "replay", "ratings/0/41", "--reason", "invalid"],
+        ["dead-letters", "drop", "--all", "--source", "ratings"],
+        ["dead-letters", "drop", "--all", "--state", "dropped"],
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_tried(arguments: list[str]) -> None:

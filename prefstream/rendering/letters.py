@@ -1,0 +1,167 @@
+"""How dead letters look: many in a table with their totals, one with everything that is known of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+from rich import box
+from rich.console import Group, RenderableType
+from rich.highlighter import JSONHighlighter
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from prefstream.dead_letters import DeadLetter, DeadLetterReason, LetterState
+from prefstream.letter_stories import Story
+from prefstream.rendering import age, counted, printable
+
+STATE_STYLES: dict[LetterState, str] = {"open": "yellow", "replayed": "green", "dropped": "dim"}
+REASONS: dict[DeadLetterReason, str] = {
+    "undecodable": "its bytes are not what the adapter reads",
+    "unknown_type": "it is of no type that prefstream knows",
+    "missing_user": "it names no user to keep it for",
+    "invalid": "a field has a wrong type or an impossible value",
+    "too_large": "it is larger than an event may be",
+    "unsupported": "it is understood, but nothing acts on it yet",
+    "unknown_source": "no worker reads its topic any more",
+}
+_MAX_SHOWN_CHARS = 2_000
+_MAX_HEX_LINES = 16
+_HEX_WIDTH = 16
+
+
+def letters_table(found: Sequence[Story], now: datetime) -> Table:
+    """One line for each story."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table.add_column("id", no_wrap=True, style="bold")
+    table.add_column("last seen", no_wrap=True, style="dim")
+    table.add_column("reason", no_wrap=True)
+    table.add_column("tries", justify="right")
+    table.add_column("message")
+    states = {story.letter.state for story in found}
+    for story in found:
+        letter = story.letter
+        state = Text(f"{letter.state}  ", STATE_STYLES[letter.state]) if len(states) > 1 else ""
+        # Its text does not wrap, and the column may: so this is the one that becomes narrow.
+        message = Text.assemble(state, printable(_one_line(letter.message)), no_wrap=True, overflow="ellipsis")
+        table.add_row(printable(story.id), age(letter.last_seen_at, now), letter.reason, str(letter.attempts), message)
+    return table
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def totals_table(found: Iterable[Story]) -> Table:
+    """How many there are for each reason, and from which sources."""
+    sources: dict[str, Counter[str]] = {}
+    for story in found:
+        sources.setdefault(story.letter.reason, Counter())[story.letter.source] += 1
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+    table.add_column(style="dim")
+    for reason, counts in sorted(sources.items(), key=lambda item: -item[1].total()):
+        named = ", ".join(f"{printable(source)} {count:,}" for source, count in counts.most_common())
+        table.add_row(f"{counts.total():,}", reason, named)
+    return table
+
+
+def story_panel(story: Story, letter: DeadLetter, now: datetime) -> Group:
+    """Everything about one story; ``letter`` is its newest, with its bytes."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column()
+    for name, fact in _facts(letter, now):
+        facts.add_row(name, fact)
+    if len(story.filed) > 1:
+        facts.add_row("before", Group(*(_attempt(one.letter, now) for one in story.filed[:-1])))
+    title = Text(printable(story.id), "bold")
+    return Group(Panel(facts, title=title, title_align="left"), *_value(letter))
+
+
+def _facts(letter: DeadLetter, now: datetime) -> Iterator[tuple[str, RenderableType]]:
+    settled = f", {age(letter.settled_at, now)}" if letter.settled_at else ""
+    yield "state", Text.assemble((letter.state, STATE_STYLES[letter.state]), settled)
+    yield "reason", Text(f"{letter.reason}: {REASONS[letter.reason]}")
+    if letter.message:
+        yield "message", Text(printable(letter.message), "bold")
+    origin = letter.beginning
+    event = f", event {origin.index}" if letter.is_event else ""
+    yield "record", f"{printable(letter.source)}, partition {origin.partition}, offset {origin.offset}{event}"
+    yield "topic id", printable(origin.topic)
+    first = "" if letter.attempts == 1 else f", first {age(letter.first_seen_at, now)}"
+    yield "seen", f"{age(letter.last_seen_at, now)}{first}; {counted(letter.attempts, 'attempt')}"
+    if letter.key is not None:
+        yield "key", _short(letter.key)
+    for name, value in letter.headers:
+        yield "header", Text.assemble(printable(name), ("  ", ""), _short(value))
+    yield "value", _size(letter)
+
+
+def _attempt(letter: DeadLetter, now: datetime) -> Text:
+    state = (letter.state, STATE_STYLES[letter.state])
+    return Text.assemble(
+        f"{age(letter.last_seen_at, now)}  ", state, f"  {letter.reason}  {printable(_one_line(letter.message))}"
+    )
+
+
+def _size(letter: DeadLetter) -> str:
+    if letter.state == "dropped":
+        return f"{letter.value_size:,} bytes, dropped"
+    if letter.value is None:
+        return "none: a tombstone"
+    kept = f", of which {len(letter.value):,} were kept" if len(letter.value) < letter.value_size else ""
+    form = ", one event in prefstream's own JSON" if letter.is_event else ""
+    return f"{letter.value_size:,} bytes{kept}{form}"
+
+
+def _short(value: bytes) -> Text:
+    """Bytes of which people want to see the beginning."""
+    text = _as_text(value)
+    if text is None or not text.isprintable():
+        return Text(value[:24].hex(" ") + ("…" if len(value) > 24 else ""))
+    return Text(text[:100] + ("…" if len(text) > 100 else ""))
+
+
+def _value(letter: DeadLetter) -> Iterator[RenderableType]:
+    """The record's value: as JSON if it is, else as text, else in hexadecimal."""
+    if not letter.value:
+        return
+    text = _as_text(letter.value)
+    if text is None:
+        yield from _hex_lines(letter.value)
+        return
+    shown = _formatted(letter.value) or text
+    line = Text(printable(shown[:_MAX_SHOWN_CHARS]))
+    yield JSONHighlighter()(line) if shown is not text else line
+    if len(shown) > _MAX_SHOWN_CHARS:
+        yield Text(f"… {len(shown) - _MAX_SHOWN_CHARS:,} more characters: `--raw` writes all of it", "dim")
+
+
+def _as_text(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _formatted(value: bytes) -> str:
+    """The JSON in ``value``, a field a line; empty if it is none."""
+    try:
+        msgspec.json.decode(value)
+        return msgspec.json.format(value, indent=2).decode()
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+
+
+def _hex_lines(value: bytes) -> Iterator[Text]:
+    for start in range(0, min(len(value), _MAX_HEX_LINES * _HEX_WIDTH), _HEX_WIDTH):
+        row = value[start : start + _HEX_WIDTH]
+        shown = "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in row)
+        yield Text.assemble((f"{start:06x}  ", "dim"), f"{row.hex(' '):{_HEX_WIDTH * 3}} ", (shown, "cyan"))
+    if len(value) > _MAX_HEX_LINES * _HEX_WIDTH:
+        yield Text(f"… {len(value) - _MAX_HEX_LINES * _HEX_WIDTH:,} more bytes: `--raw` writes all of them", "dim")
