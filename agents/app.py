@@ -20,6 +20,7 @@ from msgspec import Struct
 from agents.collect import Collect
 from agents.crash_points import reached
 from agents.dispatch import Dispatch
+from agents.failed_calls import FailedCalls
 from agents.failstop import stopping_on_error
 from agents.faust_fixes import FixedApp
 from agents.health import HealthServer
@@ -37,6 +38,7 @@ from model_server.client import ModelClient
 from prefstream.summaries import ModelUsed
 from prefstream.topics import TopicNames
 from streams.adapters import Adapter
+from streams.availability import Availability
 from streams.evolution import plain
 from streams.evolution.guards import GuardLimits
 
@@ -67,7 +69,7 @@ class Worker(FixedApp):
         self.partitions = Partitions(settings.bootstrap_servers, self.topic_names, settings.flush_policy)
         self.outbox = Outbox(settings.bootstrap_servers, self.topic_names, cluster.num_partitions)
         self.client = _client(settings)
-        self.dispatch = self._new_dispatch()
+        self.dispatch = self._new_dispatch(cluster)
         self.health = HealthServer(settings.http_host, settings.http_port, self.metrics.registry, self.is_ready)
         self.metrics.registry.register(
             Waiting(lambda: [owned.index for owned in self.partitions], lambda: self.dispatch.num_in_flight)
@@ -75,16 +77,20 @@ class Worker(FixedApp):
         self._add_tables(cluster)
         self._add_agents(cluster, adapters)
 
-    def _new_dispatch(self) -> Dispatch:
+    def _new_dispatch(self, cluster: Cluster) -> Dispatch:
         settings = self.settings
+        availability = Availability(settings.flush_policy)
+        topic_names = {topic_id: name for name, topic_id in cluster.topic_ids.items()}
+        failed_calls = FailedCalls(settings.flush_policy, availability, self.outbox, topic_names, self.metrics)
         model = ModelUsed(name=settings.model_name, dialect=plain.NAME, prompt_sha256=plain.PROMPT_SHA256)
         limits = GuardLimits(max_tokens=settings.max_summary_tokens)
         return Dispatch(
             self.partitions,
             self.client,
-            WriteBack(limits, model, self.metrics),
+            availability,
+            WriteBack(limits, model, availability, failed_calls, self.metrics),
+            failed_calls,
             self.metrics,
-            settings.flush_policy,
             capacity=settings.model_capacity,
             max_summary_tokens=settings.max_summary_tokens,
             may_start=self.is_ready,

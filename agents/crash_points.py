@@ -17,6 +17,8 @@ Point = Literal[
     "lane.stored",  # the store has it, what follows from it has not happened (topic): between a summary and its deletes
     "call.sending",  # a user is in flight, the model has not been asked
     "call.answered",  # the model has answered, nothing is written back
+    "poison.condemned",  # an event is durably condemned, its dead letter is not sent
+    "poison.lettered",  # its dead letter is durable, the partition's rows do not know
     "commit.flushed",  # all is durable, the offsets are not committed
     "commit.done",  # the offsets are committed, nobody here knows yet
     "recovery.fenced",  # the barrier records are written, nothing is recovered

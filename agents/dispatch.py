@@ -12,22 +12,23 @@ import uuid
 from collections.abc import Callable
 
 import structlog
+from msgspec.structs import replace
 
 from agents.crash_points import reached
+from agents.failed_calls import FailedCalls
 from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
 from agents.partitions import Owned, Partitions
 from agents.write_back import WriteBack
 from model_server.client import ModelClient
+from streams.availability import Availability
 from streams.evolution.plain import write_prompt
 from streams.evolution.records import CallResult, Unavailable
-from streams.flush import FlushPolicy, backoff_ms
 from streams.pending import Due
 from streams.versions import step_from
 
 log = structlog.get_logger()
 
-_MAX_OUTAGE_PAUSE_MS = 10_000
 _LOOK_AGAIN_SECONDS = 0.05  # cheaper than being woken by every collected event
 
 
@@ -38,9 +39,10 @@ class Dispatch:
         self,
         partitions: Partitions,
         client: ModelClient,
+        availability: Availability,
         write_back: WriteBack,
+        failed_calls: FailedCalls,
         metrics: Metrics,
-        policy: FlushPolicy,
         *,
         capacity: int,
         max_summary_tokens: int,
@@ -48,17 +50,16 @@ class Dispatch:
     ) -> None:
         self._partitions = partitions
         self._client = client
+        self._availability = availability
         self._write_back = write_back
+        self._failed_calls = failed_calls
         self._metrics = metrics
-        self._policy = policy
         # A quarter more than the model takes at once: the next prompt is written while an answer is on its way.
         self._max_in_flight = capacity + max(1, capacity // 4)
         self._max_summary_tokens = max_summary_tokens
         self._may_start = may_start
         self._tasks: set[asyncio.Task[None]] = set()
         self._call_ended = asyncio.Event()
-        self._num_outages = 0
-        self._paused_until_ms = 0
         self._draining = False
 
     @property
@@ -83,16 +84,19 @@ class Dispatch:
             due = owned.index.take_due(now_ms)
             if due is None:  # nobody there is counted yet, and none of them is due now any more
                 continue
+            if due.is_condemned:
+                self._failed_calls.bury(owned, due)
+                continue
+            self._availability.calls(now_ms)
             self._metrics.flushes.labels(due.reason).inc()
             task: asyncio.Task[None] = asyncio.create_task(self._evolve(owned, due))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 
     def _has_capacity(self) -> bool:
-        if self._draining or not self._may_start() or _now_ms() < self._paused_until_ms:
+        if self._draining or not self._may_start() or not self._availability.may_call(_now_ms()):
             return False
-        # After an outage one call at a time asks whether it is over.
-        return self.num_in_flight < (1 if self._num_outages else self._max_in_flight)
+        return self.num_in_flight < self._max_in_flight
 
     def _longest_due(self, now_ms: int) -> Owned | None:
         dues = [
@@ -118,30 +122,29 @@ class Dispatch:
     async def _evolve(self, owned: Owned, due: Due) -> None:
         step = step_from(due.user, owned.summary(due.user), owned.rows(due), due.reason)
         prompt = write_prompt(step.old_text, step.tally, step.evidence, self._max_summary_tokens, step.pins)
+        prompt = replace(prompt, num_repeats=due.num_repeats)
         started = time.monotonic()
         reached("call.sending")
         result = await self._client.evolve(prompt, request_id=uuid.uuid4().hex)
         reached("call.answered")
         self._metrics.call_seconds.observe(time.monotonic() - started)
-        retry_at_ms = self._learn(result)
+        retry_at_ms = self._learn(due.user, result)
         self._write_back.write_back(owned, due, step, prompt, result, retry_at_ms)
 
-    def _learn(self, result: CallResult) -> int:
-        """Notice an outage and its end. Returns when to try again (ms since 1970); an outage burns no user's attempts."""
+    def _learn(self, user: bytes, result: CallResult) -> int | None:
+        """Notice an outage and its end. Returns when to try again in an outage (ms since 1970), ``None`` if there is none."""
+        model, now_ms = self._availability, _now_ms()
+        paused_before_ms = model.paused_until_ms
         if not isinstance(result, Unavailable):
-            if self._num_outages:
+            if model.answered():
                 log.info("the model is back")
-            self._num_outages = 0
-            self._paused_until_ms = 0
-            return 0
-        now_ms = _now_ms()
-        if now_ms >= self._paused_until_ms:
-            self._num_outages += 1
-            pause_ms = min(_MAX_OUTAGE_PAUSE_MS, backoff_ms(self._num_outages, self._policy))
-            self._paused_until_ms = now_ms + max(pause_ms, int((result.retry_after_seconds or 0) * 1_000))
-            pause_seconds = (self._paused_until_ms - now_ms) / 1_000
+            return None
+        if not model.unanswered(user, result, now_ms):
+            return None
+        if model.paused_until_ms > paused_before_ms:  # once, for all the calls that met the same outage
+            pause_seconds = (model.paused_until_ms - now_ms) / 1_000
             log.warning("the model is away", reason=result.reason, detail=result.message, pause_seconds=pause_seconds)
-        return self._paused_until_ms
+        return model.paused_until_ms
 
     async def cancel(self) -> None:
         """Give up every call: the partitions are about to be somebody else's, who will make them again."""

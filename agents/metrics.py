@@ -70,6 +70,11 @@ class Metrics:
             "Evolve calls ended, by result: completion, unavailable, refused, or stale (ownership or version had changed).",
             "result",
         )
+        self.failures = self._counter(
+            "failed_calls",
+            "Calls that count as a failure of the user, not of the model: refused, rejected, or unanswered while others are.",
+            "kind",
+        )
         self.rejected = self._counter("rejected_rewrites", "Answers the guards refused, by reason.", "reason")
         self.call_seconds = self._histogram("call_seconds", "How long an evolve call took.", _CALL_BUCKETS)
         self.arrival_to_summary = self._histogram(

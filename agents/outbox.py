@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import aiokafka
 
-from agents.writer import Lane, flush, start_producer
+from agents.writer import Lane, Then, flush, start_producer
 from prefstream.dead_letters import DeadLetter, encode_letter, letter_key
 from prefstream.topics import NUM_DEAD_LETTER_PARTITIONS, TopicNames
 from streams.keys import murmur2_partition
@@ -42,9 +42,9 @@ class Outbox:
         for one in forwards:
             self._events[self.partition_of(one.key)].put((one.key, one.value))
 
-    def refuse(self, letter: DeadLetter) -> None:
-        """Keep a dead letter. Its key is its origin, so a redelivery replaces it."""
-        self._letters[letter.origin.partition % len(self._letters)].put((letter_key(letter), encode_letter(letter)))
+    def refuse(self, letter: DeadLetter, then: Then | None = None) -> None:
+        """Keep a dead letter, and call ``then`` when it is durable. Its key is its origin, so a redelivery replaces it."""
+        self._letters[letter.origin.partition % len(self._letters)].put((letter_key(letter), encode_letter(letter)), then)
 
     async def room(self) -> None:
         """Wait until no lane is full."""

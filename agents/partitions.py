@@ -17,8 +17,9 @@ from agents.store import Shard
 from agents.writer import OWNER_VALUE, PartitionWriter, flush, start_producer
 from prefstream.summaries import Summary, decode_summary
 from prefstream.topics import OWNER_KEY, TopicNames
+from streams.failures import Failures, after_death, after_success, decode_failures, encode_failures
 from streams.flush import FlushPolicy
-from streams.keys import EventKey, event_key, parse_key, recent_ids_key
+from streams.keys import EventKey, event_key, failures_key, parse_key, recent_ids_key
 from streams.ledger import LEDGER_KEY, Ledger, Outcome, decode_ledger, encode_ledger
 from streams.pending import Due, Known, PendingIndex, Place, highest, place_of, source_of
 from streams.records import Arrival, Recent, decode_arrival, decode_recent, encode_recent
@@ -118,15 +119,51 @@ class Owned:
         for offset in offsets:
             self.writer.put(self._topics.pending, event_key(user, offset), None)
 
+    def failures(self, user: bytes) -> Failures:
+        """How the user's calls have failed, and what was given up of the user's events."""
+        stored = self._pending.get(failures_key(user))
+        return decode_failures(stored) if stored else Failures()
+
+    def _write_failures(self, user: bytes, failures: Failures, then: Callable[[], None] | None = None) -> None:
+        value = encode_failures(failures) if failures != Failures() else None
+        self.writer.put(self._topics.pending, failures_key(user), value, then)
+
+    def fail(self, user: bytes, failures: Failures) -> None:
+        """Keep what a failed call makes of the user, who is free again when that is durable."""
+        self._write_failures(user, failures, lambda: self.index.failed(user, failures))
+
+    def bury(self, user: bytes, offset: int, arrival: Arrival, then: Callable[[], None]) -> None:
+        """Give up a condemned event whose dead letter is durable. ``then`` is called when its row is gone.
+
+        In this order: what tells the event when it comes again; the count, which is the commit point; the delete, which a
+        restore makes up for. A crash before the count repeats the dead letter, and counts it once.
+        """
+        recent = self._recent(user)
+        ids = remember_ids(recent.event_ids, [arrival.event_id] if arrival.event_id else [])
+        self._write_recent(user, Recent(ids, highest(recent.origins, {source_of(arrival): place_of(arrival)})))
+        self._write_failures(user, after_death(self.failures(user)))
+        self.writer.put(self._topics.pending, event_key(user, offset), None, then)
+
+    def settled(self, user: bytes, position: int, now_ms: int) -> None:
+        """It is durable what became of the user's events up to this offset: the user is free again."""
+        self.index.covered(user, position, now_ms, self.failures(user))
+
     def publish(self, user: bytes, summary: bytes, step: Step, then: Callable[[], None]) -> None:
         """Publish a summary, which is its storing too. Once it is durable, its events are deleted and ``then`` is called."""
 
         def durable() -> None:
             if self.is_alive:
                 self.forget_covered(user, step.offsets, step.event_ids)
+                self._forgive(user, step.offsets[-1])
                 then()
 
         self.writer.put(self._topics.summaries, user, summary, durable)
+
+    def _forgive(self, user: bytes, position: int) -> None:
+        before = self.failures(user)
+        after = after_success(before, position)
+        if after != before:
+            self._write_failures(user, after)
 
     def restore(self) -> None:
         """After recovery: rebuild the index from the table, and finish deletes that a crash cut short.
@@ -146,12 +183,18 @@ class Owned:
         self.is_restored = True
 
     def _restore_user(self, user: bytes, rows: Rows) -> None:
-        known = self.known(user)
+        known, failures = self.known(user), self.failures(user)
+        rows = self._without_dead(user, rows, failures)
         covered = [(offset, arrival) for offset, arrival in rows if offset <= known.position]
         self.forget_covered(
             user, (offset for offset, _ in covered), (arrival.event_id for _, arrival in covered if arrival.event_id)
         )
-        self.index.restore(user, rows[len(covered) :], self.known(user))
+        self.index.restore(user, rows[len(covered) :], self.known(user), failures)
+
+    def _without_dead(self, user: bytes, rows: Rows, failures: Failures) -> Rows:
+        if any(offset == failures.last_dead for offset, _ in rows):
+            self.writer.put(self._topics.pending, event_key(user, failures.last_dead), None)
+        return [(offset, arrival) for offset, arrival in rows if offset != failures.last_dead]
 
     def refresh(self, *, also_fresh: bool = False) -> None:
         """Write something to each table's log that had nothing to carry for long: its acknowledgement stamps the store."""

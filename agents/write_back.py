@@ -1,7 +1,8 @@
 """Write back: the single commit point. Judges an answer and publishes the next version, or keeps the old one.
 
 Place in the flow: after the model, last. It runs in the same turn of the loop as the checks it makes, so nothing can change
-between a check and the write: ownership and base version must be those the call started from.
+between a check and the write: ownership and base version must be those the call started from. A call that failed goes on to
+:mod:`agents.failed_calls`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from datetime import UTC, datetime
 
 import structlog
 
+from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
 from agents.partitions import Owned
 from prefstream.summaries import ModelUsed, Summary, encode_summary
+from streams.availability import Availability
 from streams.evolution.guards import Accepted, GuardLimits, Rejected, judge
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
+from streams.failures import Failure
 from streams.pending import Due
 from streams.versions import Step, next_summary
 
@@ -25,13 +29,19 @@ log = structlog.get_logger()
 class WriteBack:
     """What becomes of an answer."""
 
-    def __init__(self, limits: GuardLimits, model: ModelUsed, metrics: Metrics) -> None:
+    def __init__(
+        self, limits: GuardLimits, model: ModelUsed, availability: Availability, failed_calls: FailedCalls, metrics: Metrics
+    ) -> None:
         self._limits = limits
         self._model = model
+        self._availability = availability
+        self._failed_calls = failed_calls
         self._metrics = metrics
 
-    def write_back(self, owned: Owned, due: Due, step: Step, prompt: Prompt, result: CallResult, retry_at_ms: int) -> None:
-        """Apply the result of one call. ``retry_at_ms``: when to try again if nobody was there to answer."""
+    def write_back(
+        self, owned: Owned, due: Due, step: Step, prompt: Prompt, result: CallResult, retry_at_ms: int | None
+    ) -> None:
+        """Apply the result of one call. ``retry_at_ms``: when to try again after an outage, which is nobody's fault."""
         if not owned.is_alive:
             self._metrics.calls.labels("stale").inc()
             return
@@ -41,13 +51,16 @@ class WriteBack:
             owned.index.released(due.user, _now_ms())
             return
         match result:
-            case Unavailable():
+            case Unavailable(reason=reason, message=message):
                 self._metrics.calls.labels("unavailable").inc()
-                owned.index.released(due.user, retry_at_ms)
-            case Refused(status=status):
+                if retry_at_ms is None:
+                    self._failed_calls.note(owned, due, Failure("unanswered", f"{reason}: {message}"))
+                else:
+                    owned.index.released(due.user, retry_at_ms)
+            case Refused(status=status, message=message):
                 self._metrics.calls.labels("refused").inc()
                 log.warning("the model server refused a prompt", status=status)
-                owned.index.failed(due.user, _now_ms())
+                self._failed_calls.note(owned, due, Failure("refused", f"HTTP {status}: {message}"))
             case Completion():
                 self._metrics.calls.labels("completion").inc()
                 self._metrics.prompt_tokens.inc(result.prompt_tokens)
@@ -56,17 +69,18 @@ class WriteBack:
 
     def _judge(self, owned: Owned, due: Due, step: Step, prompt: Prompt, answer: Completion) -> None:
         match judge(answer, prompt, step.old_text, self._limits, pins=step.pins):
-            case Rejected(reason=reason):
+            case Rejected(reason=reason, message=message):
                 self._metrics.rejected.labels(reason).inc()
                 log.info("a rewrite was rejected, the old version stays", reason=reason)
-                owned.index.failed(due.user, _now_ms())
+                self._failed_calls.note(owned, due, Failure("rejected", f"{reason}: {message}"))
             case Accepted(text=text, tokens=tokens):
+                self._availability.accepted(_now_ms())
                 self._publish(owned, due, step, next_summary(step, text, tokens, self._model, datetime.now(UTC)))
 
     def _publish(self, owned: Owned, due: Due, step: Step, summary: Summary) -> None:
         def durable() -> None:
             now_ms = _now_ms()
-            owned.index.covered(due.user, summary.position, now_ms)
+            owned.settled(due.user, summary.position, now_ms)
             self._metrics.summaries.inc()
             self._metrics.applied.inc(summary.num_new_events)
             self._metrics.arrival_to_summary.observe(max(0.0, (now_ms - step.arrived_at_ms) / 1_000))

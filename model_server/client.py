@@ -25,6 +25,8 @@ from msgspec import Meta, Struct
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn, Unavailable
 
 TEMPERATURE = 0.0
+# The most likely answer to a prompt that failed fails again.
+REPEAT_TEMPERATURE = 0.5
 SEED = 0
 CONNECT_TIMEOUT_SECONDS = 5.0
 READY_TIMEOUT_SECONDS = 5.0
@@ -147,7 +149,7 @@ class ModelClient:
         return response.status == 200 and any(model.id == self._model for model in models.data)
 
     async def _call(self, prompt: Prompt, request_id: str) -> CallResult:
-        body = msgspec.json.encode(_Request(model=self._model, messages=prompt.turns, max_tokens=prompt.max_tokens))
+        body = msgspec.json.encode(_request(self._model, prompt))
         headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
         timeout = ClientTimeout(total=self._timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
         session, url = self._opened(), f"{self._root}/v1/chat/completions"
@@ -163,6 +165,11 @@ class ModelClient:
         if self._session is None:
             raise RuntimeError("ModelClient is used as `async with ModelClient(...) as client`")
         return self._session
+
+
+def _request(model: str, prompt: Prompt) -> _Request:
+    temperature = REPEAT_TEMPERATURE if prompt.num_repeats else TEMPERATURE
+    return _Request(model, prompt.turns, prompt.max_tokens, temperature, SEED + prompt.num_repeats)
 
 
 def _read_reply(status: int, headers: Mapping[str, str], body: bytes) -> CallResult:
@@ -187,6 +194,9 @@ def _read_completion(body: bytes) -> CallResult:
         # The prompt is not to blame for a server, or a gateway before it, that does not speak the protocol.
         return Unavailable("server_error", "HTTP 200 whose body is no chat completion")
     choice, usage = reply.choices[0], reply.usage or _Usage()
+    if choice.finish_reason == "abort":
+        # What vLLM says to new requests while it drains before a shutdown, with HTTP 200 and no text.
+        return Unavailable("draining", "HTTP 200 with finish_reason 'abort'")
     details = usage.prompt_tokens_details or _PromptTokensDetails()
     return Completion(
         # A thought is never taken for the answer: with no content, the text is empty and the guards refuse it.

@@ -22,6 +22,7 @@ DeadLetterReason = Literal[
     "too_large",  # larger than an event may be
     "unsupported",  # understood, but nothing here acts on it yet
     "unknown_source",  # a replay whose topic is read no more
+    "poison",  # an accepted event with which no rewrite succeeds, while the model works for others
 ]
 
 LetterState = Literal[

@@ -3,7 +3,7 @@
 A row's key is one kind byte, the length of the user id (u16, big-endian), the user id in UTF-8, and a suffix::
 
     e  len  user  offset (u64, big-endian)   one pending event, at its offset in the keyed topic
-    f  len  user                             failures, and the time before which the user is not tried again
+    f  len  user                             failures, what is suspect, and how many events were given up
     c  len  user                             controls and the forget fence
     i  len  user                             recent event ids
 

@@ -14,7 +14,9 @@ from typing import Literal
 from msgspec import Struct
 
 from prefstream.summaries import FlushReason
-from streams.flush import FlushPolicy, backoff_ms, flush_reason
+from streams.backlog import Backlog
+from streams.failures import Failures
+from streams.flush import FlushPolicy, flush_reason
 from streams.records import Arrival
 
 Admission = Literal["accepted", "redelivered", "duplicate"]
@@ -34,33 +36,38 @@ class Known(Struct, frozen=True):
     event_ids: frozenset[str] = frozenset()
 
 
-class Noted(Struct, frozen=True, array_like=True):
-    """One pending event: its offset in the events topic, when it arrived, its share of a prompt."""
-
-    offset: int
-    arrived_at_ms: int
-    tokens: int
-
-
 class Due(Struct, frozen=True):
-    """A user whose turn it is: which pending events to take, oldest first, and why."""
+    """A user whose turn it is: which pending events to take, oldest first, and why.
+
+    ``num_repeats`` is how often the same share failed in a row. An event that ``is_condemned`` is not called for: it is to be
+    given up.
+    """
 
     user: bytes
     offsets: tuple[int, ...]
     reason: FlushReason
+    num_repeats: int = 0
+    is_condemned: bool = False
 
 
 class _User:
-    __slots__ = ("due_at_ms", "event_ids", "events", "in_flight", "num_failures", "origins", "tokens")
+    __slots__ = ("backlog", "due_at_ms", "event_ids", "failures", "in_flight", "origins")
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, failures: Failures | None = None) -> None:
         self.origins: dict[str, Place] = dict(known.origins)
         self.event_ids: set[str] = set(known.event_ids)
-        self.events: list[Noted] = []
-        self.tokens = 0
+        self.backlog = Backlog()
         self.in_flight = False
-        self.num_failures = 0
+        self.failures = failures
         self.due_at_ms: int | None = None
+
+    @property
+    def is_suspect(self) -> bool:
+        return self.failures is not None and self.failures.suspect_to >= self.backlog.first_offset
+
+    @property
+    def is_condemned(self) -> bool:
+        return self.failures is not None and self.failures.condemned == self.backlog.first_offset
 
 
 def source_of(arrival: Arrival) -> str:
@@ -83,6 +90,7 @@ class PendingIndex:
 
     def __init__(self, policy: FlushPolicy) -> None:
         self._policy = policy
+        self._max_age_ms = int(policy.max_age_seconds * 1_000)
         self._users: dict[bytes, _User] = {}
         self._due: list[tuple[int, bytes]] = []
         self._oldest: list[tuple[int, bytes]] = []
@@ -124,27 +132,33 @@ class PendingIndex:
     def _note(self, user: bytes, state: _User, offset: int, arrival: Arrival) -> None:
         if arrival.event_id:
             state.event_ids.add(arrival.event_id)
-        if not state.events:
+        if not state.backlog.num_events:
             heapq.heappush(self._oldest, (arrival.arrived_at_ms, user))
-        state.events.append(Noted(offset, arrival.arrived_at_ms, arrival.tokens))
-        state.tokens += arrival.tokens
+        state.backlog.append(offset, arrival.arrived_at_ms, arrival.tokens)
         self._users[user] = state
         self.num_events += 1
         self._schedule(user, state, arrival.arrived_at_ms)
 
     def _schedule(self, user: bytes, state: _User, now_ms: int, not_before_ms: int = 0) -> None:
-        """Put the user where it belongs in the order of dues: at once if full, else when the oldest event is of age."""
-        if state.in_flight or not state.events:
+        """Put the user where it belongs in the order of dues: at once if full, else when the oldest event is of age.
+
+        A share that was due once and failed is due at once too, whatever is left of it, when the user has waited long enough.
+        """
+        if state.in_flight:
             return
-        oldest_at_ms = state.events[0].arrived_at_ms
-        due_at_ms = oldest_at_ms + int(self._policy.max_age_seconds * 1_000)
-        if flush_reason(len(state.events), state.tokens, oldest_at_ms, self._policy, now_ms) is not None:
+        due_at_ms = state.backlog.first_arrived_at_ms + self._max_age_ms
+        if self._reason(state, now_ms) is not None or state.is_suspect:
             due_at_ms = min(due_at_ms, now_ms)
+        if state.failures is not None:
+            not_before_ms = max(not_before_ms, state.failures.not_before_ms)
         due_at_ms = max(due_at_ms, not_before_ms)
-        waits_for_backoff = state.num_failures and not not_before_ms
-        if state.due_at_ms is None or (due_at_ms < state.due_at_ms and not waits_for_backoff):
+        if state.due_at_ms is None or due_at_ms < state.due_at_ms:
             state.due_at_ms = due_at_ms
             heapq.heappush(self._due, (due_at_ms, user))
+
+    def _reason(self, state: _User, now_ms: int) -> FlushReason | None:
+        backlog = state.backlog
+        return flush_reason(backlog.num_events, backlog.tokens, backlog.first_arrived_at_ms, self._policy, now_ms)
 
     def next_due_at_ms(self) -> int | None:
         """When the next user is due, or ``None`` if nobody waits."""
@@ -174,35 +188,31 @@ class PendingIndex:
         A full share is waited for: it does not change any more. One that is due by age grows with every event, so of that
         only the counted part is taken.
         """
-        oldest_at_ms = state.events[0].arrived_at_ms
-        reason = flush_reason(len(state.events), state.tokens, oldest_at_ms, self._policy, now_ms) or "age"
+        reason = self._reason(state, now_ms) or "age"
         share = self._share(state)
         counted = tuple(offset for offset in share if self._countersigned is None or offset < self._countersigned)
         is_ready = bool(counted) if reason == "age" else counted == share
-        return Due(user, counted, reason) if is_ready else None
+        if not is_ready:
+            return None
+        num_repeats = state.failures.num_repeats if state.failures else 0
+        return Due(user, counted, reason, num_repeats, state.is_condemned)
 
     def _share(self, state: _User) -> tuple[int, ...]:
-        """The oldest events that fit one call; always at least one."""
-        offsets: list[int] = []
-        tokens = 0
-        for event in state.events[: self._policy.max_events]:
-            tokens += event.tokens
-            if offsets and tokens > self._policy.max_tokens:
-                break
-            offsets.append(event.offset)
-        return tuple(offsets)
+        """The oldest events that fit one call, and half of those under suspicion; always at least one."""
+        max_events = self._policy.max_events
+        if state.failures is not None and state.is_suspect:
+            max_events = min(max_events, max(1, state.backlog.num_up_to(state.failures.suspect_to) // 2))
+        return state.backlog.share(max_events, self._policy.max_tokens)
 
-    def covered(self, user: bytes, position: int, now_ms: int) -> None:
-        """A durable summary covers the user's events up to ``position``; what is left is scheduled anew."""
+    def covered(self, user: bytes, position: int, now_ms: int, failures: Failures) -> None:
+        """It is durably settled what became of the user's events up to ``position``; what is left is scheduled anew."""
         state = self._users.get(user)
         if state is None:
             return
-        left = [event for event in state.events if event.offset > position]
-        self.num_events -= len(state.events) - len(left)
-        state.events, state.tokens = left, sum(event.tokens for event in left)
-        state.in_flight, state.num_failures = False, 0
-        if left:
-            heapq.heappush(self._oldest, (left[0].arrived_at_ms, user))
+        self.num_events -= state.backlog.drop(position)
+        state.in_flight, state.failures = False, failures
+        if state.backlog.num_events:
+            heapq.heappush(self._oldest, (state.backlog.first_arrived_at_ms, user))
             self._schedule(user, state, now_ms)
         else:
             del self._users[user]
@@ -215,27 +225,27 @@ class PendingIndex:
         state.in_flight = False
         self._schedule(user, state, not_before_ms, not_before_ms)
 
-    def failed(self, user: bytes, now_ms: int) -> None:
-        """The user's call failed; the user waits, longer each time."""
+    def failed(self, user: bytes, failures: Failures) -> None:
+        """The user's call failed, and it is durable what that makes of the user."""
         state = self._users.get(user)
         if state is None:
             return
-        state.num_failures += 1
-        self.released(user, now_ms + backoff_ms(state.num_failures, self._policy))
+        state.failures = failures
+        self.released(user, failures.not_before_ms)
 
     def oldest_arrived_at_ms(self) -> int | None:
         """When the event arrived that has been pending longest, or ``None`` if nothing is pending."""
         while self._oldest:
             arrived_at_ms, user = self._oldest[0]
             state = self._users.get(user)
-            if state is not None and state.events[0].arrived_at_ms == arrived_at_ms:
+            if state is not None and state.backlog.first_arrived_at_ms == arrived_at_ms:
                 return arrived_at_ms
             heapq.heappop(self._oldest)
         return None
 
-    def restore(self, user: bytes, rows: Iterable[tuple[int, Arrival]], known: Known) -> None:
+    def restore(self, user: bytes, rows: Iterable[tuple[int, Arrival]], known: Known, failures: Failures | None = None) -> None:
         """Recovery: note a user's stored pending events, in offset order. They were admitted before they were stored."""
-        state = _User(known)
+        state = _User(known, failures)
         for offset, arrival in rows:
             source, place = source_of(arrival), place_of(arrival)
             state.origins[source] = max(place, state.origins.get(source, (-1, -1)))

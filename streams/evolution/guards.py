@@ -4,7 +4,7 @@ The guards are asked in this order, and the first that objects gives the reason.
 then what it has too much of, then what it has too little of, and last what the person told us:
 
 =================  ==================================================================================================
-finish_reason      the model did not finish by itself: ``length``, ``abort`` (a draining vLLM, with HTTP 200), ...
+finish_reason      the model did not finish by itself: ``length``, ``repetition``, ...
 empty              nothing is said
 template_tokens    tokens of a chat template are in the text, or tags: of a thought, of the prompt
 over_budget        more tokens than a summary may have

@@ -15,10 +15,11 @@ class Turn(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """What is sent to the model: the turns and the most tokens it may answer with."""
+    """What is sent to the model: the turns, the most tokens it may answer with, and how often that was tried in vain."""
 
     turns: tuple[Turn, ...]
     max_tokens: int
+    num_repeats: int = 0
 
 
 class Completion(Struct, frozen=True):
@@ -32,9 +33,9 @@ class Completion(Struct, frozen=True):
 
 
 class Unavailable(Struct, frozen=True):
-    """Nobody answered: an outage, not the prompt's fault. The call is made again, no attempt is burned."""
+    """Nobody answered. The call is made again; whether it is an outage is for the calls of all users together to tell."""
 
-    reason: Literal["timeout", "connection", "overloaded", "server_error"]
+    reason: Literal["timeout", "connection", "overloaded", "draining", "server_error"]
     message: str
     retry_after_seconds: float | None = None
 

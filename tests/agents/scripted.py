@@ -16,7 +16,7 @@ from agents.metrics import Metrics
 from agents.partitions import Owned, Partitions
 from agents.stamps import Changelog
 from agents.store import Row, Shard
-from prefstream.dead_letters import Origin
+from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Event
 from prefstream.topics import TopicNames
 from streams.flush import FlushPolicy
@@ -47,6 +47,26 @@ class Batch:
 
     def fail(self, error: Exception) -> None:
         self.delivery.set_exception(error)
+
+
+class Lettered:
+    """In place of the outbox: the dead letters, durable at once unless it ``is_held``; then ``acknowledge`` says when."""
+
+    def __init__(self) -> None:
+        self.is_held = False
+        self.letters: list[DeadLetter] = []
+        self._thens: list[Callable[[], None]] = []
+
+    def refuse(self, letter: DeadLetter, then: Callable[[], None]) -> None:
+        self.letters.append(letter)
+        self._thens.append(then)
+        if not self.is_held:
+            self.acknowledge()
+
+    def acknowledge(self) -> None:
+        thens, self._thens = self._thens, []
+        for then in thens:
+            then()
 
 
 class ScriptedProducer:

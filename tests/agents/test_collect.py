@@ -15,6 +15,7 @@ from agents.collect import Collect
 from agents.metrics import Metrics
 from agents.outbox import Outbox
 from agents.progress import Progress
+from agents.writer import Then
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Click, Item
 from streams.keys import event_key
@@ -47,7 +48,7 @@ class Letters(Outbox):
     def partition_of(self, user: bytes) -> int:
         return 1 if user == b"astray" else 0
 
-    def refuse(self, letter: DeadLetter) -> None:
+    def refuse(self, letter: DeadLetter, then: Then | None = None) -> None:
         self.kept.append(letter)
 
 

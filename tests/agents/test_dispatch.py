@@ -8,22 +8,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agents.dispatch import Dispatch
+from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
 from agents.store import Shard
 from agents.write_back import WriteBack
 from prefstream.events import Post
 from prefstream.summaries import ModelUsed
+from streams.availability import Availability
 from streams.evolution.guards import GuardLimits
 from streams.evolution.plain import parse_prompt
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
+from streams.failures import Failures
 from streams.records import encode_arrival
 from tests.agents.scripted import (
     KEPT_AN_HOUR,
     NAMES,
     POLICY,
+    Lettered,
     Opened,
     arrival_of,
     counted,
@@ -73,15 +78,20 @@ class Running:
         self.opened, self.owned, self.index = opened, opened.owned, opened.owned.index
         self.model, self.metrics = ScriptedModel(), Metrics()
         self.now_ms, self.may_start, self.num_stored = START_MS, True, 0
-        monkeypatch.setattr("agents.dispatch._now_ms", lambda: self.now_ms)
-        monkeypatch.setattr("agents.write_back._now_ms", lambda: self.now_ms)
+        for module in ("dispatch", "write_back", "failed_calls"):
+            monkeypatch.setattr(f"agents.{module}._now_ms", lambda: self.now_ms)
         client: Any = self.model
+        self.lettered, self.availability = Lettered(), Availability(POLICY)
+        outbox: Any = self.lettered
+        failed_calls = FailedCalls(POLICY, self.availability, outbox, {"T1": "ratings"}, self.metrics)
+        limits, model_used = GuardLimits(max_tokens=160), ModelUsed(name="counting")
         self.dispatch = Dispatch(
             opened.partitions,
             client,
-            WriteBack(GuardLimits(max_tokens=160), ModelUsed(name="counting"), self.metrics),
+            self.availability,
+            WriteBack(limits, model_used, self.availability, failed_calls, self.metrics),
+            failed_calls,
             self.metrics,
-            POLICY,
             capacity=capacity,
             max_summary_tokens=160,
             may_start=lambda: self.may_start,
@@ -303,6 +313,99 @@ async def test_a_user_whose_call_failed_waits_and_nobody_else_does(run: Run) -> 
     one.now_ms += 1_000
     await one.calls(1)
     assert (one.version("ada"), one.version("bob")) == (0, 1)
+
+
+BAD = Completion("", "stop")
+
+
+async def decide(one: Running, is_poison: Callable[[str], bool]) -> None:
+    """The model answers badly whatever says something poisonous, and everything else well, until nobody waits."""
+    while one.index.num_users:
+        await until(lambda: one.model.calls or one.index.next_due_at_ms() is not None or not one.index.num_users)
+        if one.model.calls:
+            parts = parse_prompt(one.model.calls[0][0])
+            assert parts is not None
+            one.model.answer(BAD if any(map(is_poison, parts.events)) else GOOD)
+        elif (due_at_ms := one.index.next_due_at_ms()) is not None:
+            one.now_ms = max(one.now_ms, due_at_ms) + 1
+            one.availability.accepted(one.now_ms)  # somebody else's
+        await others_run()
+
+
+async def test_one_poison_event_is_given_up_and_everything_else_is_applied(run: Run) -> None:
+    one = run(4)
+    one.store("ada", 9)
+    one.store("bob", 4)
+    await decide(one, lambda event: event in ('wrote "ada 5"', 'wrote "bob 10"'))
+    await one.opened.partitions.flush()
+    num_events = {user: summary.num_events for user in ("ada", "bob") if (summary := one.owned.summary(user.encode()))}
+    assert num_events == {"ada": 8, "bob": 3}
+    assert [(letter.key, letter.origin.offset, letter.attempts) for letter in one.lettered.letters] == [
+        (b"ada", 5, 3),
+        (b"bob", 10, 3),
+    ]
+    letter = one.lettered.letters[0]
+    assert letter.value is not None
+    assert msgspec.json.decode(letter.value, type=Post) == Post(user="ada", at=AT, text="ada 5")
+    assert (letter.reason, letter.source, letter.message) == ("poison", "ratings", "empty: the answer has no words")
+    assert [one.owned.failures(user) for user in (b"ada", b"bob")] == [Failures(1, 5), Failures(1, 10)]
+    assert list(one.opened.pending.scan(b"e")) == []
+    counts = counted(one.metrics)
+    assert (counts["dead_letters poison"], counts["applied_events"]) == (2, 11)
+
+
+async def test_a_model_that_answers_nobody_well_costs_nobody_an_event(run: Run) -> None:
+    one = run(4)
+    for user in ("ada", "bob", "eve"):
+        one.store(user, 3)
+    for _ in range(40):
+        while one.model.calls:
+            one.model.answer(BAD)
+            await others_run()
+        one.now_ms = max(one.now_ms, one.index.next_due_at_ms() or 0)
+        await until(lambda: one.model.calls or (one.index.next_due_at_ms() or 0) > one.now_ms)
+    assert (one.index.num_events, one.lettered.letters) == (9, [])
+
+
+async def test_a_user_alone_without_an_answer_is_no_outage(run: Run) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    await one.calls(1)
+    one.model.answer(Unavailable("timeout", "no answer in time"))
+    one.store("bob", 3)
+    await one.calls(1)
+    assert one.model.answer(GOOD) == 'wrote "bob 6"'
+    await until(lambda: one.version("bob"))
+    one.now_ms += 1_000
+    await one.calls(1)
+
+
+async def test_who_asks_and_hangs_does_not_keep_the_others_from_asking(run: Run) -> None:
+    one = run(4)
+    for user in ("ada", "bob"):
+        one.store(user, 3)
+    await one.calls(2)
+    one.model.answer(AWAY)
+    one.model.answer(AWAY)
+    await until(lambda: not one.dispatch.num_in_flight)
+    one.now_ms += 1_000
+    await one.calls(1)
+    one.now_ms += 1_000
+    await one.calls(2)
+    assert one.model.answer(GOOD, at=1).startswith('wrote "bob')
+
+
+async def test_a_prompt_says_how_often_it_was_tried_in_vain(run: Run) -> None:
+    one = run(1)
+    one.store("ada")
+    one.now_ms += 10_000
+    for num_repeats in range(3):
+        await one.calls(1)
+        assert one.model.calls[0][0].num_repeats == num_repeats
+        one.model.answer(BAD)
+        await until(lambda: not one.dispatch.num_in_flight)
+        await one.opened.partitions.flush()
+        one.now_ms += 10_000
 
 
 async def test_nothing_starts_while_the_worker_is_not_ready(run: Run) -> None:

@@ -30,6 +30,7 @@ CLOSED = {
     "message.topic",  # a configured source
     "letter.reason",  # DeadLetterReason
     "due.reason",  # FlushReason
+    "failure.kind",  # FailureKind
     "outcome",  # Admission
     "reason",  # RejectionReason
 }
@@ -79,7 +80,7 @@ def test_a_labels_value_comes_from_a_closed_set() -> None:
 
 def test_only_these_labels_exist() -> None:
     metrics = [metric for metric in vars(Metrics()).values() if isinstance(metric, MetricWrapperBase)]
-    assert {label for metric in metrics for label in metric._labelnames} == {"topic", "reason", "outcome", "result"}
+    assert {label for metric in metrics for label in metric._labelnames} == {"topic", "reason", "outcome", "result", "kind"}
 
 
 @pytest.mark.parametrize(

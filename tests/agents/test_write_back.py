@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
 from agents.write_back import WriteBack
 from prefstream.events import Item, Rating
 from prefstream.summaries import ModelUsed, Summary, encode_summary
+from streams.availability import Availability
 from streams.evolution.guards import GuardLimits
 from streams.evolution.plain import write_prompt
 from streams.evolution.records import CallResult, Completion, Refused, Unavailable
+from streams.failures import Failures
 from streams.records import encode_arrival
 from streams.versions import step_from
-from tests.agents.scripted import Opened, arrival_of, counted, open_partition, others_run, until
+from tests.agents.scripted import POLICY, Lettered, Opened, arrival_of, counted, open_partition, others_run, until
 
 ADA = b"ada"
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -42,14 +46,16 @@ class Call:
             self.owned.append(ADA, offset, encode_arrival(arrival))
         due = self.index.take_due(1_999_000)
         assert due is not None
-        self.due = due
+        self.due, self.availability = due, Availability(POLICY)
         self.step = step_from(ADA, self.owned.summary(ADA), self.owned.rows(due), due.reason)
 
-    def ends(self, result: CallResult) -> None:
+    def ends(self, result: CallResult, retry_at_ms: int | None = None) -> None:
         step = self.step
         prompt = write_prompt(step.old_text, step.tally, step.evidence, 160, step.pins)
-        write_back = WriteBack(GuardLimits(max_tokens=160), MODEL, self.metrics)
-        write_back.write_back(self.owned, self.due, step, prompt, result, RETRY_AT_MS)
+        outbox: Any = Lettered()
+        failed_calls = FailedCalls(POLICY, self.availability, outbox, {}, self.metrics)
+        write_back = WriteBack(GuardLimits(max_tokens=160), MODEL, self.availability, failed_calls, self.metrics)
+        write_back.write_back(self.owned, self.due, step, prompt, result, retry_at_ms)
 
     def counted(self) -> dict[str, float]:
         return counted(self.metrics)
@@ -63,6 +69,7 @@ class Call:
 async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opened]:
     monkeypatch.setattr("agents.writer._LINGER_SECONDS", 0)
     monkeypatch.setattr("agents.write_back._now_ms", lambda: NOW_MS)
+    monkeypatch.setattr("agents.failed_calls._now_ms", lambda: NOW_MS)
     opened = await open_partition(tmp_path, monkeypatch)
     yield opened
     await opened.close()
@@ -131,46 +138,76 @@ LATER_MS = NOW_MS + 1_000
 
 
 @pytest.mark.parametrize(
-    ("result", "due_at_ms", "counts"),
+    ("result", "kind", "counts"),
     [
-        (Unavailable("timeout", "no answer"), RETRY_AT_MS, {"calls unavailable": 1}),
-        (Refused(400, "ada's prompt is bad"), LATER_MS, {"calls refused": 1}),
-        (Completion("", "abort"), LATER_MS, {"calls completion": 1, "rejected_rewrites finish_reason": 1}),
-        (Completion("", "stop"), LATER_MS, {"calls completion": 1, "rejected_rewrites empty": 1}),
-        (Completion("Loves war.", "stop"), LATER_MS, {"calls completion": 1, "rejected_rewrites pin_missing": 1}),
+        (Unavailable("timeout", "no answer"), "unanswered", {"calls unavailable": 1}),
+        (Refused(400, "ada's prompt is bad"), "refused", {"calls refused": 1}),
+        (Completion("", "length"), "rejected", {"calls completion": 1, "rejected_rewrites finish_reason": 1}),
+        (Completion("", "stop"), "rejected", {"calls completion": 1, "rejected_rewrites empty": 1}),
+        (Completion("Loves war.", "stop"), "rejected", {"calls completion": 1, "rejected_rewrites pin_missing": 1}),
         (
             replace(GOOD, completion_tokens=161),
-            LATER_MS,
+            "rejected",
             {"calls completion": 1, "rejected_rewrites over_budget": 1, "prompt_tokens": 300, "completion_tokens": 161},
         ),
     ],
     ids=lambda value: getattr(value, "finish_reason", type(value).__name__),
 )
 async def test_any_other_answer_keeps_the_old_version_and_the_events(
-    opened: Opened, result: CallResult, due_at_ms: int, counts: dict[str, float]
+    opened: Opened, result: CallResult, kind: str, counts: dict[str, float]
 ) -> None:
     call = Call(opened)
     call.ends(result)
     await opened.partitions.flush()
-    assert (call.version(), call.index.num_events, call.index.next_due_at_ms()) == (6, 3, due_at_ms)
-    assert call.counted() == counts
-    due = call.index.take_due(due_at_ms)
-    assert due == call.due
+    assert (call.version(), call.index.num_events, call.index.next_due_at_ms()) == (6, 3, LATER_MS)
+    assert call.counted() == counts | {f"failed_calls {kind}": 1}
+    due = call.index.take_due(LATER_MS)
+    assert due is not None
+    assert due.offsets == (call.due.offsets if kind == "unanswered" else (3,))
 
 
-async def test_an_outage_burns_no_attempt_and_a_failure_does(opened: Opened) -> None:
+async def test_an_outage_is_nobodys_failure(opened: Opened) -> None:
     call = Call(opened)
-    ends: list[tuple[CallResult, int]] = [
-        (Unavailable("overloaded", ""), RETRY_AT_MS),
-        (Refused(400, ""), NOW_MS + 1_000),
-        (Unavailable("overloaded", ""), RETRY_AT_MS),
-        (Completion("", "stop"), NOW_MS + 2_000),
-        (Refused(400, ""), NOW_MS + 4_000),
-    ]
-    for result, due_at_ms in ends:
-        call.ends(result)
-        assert call.index.next_due_at_ms() == due_at_ms
-        assert call.index.take_due(due_at_ms) is not None
+    for n in range(20):
+        call.ends(Unavailable("overloaded", ""), RETRY_AT_MS + n)
+        assert call.index.next_due_at_ms() == RETRY_AT_MS + n
+        assert call.index.take_due(RETRY_AT_MS + n) == call.due
+    assert call.owned.failures(ADA) == Failures()
+    assert call.counted() == {"calls unavailable": 20}
+
+
+async def test_who_failed_is_free_when_that_is_durable(opened: Opened) -> None:
+    call = Call(opened)
+    await opened.partitions.flush()
+    while not opened.producer.sent.empty():
+        opened.producer.sent.get_nowait()
+    opened.producer.is_held = True
+    call.ends(Completion("", "stop"))
+    batch = await opened.producer.sent.get()
+    await others_run()
+    assert call.index.take_due(10**12) is None
+    batch.acknowledge(9)
+    await until(lambda: call.index.next_due_at_ms() == LATER_MS)
+
+
+async def test_an_accepted_answer_proves_that_the_model_works(opened: Opened) -> None:
+    call = Call(opened)
+    call.ends(Completion("", "stop"))
+    assert call.availability.accepted_at_ms == 0
+    call.ends(GOOD)
+    assert call.availability.accepted_at_ms == NOW_MS
+
+
+async def test_a_success_forgets_the_failures(opened: Opened) -> None:
+    call = Call(opened)
+    call.ends(Completion("", "stop"))
+    await opened.partitions.flush()
+    assert list(opened.pending.scan(b"f")) != []
+    assert call.owned.failures(ADA).reason == "empty: the answer has no words"
+    call.ends(GOOD)
+    await until(lambda: ADA not in call.index)
+    await opened.partitions.flush()
+    assert list(opened.pending.scan(b"f")) == []
 
 
 async def test_an_answer_for_a_partition_that_was_lost_is_dropped(opened: Opened) -> None:

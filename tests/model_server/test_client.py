@@ -31,7 +31,7 @@ def error_reply(status: int, message: str) -> Reply:
 ANSWERS: list[tuple[str, Reply, CallResult]] = [
     ("stop", says("Likes drama."), Completion("Likes drama.", "stop", 30, 7, 16)),
     ("length", says("Likes", "length"), Completion("Likes", "length", 30, 7, 16)),
-    ("a draining vLLM", says("", "abort"), Completion("", "abort", 30, 7, 16)),
+    ("a draining vLLM", says("", "abort"), Unavailable("draining", "HTTP 200 with finish_reason 'abort'")),
     ("content is null", says(None), Completion("", "stop", 30, 7, 16)),
     ("no finish_reason", says("Likes", None), Completion("Likes", "", 30, 7, 16)),
     ("no usage", Reply(body=b'{"choices": [{"message": {"content": "A"}}]}'), Completion("A", "")),
@@ -128,6 +128,14 @@ async def test_the_request_says_everything_and_carries_the_key() -> None:
         "seed": 0,
         "stream": False,
     }
+
+
+async def test_what_was_tried_in_vain_is_asked_for_differently() -> None:
+    async with ScriptedServer(says("ok"), says("ok")) as server, client_of(server.url) as client:
+        for num_repeats in (1, 2):
+            await client.evolve(msgspec.structs.replace(PROMPT, num_repeats=num_repeats), request_id="call-1")
+        bodies = [msgspec.json.decode(body) for _, body in server.requests]
+    assert [(body["temperature"] > 0, body["seed"]) for body in bodies] == [(True, 1), (True, 2)]
 
 
 async def test_without_a_key_no_authorization_is_sent() -> None:

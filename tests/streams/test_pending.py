@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from prefstream.dead_letters import Origin
 from prefstream.summaries import FlushReason
-from streams.flush import FlushPolicy, backoff_ms
+from streams.failures import Failure, FailureKind, Failures, after_death, after_failure, after_success
+from streams.flush import FlushPolicy
 from streams.pending import Admission, Due, Known, PendingIndex, Place
 from streams.records import Arrival
 
@@ -47,8 +48,8 @@ class NaiveUser:
     origins: dict[str, Place]
     event_ids: set[str]
     rows: list[tuple[int, Arrival]] = field(default_factory=list)
-    in_flight: tuple[int, ...] | None = None
-    num_failures: int = 0
+    in_flight: Due | None = None
+    failures: Failures = field(default_factory=Failures)
     due_at_ms: int | None = None
 
     def is_full(self) -> bool:
@@ -56,11 +57,16 @@ class NaiveUser:
 
     def due_from(self, now_ms: int) -> int:
         of_age_ms = self.rows[0][1].arrived_at_ms + AGE_MS
-        return min(of_age_ms, now_ms) if self.is_full() else of_age_ms
+        of_age_ms = min(of_age_ms, now_ms) if self.is_full() or self.suspects() else of_age_ms
+        return max(of_age_ms, self.failures.not_before_ms)
+
+    def suspects(self) -> int:
+        return sum(offset <= self.failures.suspect_to for offset, _ in self.rows)
 
     def share(self) -> tuple[int, ...]:
         offsets: tuple[int, ...] = ()
-        for n in range(1, min(POLICY.max_events, len(self.rows)) + 1):
+        most = min(POLICY.max_events, max(1, self.suspects() // 2)) if self.suspects() else POLICY.max_events
+        for n in range(1, min(most, len(self.rows)) + 1):
             if n == 1 or sum(one.tokens for _, one in self.rows[:n]) <= POLICY.max_tokens:
                 offsets = tuple(offset for offset, _ in self.rows[:n])
         return offsets
@@ -88,7 +94,7 @@ class NaiveIndex:
         state.event_ids.add(one.event_id)
         state.rows.append((offset, one))
         self.users[user] = state
-        if state.in_flight is None and not state.num_failures:
+        if state.in_flight is None:
             due = state.due_from(one.arrived_at_ms)
             state.due_at_ms = due if state.due_at_ms is None else min(due, state.due_at_ms)
         return "accepted"
@@ -102,13 +108,15 @@ class NaiveIndex:
         if due is None or due[0] > now_ms:
             return None
         state = self.users[due[1]]
-        state.in_flight, state.due_at_ms = state.share(), None
-        return Due(due[1], state.in_flight, state.reason())
+        share, failures = state.share(), state.failures
+        state.in_flight = Due(due[1], share, state.reason(), failures.num_repeats, failures.condemned == share[0])
+        state.due_at_ms = None
+        return state.in_flight
 
-    def cover(self, user: bytes, position: int, now_ms: int) -> None:
+    def cover(self, user: bytes, position: int, now_ms: int, failures: Failures) -> None:
         state = self.users[user]
         state.rows = [row for row in state.rows if row[0] > position]
-        state.in_flight, state.num_failures = None, 0
+        state.in_flight, state.failures = None, failures
         if state.rows:
             state.due_at_ms = state.due_from(now_ms)
         else:
@@ -118,9 +126,9 @@ class NaiveIndex:
         state = self.users[user]
         state.in_flight, state.due_at_ms = None, max(state.due_from(not_before_ms), not_before_ms)
 
-    def fail(self, user: bytes, now_ms: int) -> None:
-        self.users[user].num_failures += 1
-        self.release(user, now_ms + backoff_ms(self.users[user].num_failures, POLICY))
+    def fail(self, user: bytes, failures: Failures) -> None:
+        self.users[user].failures = failures
+        self.release(user, failures.not_before_ms)
 
 
 class PendingMachine(RuleBasedStateMachine):
@@ -135,6 +143,7 @@ class PendingMachine(RuleBasedStateMachine):
         self.stored: dict[bytes, Known] = dict.fromkeys(USERS, Known())  # what the summaries and recent ids say
         self.accepted: set[int] = set()
         self.covered_offsets: set[int] = set()
+        self.num_dead = 0
 
     def admit(self, user: bytes, offset: int, one: Arrival) -> Admission:
         known = self.stored[user]
@@ -187,18 +196,31 @@ class PendingMachine(RuleBasedStateMachine):
         if due is not None:
             assert not self.covered_offsets & set(due.offsets)
 
-    def in_flight(self) -> list[bytes]:
-        return [user for user, state in self.naive.users.items() if state.in_flight is not None]
+    def in_flight(self, *, is_condemned: bool = False) -> list[Due]:
+        flying = [state.in_flight for state in self.naive.users.values()]
+        return [due for due in flying if due is not None and due.is_condemned == is_condemned]
 
     @precondition(lambda self: self.in_flight())
     @rule(data=st.data())
     def a_summary_becomes_durable(self, data: st.DataObject) -> None:
-        user = data.draw(st.sampled_from(self.in_flight()))
-        share = self.naive.users[user].in_flight
-        assert share is not None
-        self._store(user, share)
-        self.naive.cover(user, share[-1], self.now_ms)
-        self.index.covered(user, share[-1], self.now_ms)
+        due = data.draw(st.sampled_from(self.in_flight()))
+        self._settle(due, after_success(self.naive.users[due.user].failures, due.offsets[-1]))
+
+    @precondition(lambda self: self.in_flight(is_condemned=True))
+    @rule(data=st.data())
+    def a_condemned_event_is_buried(self, data: st.DataObject) -> None:
+        self._bury(data.draw(st.sampled_from(self.in_flight(is_condemned=True))))
+
+    def _bury(self, due: Due) -> None:
+        failures = self.naive.users[due.user].failures
+        assert due.offsets == (failures.condemned,)
+        self.num_dead += 1
+        self._settle(due, after_death(failures))
+
+    def _settle(self, due: Due, failures: Failures) -> None:
+        self._store(due.user, due.offsets)
+        self.naive.cover(due.user, due.offsets[-1], self.now_ms, failures)
+        self.index.covered(due.user, due.offsets[-1], self.now_ms, failures)
 
     def _store(self, user: bytes, share: tuple[int, ...]) -> None:
         """Write back's part: the summary's origins and the recent ids."""
@@ -214,23 +236,29 @@ class PendingMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.in_flight())
     @rule(data=st.data(), pause_ms=st.sampled_from([0, 700, 20_000]))
     def a_call_comes_to_nothing(self, data: st.DataObject, pause_ms: int) -> None:
-        user = data.draw(st.sampled_from(self.in_flight()))
+        user = data.draw(st.sampled_from(self.in_flight())).user
         self.naive.release(user, self.now_ms + pause_ms)
         self.index.released(user, self.now_ms + pause_ms)
 
     @precondition(lambda self: self.in_flight())
-    @rule(data=st.data())
-    def a_call_fails(self, data: st.DataObject) -> None:
-        user = data.draw(st.sampled_from(self.in_flight()))
-        self.naive.fail(user, self.now_ms)
-        self.index.failed(user, self.now_ms)
+    @rule(data=st.data(), kind=st.sampled_from(["refused", "rejected", "unanswered"]), model_works=st.booleans())
+    def a_call_fails(self, data: st.DataObject, kind: FailureKind, model_works: bool) -> None:
+        due = data.draw(st.sampled_from(self.in_flight()))
+        accepted_at_ms = self.now_ms + 1 if model_works else 0
+        before = self.naive.users[due.user].failures
+        after = after_failure(before, due.offsets, Failure(kind, "why"), accepted_at_ms, POLICY, self.now_ms)
+        self.naive.fail(due.user, after)
+        self.index.failed(due.user, after)
 
     @rule()
     def the_worker_restarts(self) -> None:
-        rows = {user: list(state.rows) for user, state in self.naive.users.items()}
+        before = self.naive.users
         self.index, self.naive = PendingIndex(POLICY), NaiveIndex()
-        for user, waiting in rows.items():
-            self.index.restore(user, waiting, self.stored[user])
+        for user, state in before.items():
+            waiting = state.rows
+            self.index.restore(user, waiting, self.stored[user], state.failures)
+            self.naive.users[user] = NaiveUser(dict(self.stored[user].origins), set(self.stored[user].event_ids))
+            self.naive.users[user].failures = state.failures
             outcomes = [self.naive.admit(user, offset, one, self.stored[user]) for offset, one in waiting]
             assert outcomes == ["accepted"] * len(waiting)
 
@@ -253,14 +281,16 @@ class PendingMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """In the end every accepted event is taken, each once, in order."""
-        for user in self.in_flight():
-            self.naive.release(user, self.now_ms)
-            self.index.released(user, self.now_ms)
+        for due in self.in_flight() + self.in_flight(is_condemned=True):
+            self.naive.release(due.user, self.now_ms)
+            self.index.released(due.user, self.now_ms)
         self.now_ms += 10**9
-        while (due := self.index.take_due(self.now_ms)) is not None:
-            assert list(due.offsets) == sorted(due.offsets)
-            self._store(due.user, due.offsets)
-            self.index.covered(due.user, due.offsets[-1], self.now_ms)
+        while (waiting := self.index.take_due(self.now_ms)) is not None:
+            assert self.naive.take(self.now_ms) == waiting
+            if waiting.is_condemned:
+                self._bury(waiting)
+            else:
+                self._settle(waiting, after_success(self.naive.users[waiting.user].failures, waiting.offsets[-1]))
         assert self.covered_offsets == self.accepted
         assert (self.index.num_users, self.index.num_events, self.index.next_due_at_ms()) == (0, 0, None)
 
@@ -289,7 +319,7 @@ def test_a_user_in_flight_is_not_due_however_much_arrives() -> None:
     for n in range(1, 9):
         assert index.admit(ADA, n, arrival(n), None) == "accepted"
     assert taken(index, NOW_MS + 10**9) == []
-    index.covered(ADA, 0, NOW_MS + 50)
+    index.covered(ADA, 0, NOW_MS + 50, Failures())
     assert taken(index, NOW_MS + 50) == [Due(ADA, (1, 2, 3), "size")]
 
 
@@ -305,36 +335,58 @@ def test_a_call_takes_the_oldest_events_that_fit_and_always_one(tokens: list[int
 def test_what_a_summary_covers_is_gone_and_the_rest_waits_for_its_own_age() -> None:
     index = index_with(*((ADA, n, arrival(n, at_ms=NOW_MS + n)) for n in range(4)))
     assert [due.offsets for due in taken(index, NOW_MS + 2)] == [(0, 1, 2)]
-    index.covered(ADA, 2, NOW_MS + 100)
+    index.covered(ADA, 2, NOW_MS + 100, Failures())
     assert (index.num_users, index.num_events, index.next_due_at_ms()) == (1, 1, NOW_MS + 3 + AGE_MS)
     assert taken(index, NOW_MS + 3 + AGE_MS) == [Due(ADA, (3,), "age")]
-    index.covered(ADA, 3, NOW_MS + 20_000)
+    index.covered(ADA, 3, NOW_MS + 20_000, Failures())
     assert ADA not in index
     assert (index.num_users, index.num_events, index.next_due_at_ms()) == (0, 0, None)
 
 
-def test_each_failure_makes_the_user_wait_longer_and_a_success_forgets_them() -> None:
-    index, now_ms = index_with((ADA, 0, arrival(0))), NOW_MS + AGE_MS
-    for wait_ms in (1_000, 2_000, 4_000, 8_000, 8_000):
-        assert [due.user for due in taken(index, now_ms)] == [ADA]
-        index.failed(ADA, now_ms)
-        assert index.next_due_at_ms() == now_ms + wait_ms
-        now_ms += wait_ms
-    index.admit(ADA, 1, arrival(1), None)
-    assert [due.offsets for due in taken(index, now_ms)] == [(0, 1)]
-    index.covered(ADA, 0, now_ms)
-    assert [due.offsets for due in taken(index, now_ms)] == [(1,)]
-    index.failed(ADA, now_ms)
-    assert index.next_due_at_ms() == now_ms + 1_000
-
-
-def test_new_events_do_not_cut_a_backoff_short() -> None:
+def test_who_failed_waits_and_new_events_do_not_cut_that_short() -> None:
     index = index_with((ADA, 0, arrival(0)))
-    taken(index, NOW_MS + AGE_MS)
-    index.failed(ADA, NOW_MS + AGE_MS)
+    now_ms = NOW_MS + AGE_MS
+    taken(index, now_ms)
+    index.failed(ADA, Failures(num_repeats=1, not_before_ms=now_ms + 1_000))
     for n in range(1, 9):
-        index.admit(ADA, n, arrival(n, at_ms=NOW_MS + AGE_MS + n), None)
-    assert index.next_due_at_ms() == NOW_MS + AGE_MS + 1_000
+        index.admit(ADA, n, arrival(n, at_ms=now_ms + n), None)
+    assert index.next_due_at_ms() == now_ms + 1_000
+    assert taken(index, now_ms + 1_000) == [Due(ADA, (0, 1, 2), "size", num_repeats=1)]
+    index.covered(ADA, 2, now_ms + 1_100, Failures())
+    assert taken(index, now_ms + 1_100) == [Due(ADA, (3, 4, 5), "size")]
+
+
+def test_of_a_suspect_share_half_is_taken_at_once_until_it_is_past() -> None:
+    index = PendingIndex(FlushPolicy(max_events=8))
+    for n in range(20):
+        index.admit(ADA, n, arrival(n), Known())
+    failures, shares = Failures(suspect_to=6), []
+    assert [due.offsets for due in taken(index, NOW_MS)] == [tuple(range(8))]
+    index.failed(ADA, failures)
+    for _ in range(5):
+        (due,) = taken(index, NOW_MS)
+        shares.append(due.offsets)
+        index.covered(ADA, due.offsets[-1], NOW_MS, failures)
+    assert shares == [(0, 1, 2), (3, 4), (5,), (6,), tuple(range(7, 15))]
+
+
+def test_a_condemned_event_is_taken_alone_and_not_called_for() -> None:
+    index = index_with((ADA, 0, arrival(0)), (ADA, 1, arrival(1)))
+    taken(index, NOW_MS + AGE_MS)
+    index.failed(ADA, Failures(suspect_to=0, condemned=0, num_repeats=3))
+    assert taken(index, NOW_MS + AGE_MS) == [Due(ADA, (0,), "age", num_repeats=3, is_condemned=True)]
+    index.covered(ADA, 0, NOW_MS + AGE_MS, Failures(1, 0))
+    assert taken(index, NOW_MS + AGE_MS) == [Due(ADA, (1,), "age")]
+
+
+@pytest.mark.parametrize(
+    "failures", [Failures(suspect_to=1), Failures(suspect_to=0, condemned=0)], ids=["suspect", "condemned"]
+)
+def test_a_restart_forgets_no_suspicion(failures: Failures) -> None:
+    index = PendingIndex(POLICY)
+    index.restore(ADA, [(0, arrival(0)), (1, arrival(1))], Known(), msgspec.structs.replace(failures, not_before_ms=NOW_MS + 5))
+    assert index.next_due_at_ms() == NOW_MS + 5
+    assert taken(index, NOW_MS + 5) == [Due(ADA, (0,), "age", 0, failures.condemned == 0)]
 
 
 def test_an_outage_burns_no_attempt() -> None:
@@ -343,17 +395,15 @@ def test_an_outage_burns_no_attempt() -> None:
         assert len(taken(index, NOW_MS + AGE_MS + n)) == 1
         index.released(ADA, NOW_MS + AGE_MS + n + 1)
         assert index.next_due_at_ms() == NOW_MS + AGE_MS + n + 1
-    taken(index, NOW_MS + 90_000)
-    index.failed(ADA, NOW_MS + 90_000)
-    assert index.next_due_at_ms() == NOW_MS + 90_000 + 1_000
+    assert taken(index, NOW_MS + 90_000) == [Due(ADA, (0,), "age")]
 
 
 def test_a_user_the_index_does_not_know_is_nobodys_business() -> None:
     """A call may end after its user was erased."""
     index = index_with((ADA, 0, arrival(0)))
-    index.covered(BOB, 5, NOW_MS)
+    index.covered(BOB, 5, NOW_MS, Failures())
     index.released(BOB, NOW_MS)
-    index.failed(BOB, NOW_MS)
+    index.failed(BOB, Failures())
     assert (index.num_users, index.num_events, BOB in index) == (1, 1, False)
 
 
@@ -449,7 +499,7 @@ def test_the_oldest_arrival_is_that_of_who_waits_longest() -> None:
     for offset, (user, at_ms) in enumerate([(b"ada", 30), (b"bob", 10), (b"ada", 40), (b"bob", 50)]):
         index.admit(user, offset, arrival(offset, at_ms=at_ms), Known())
     assert index.oldest_arrived_at_ms() == 10
-    index.covered(b"bob", 1, 60)
+    index.covered(b"bob", 1, 60, Failures())
     assert index.oldest_arrived_at_ms() == 30
-    index.covered(b"ada", 2, 60)
+    index.covered(b"ada", 2, 60, Failures())
     assert index.oldest_arrived_at_ms() == 50

@@ -1,0 +1,75 @@
+"""Failed calls: a user whose call failed waits, tries less at a time, and at last gives up the one event that never succeeds.
+
+Place in the flow: beside write back. :mod:`streams.failures` decides; here it is made durable, each step before the next one is
+taken: the verdict, the dead letter, the partition's rows. So an event that was condemned is never applied, whenever the worker
+dies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from agents.crash_points import reached
+from agents.metrics import Metrics
+from agents.outbox import Outbox
+from agents.partitions import Owned
+from streams.availability import Availability
+from streams.failures import Failure, after_failure, poison_letter
+from streams.flush import FlushPolicy
+from streams.pending import Due
+
+log = structlog.get_logger()
+
+
+class FailedCalls:
+    """What becomes of a user whose call failed. ``topic_names`` gives the name of each topic id that is read."""
+
+    def __init__(
+        self,
+        policy: FlushPolicy,
+        availability: Availability,
+        outbox: Outbox,
+        topic_names: Mapping[str, str],
+        metrics: Metrics,
+    ) -> None:
+        self._policy = policy
+        self._availability = availability
+        self._outbox = outbox
+        self._topic_names = topic_names
+        self._metrics = metrics
+
+    def note(self, owned: Owned, due: Due, failure: Failure) -> None:
+        """Keep what the failure makes of the user. An event that it condemns is due at once, to be buried."""
+        self._metrics.failures.labels(failure.kind).inc()
+        before, model = owned.failures(due.user), self._availability
+        is_proof = failure.kind != "unanswered" or not model.fails_others(due.user)
+        accepted_at_ms = model.accepted_at_ms if is_proof else 0
+        owned.fail(due.user, after_failure(before, due.offsets, failure, accepted_at_ms, self._policy, _now_ms()))
+
+    def bury(self, owned: Owned, due: Due) -> None:
+        """Give up the condemned event: first its dead letter, and when that is durable its row."""
+        reached("poison.condemned")
+        ((offset, arrival),) = owned.rows(due)
+        failures = owned.failures(due.user)
+        letter = poison_letter(arrival, failures, self._topic_names.get(arrival.origin.topic, ""), _now_ms())
+
+        def durable() -> None:
+            self._metrics.dead_letters.labels("poison").inc()
+            log.warning(
+                "an event became a dead letter: no call with it succeeds", partition=owned.number, attempts=letter.attempts
+            )
+            owned.settled(due.user, offset, _now_ms())
+
+        def lettered() -> None:
+            reached("poison.lettered")
+            if owned.is_alive:
+                owned.bury(due.user, offset, arrival, durable)
+
+        self._outbox.refuse(letter, lettered)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1_000)

@@ -1,0 +1,83 @@
+"""Availability: whether the model is there, as far as the calls can tell; while it is away everybody waits, and one call asks.
+
+Place in the flow: dispatch asks it before it starts a call, and tells it how each one ended. An outage blames nobody. A
+connection that is refused, or a server that says it has too much to do, is one at once; a call that ended in a timeout or a
+server error may be that prompt's fault, so it takes several users in a row.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from streams.evolution.records import Unavailable
+from streams.flush import FlushPolicy, backoff_ms
+
+MAX_UNANSWERED_USERS = 3
+_MAX_PAUSE_MS = 10_000
+_NUM_RECENT = 100
+_MAX_OTHERS = 0.1  # of the recent calls
+
+
+class Availability:
+    """What the calls of one worker say of its model. Instants are milliseconds since 1970."""
+
+    def __init__(self, policy: FlushPolicy) -> None:
+        self._policy = policy
+        self._unanswered: set[bytes] = set()
+        self._recent: deque[bytes | None] = deque(maxlen=_NUM_RECENT)  # who went unanswered; None for an answer
+        self._num_pauses = 0
+        self._is_probing = False
+        self.paused_until_ms = 0
+        self.accepted_at_ms = 0
+
+    @property
+    def is_away(self) -> bool:
+        """Whether there is an outage."""
+        return bool(self._num_pauses)
+
+    def may_call(self, now_ms: int) -> bool:
+        """Whether a call may start now."""
+        return now_ms >= self.paused_until_ms
+
+    def calls(self, now_ms: int) -> None:
+        """A call starts. In an outage it asks whether that is over, and the next one asks after a pause: this one may hang."""
+        if self.is_away:
+            self._is_probing = True
+            self.paused_until_ms = now_ms + self._pause_ms()
+
+    def _pause_ms(self) -> int:
+        return min(_MAX_PAUSE_MS, backoff_ms(self._num_pauses, self._policy))
+
+    def answered(self) -> bool:
+        """Somebody answered, whatever it was. Returns whether that ends an outage."""
+        was_away = self.is_away
+        self._num_pauses = self.paused_until_ms = 0
+        self._is_probing = False
+        self._unanswered.clear()
+        self._recent.append(None)
+        return was_away
+
+    def accepted(self, now_ms: int) -> None:
+        """An answer was good enough to be a user's next version."""
+        self.accepted_at_ms = now_ms
+
+    def unanswered(self, user: bytes, why: Unavailable, now_ms: int) -> bool:
+        """Nobody answered this user. Returns whether that begins or prolongs an outage, and is nobody's fault."""
+        self._recent.append(user)
+        if why.reason in ("timeout", "server_error"):
+            self._unanswered.add(user)
+            if not self.is_away and len(self._unanswered) < MAX_UNANSWERED_USERS:
+                return False
+        # Calls that met the same outage are one outage.
+        if not self.is_away or self._is_probing:
+            self._num_pauses += 1
+            self._is_probing = False
+            self.paused_until_ms = now_ms + self._pause_ms()
+        if why.retry_after_seconds:
+            self.paused_until_ms = max(self.paused_until_ms, now_ms + int(why.retry_after_seconds * 1_000))
+        return True
+
+    def fails_others(self, user: bytes) -> bool:
+        """Whether of the recent calls so many of other users went unanswered that this user's prompt need not be the reason."""
+        others = sum(one is not None and one != user for one in self._recent)
+        return others > _MAX_OTHERS * len(self._recent)
