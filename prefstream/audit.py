@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from prefstream.audit_folds import (
     _MAX_EXAMPLES,
+    EventRow,
     Finding,
     KeptFold,
     PendingFold,
@@ -26,6 +27,7 @@ Verdict = Literal["holds", "undecided", "broken"]
 class PartitionAccount(Struct, frozen=True, kw_only=True):
     """One partition of the keyed topics, at the ledger's ``position``.
 
+    ``poison`` are accepted events that were given up later, ``dead`` are records that nobody should have written there.
     ``num_on_topic`` events lie below it on the events topic, from the offset ``beginning`` on. ``is_moving``: the ledger went
     on while the topics were read.
     """
@@ -35,6 +37,7 @@ class PartitionAccount(Struct, frozen=True, kw_only=True):
     accepted: int
     applied: int
     pending: int
+    poison: int
     redelivered: int
     duplicate: int
     dead: int
@@ -113,13 +116,27 @@ def _partition_account(number: int, folds: PartitionFolds) -> PartitionAccount:
         position=ledger.position,
         accepted=ledger.accepted,
         applied=summaries.applied,
-        pending=sum(row.offset < ledger.position and not summaries.covers(row) for row in pending.waiting),
+        pending=sum(_is_below(row, folds) and not summaries.covers(row) and pending.is_pending(row) for row in pending.waiting),
+        poison=_num_given_up(folds),
         redelivered=ledger.redelivered,
         duplicate=ledger.duplicate,
         dead=ledger.dead,
         num_on_topic=events.num_below_position,
         beginning=events.beginning,
         is_moving=pending.later != ledger,
+    )
+
+
+def _is_below(row: EventRow, folds: PartitionFolds) -> bool:
+    return row.offset < folds.pending.ledger.position
+
+
+def _num_given_up(folds: PartitionFolds) -> int:
+    """Events given up at the instant; and later ones, where the summary that counts as the instant's goes beyond them."""
+    pending, summaries, _ = folds
+    later = (row for row in pending.died_later if _is_below(row, folds))
+    return sum(deaths.num_dead for deaths in pending.deaths.values()) + sum(
+        summaries.covers(row) or not pending.is_pending(row) for row in later
     )
 
 
@@ -139,12 +156,16 @@ def _partition_findings(account: PartitionAccount, folds: PartitionFolds, where:
 
 
 def _sum_findings(account: PartitionAccount, where: str) -> Iterator[Finding]:
-    """Every event that was accepted is applied or pending, and no other is."""
-    surplus = account.applied + account.pending - account.accepted
+    """Every event that was accepted is applied, pending or given up, and no other is."""
+    surplus = account.applied + account.pending + account.poison - account.accepted
     if surplus:
         fate = "too many" if surplus > 0 else "missing"
-        what = f"{_events(abs(surplus))} {fate}: {account.applied:,} applied + {account.pending:,} pending"
+        what = f"{_events(abs(surplus))} {fate}: {_fates(account.applied, account.pending, account.poison)}"
         yield Finding("broken", where, f"{what}, of {account.accepted:,} accepted")
+
+
+def _fates(applied: int, pending: int, poison: int) -> str:
+    return f"{applied:,} applied + {pending:,} pending" + (f" + {poison:,} poison" if poison else "")
 
 
 def _topic_findings(account: PartitionAccount, counted: int, later: int, where: str) -> Iterator[Finding]:
@@ -213,10 +234,8 @@ def _sentence(
         facts = "; ".join(f"{finding.where}: {finding.what}" for finding in shown[:_MAX_EXAMPLES])
         more = f"; and {len(shown) - _MAX_EXAMPLES:,} more" if len(shown) > _MAX_EXAMPLES else ""
         return f"{opening}: {facts}{more}."
-    accepted, applied, pending = (sum(getattr(one, name) for one in accounts) for name in ("accepted", "applied", "pending"))
+    accepted = sum(account.accepted for account in accounts)
+    fates = _fates(*(sum(getattr(account, name) for account in accounts) for name in ("applied", "pending", "poison")))
     met, older = sum(source.met for source in sources), sum(source.older for source in sources)
     notes = f", and {_records(older)} older than retention reaches" if older else ""
-    return (
-        f"Holds: {_events(accepted)} accepted = {applied:,} applied + {pending:,} pending, "
-        f"and {met:,} source records found again{notes}."
-    )
+    return f"Holds: {_events(accepted)} accepted = {fates}, and {met:,} source records found again{notes}."

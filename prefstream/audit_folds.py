@@ -70,6 +70,24 @@ def event_row(key: bytes | None) -> EventRow | None:
     return EventRow(key[_HEAD.size : _HEAD.size + length], _OFFSET.unpack(key[_HEAD.size + length :])[0])
 
 
+def failures_user(key: bytes | None) -> bytes | None:
+    """Whose failures a row is about, by its key: ``f``, the user's length (u16), the user. None for other keys."""
+    if key is None or len(key) < _HEAD.size:
+        return None
+    kind, length = _HEAD.unpack_from(key)
+    return key[_HEAD.size :] if kind == b"f" and len(key) == _HEAD.size + length else None
+
+
+class Deaths(Struct, frozen=True, array_like=True):
+    """What the audit reads of a user's failures: how many accepted events were given up, and the offset of the last one.
+
+    The row says so before the event's own row is deleted.
+    """
+
+    num_dead: int = 0
+    last_dead: int = -1
+
+
 class Faults:
     """What is wrong with the records of a partition: counted, with the first few in words."""
 
@@ -92,16 +110,21 @@ class Faults:
 
 
 _decode_ledger = msgspec.msgpack.Decoder(Ledger).decode
+_decode_deaths = msgspec.msgpack.Decoder(Deaths).decode
 
 
 class PendingFold:
     """One partition of the pending topic: which events wait, and the ledger, at one instant; then the ledger some time later.
 
-    ``num_unseen`` counts events that waited at the instant, and whose row compaction removed before it was read.
+    ``deaths``: by user, at the instant. ``died_later``: events that were given up after it. ``num_unseen`` counts events that
+    waited at the instant, and whose row compaction removed before it was read, and other rows that were missed so.
     """
 
     def __init__(self) -> None:
         self.waiting: set[EventRow] = set()
+        self.deaths: dict[bytes, Deaths] = {}
+        self.died_later: list[EventRow] = []
+        self._later_deaths: dict[bytes, Deaths] = {}
         self.ledger = Ledger()
         self.later = Ledger()
         self.last_deleted = -1
@@ -113,6 +136,8 @@ class PendingFold:
         if key == LEDGER_KEY:
             self._read_ledger(value, offset)
             self.ledger = self.later
+        elif (user := failures_user(key)) is not None:
+            self._read_deaths(self.deaths, user, value, offset)
         elif (row := event_row(key)) is None:
             return
         elif value is None:
@@ -125,8 +150,32 @@ class PendingFold:
         """A record from after the instant."""
         if key == LEDGER_KEY:
             self._read_ledger(value, offset)
+        elif (user := failures_user(key)) is not None:
+            before = self._later_deaths.setdefault(user, self.deaths.get(user, Deaths()))
+            after = self._read_deaths(self._later_deaths, user, value, offset)
+            if after.num_dead > before.num_dead:
+                self.died_later.append(EventRow(user, after.last_dead))
+                self.num_unseen += after.num_dead > before.num_dead + 1
         elif value is None and (row := event_row(key)) is not None:
             self.num_unseen += row.offset < self.ledger.position and row not in self.waiting
+
+    def is_pending(self, row: EventRow) -> bool:
+        """Whether an event whose row is there waits, and is not given up already."""
+        deaths = self.deaths.get(row.user)
+        return row in self.waiting and (deaths is None or deaths.last_dead != row.offset)
+
+    def _read_deaths(self, known: dict[bytes, Deaths], user: bytes, value: bytes | None, offset: int) -> Deaths:
+        """What a row of failures says; a deleted one, that nothing was ever given up."""
+        before = known.get(user, Deaths())
+        try:
+            found = Deaths() if value is None else _decode_deaths(value)
+        except _UNREADABLE:
+            self.faults.add(f"the record at offset {offset} of the pending topic is no row of failures")
+            return before
+        if found.num_dead < before.num_dead:
+            self.faults.add(f"the count of events given up goes back at offset {offset} of the pending topic")
+        known[user] = found
+        return found
 
     def _read_ledger(self, value: bytes | None, offset: int) -> None:
         try:

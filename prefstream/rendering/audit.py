@@ -27,7 +27,7 @@ def audit_report(found: Audit) -> Group:
     return Group(_accounts_table(found), *sources, *findings, verdict)
 
 
-_ACCOUNT_COLUMNS = ("accepted", "applied", "pending", "redelivered", "duplicate", "dead", "on topic")
+_ACCOUNT_COLUMNS = ("accepted", "applied", "pending", "poison", "redelivered", "duplicate", "dead", "on topic")
 _SOURCE_COLUMNS = ("from", "committed", "found", "older", "unsure", "lost")
 
 
@@ -44,8 +44,8 @@ def _accounts_table(found: Audit) -> Table:
 
 
 def _account_numbers(account: PartitionAccount) -> tuple[int, ...]:
-    counts = (account.accepted, account.applied, account.pending, account.redelivered, account.duplicate, account.dead)
-    return (*counts, account.num_on_topic)
+    events = (account.accepted, account.applied, account.pending, account.poison)
+    return (*events, account.redelivered, account.duplicate, account.dead, account.num_on_topic)
 
 
 def _sources_table(found: Audit) -> Table:
