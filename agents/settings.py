@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     flush_events: int = Field(20, ge=1, description="a user with so many pending events is due")
     flush_tokens: int = Field(1_200, ge=1, description="a user with so many pending tokens is due")
     flush_age_seconds: FiniteFloat = Field(60.0, gt=0, description="a user whose oldest pending event waits so long is due")
+    max_backoff_seconds: FiniteFloat = Field(300.0, gt=0, description="how long a user whose calls fail waits at most")
     drain_seconds: FiniteFloat = Field(20.0, ge=0, description="how long a stopping worker waits for calls in flight")
     session_timeout_seconds: FiniteFloat = Field(45.0, ge=6, description="how long a silent worker keeps its partitions")
     fence_renewal_seconds: FiniteFloat = Field(
@@ -99,7 +100,9 @@ class Settings(BaseSettings):
     @property
     def flush_policy(self) -> FlushPolicy:
         """When a user is due."""
-        return FlushPolicy(self.flush_events, self.flush_tokens, self.flush_age_seconds)
+        return FlushPolicy(
+            self.flush_events, self.flush_tokens, self.flush_age_seconds, max_backoff_seconds=self.max_backoff_seconds
+        )
 
 
 def shown_default(field: FieldInfo) -> str:

@@ -75,7 +75,7 @@ def after_failure(
     ``accepted_at_ms`` is when an answer was last accepted, for whomever; 0 if the failure proves nothing anyway.
     """
     model_works = 0 < before.failed_at_ms < accepted_at_ms
-    failed = replace(before, failed_at_ms=now_ms, reason=failure.reason[:MAX_REASON_CHARS])
+    failed = replace(before, failed_at_ms=now_ms, reason=f"{failure.kind}: {failure.reason}"[:MAX_REASON_CHARS])
     if len(offsets) == 1:
         return _alone(failed, offsets[0], failure, model_works, policy)
     if failure.kind == "unanswered" and not model_works:

@@ -347,7 +347,7 @@ async def test_one_poison_event_is_given_up_and_everything_else_is_applied(run: 
     letter = one.lettered.letters[0]
     assert letter.value is not None
     assert msgspec.json.decode(letter.value, type=Post) == Post(user="ada", at=AT, text="ada 5")
-    assert (letter.reason, letter.source, letter.message) == ("poison", "ratings", "empty: the answer has no words")
+    assert (letter.reason, letter.source, letter.message) == ("poison", "ratings", "rejected: empty: the answer has no words")
     assert [one.owned.failures(user) for user in (b"ada", b"bob")] == [Failures(1, 5), Failures(1, 10)]
     assert list(one.opened.pending.scan(b"e")) == []
     counts = counted(one.metrics)

@@ -203,7 +203,7 @@ async def test_a_success_forgets_the_failures(opened: Opened) -> None:
     call.ends(Completion("", "stop"))
     await opened.partitions.flush()
     assert list(opened.pending.scan(b"f")) != []
-    assert call.owned.failures(ADA).reason == "empty: the answer has no words"
+    assert call.owned.failures(ADA).reason == "rejected: empty: the answer has no words"
     call.ends(GOOD)
     await until(lambda: ADA not in call.index)
     await opened.partitions.flush()
