@@ -135,9 +135,10 @@ class Settlement:
         try:
             with reaching(self._bootstrap_servers):
                 yield
-        except (ProducerFencedError, InvalidProducerEpochError) as error:
-            raise Overtaken(self._names.namespace) from error
         except KafkaError as error:
+            # kafka-python wraps the reason in later calls.
+            if any(isinstance(cause, ProducerFencedError | InvalidProducerEpochError) for cause in (error, *error.args)):
+                raise Overtaken(self._names.namespace) from error
             raise PublishFailed(self._names.dead_letters, num_letters, error, retriable=False) from error
 
     def __enter__(self) -> Self:

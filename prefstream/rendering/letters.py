@@ -26,6 +26,7 @@ REASONS: dict[DeadLetterReason, str] = {
     "invalid": "a field has a wrong type or an impossible value",
     "too_large": "it is larger than an event may be",
     "unsupported": "it is understood, but nothing acts on it yet",
+    "poison": "no summary could be written with it, and could for others",
     "unknown_source": "no worker reads its topic any more",
 }
 _MAX_SHOWN_CHARS = 2_000
