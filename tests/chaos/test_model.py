@@ -48,6 +48,7 @@ async def asked(served: Served, prompt: Prompt, timeout_seconds: float = 20.0) -
         ("overloaded", 7.0, Unavailable("overloaded", "HTTP 429", 7.0)),
         ("refuse", 0.0, Refused(400, "scripted")),
         ("close", 0.0, Unavailable("connection", "ServerDisconnectedError")),
+        ("abort", 0.0, Unavailable("draining", "HTTP 200 with finish_reason 'abort'")),
         ("garbage", 0.0, Unavailable("server_error", "HTTP 200 whose body is no chat completion")),
         ("wrong_schema", 0.0, Unavailable("server_error", "HTTP 200 whose body is no chat completion")),
     ],
@@ -57,9 +58,7 @@ async def test_a_mode_that_gives_no_answer(served: Served, mode: Mode, seconds: 
     assert await asked(served, prompt_of_an_update()) == expected
 
 
-@pytest.mark.parametrize(
-    ("mode", "reason"), [("abort", "finish_reason"), ("length", "finish_reason"), ("bad_text", "template_tokens")]
-)
+@pytest.mark.parametrize(("mode", "reason"), [("length", "finish_reason"), ("bad_text", "template_tokens")])
 async def test_a_mode_whose_answer_is_rejected(served: Served, mode: Mode, reason: str) -> None:
     await behave(served, mode)
     prompt = prompt_of_an_update()
@@ -88,6 +87,12 @@ async def test_who_hangs_is_let_go_by_the_next_switch(served: Served) -> None:
     assert await call == Unavailable("connection", "ServerDisconnectedError")
     assert isinstance(await asked(served, prompt_of_an_update()), Completion)
     assert await (await served.get("/calls")).json() == {"hang": 1, "ok": 1}
+
+
+@pytest.mark.parametrize(("words", "is_refused"), [("Fargo (1996)", True), ('"Fargo', True), ("Heat (1996)", False)])
+async def test_a_mode_for_some_prompts(served: Served, words: str, is_refused: bool) -> None:
+    await served.post("/behave", data=msgspec.json.encode(Behaviour("refuse", only_with=words)))
+    assert isinstance(await asked(served, prompt_of_an_update()), Refused if is_refused else Completion)
 
 
 async def test_an_unknown_mode_is_refused(served: Served) -> None:
