@@ -55,12 +55,12 @@ class Exhibits(Struct, frozen=True, kw_only=True):
 def read_exhibits(bootstrap_servers: str, namespace: str, sources: Iterable[str] = ()) -> Exhibits:
     """Read the topics to what is their end now, committed records only; the committed offsets first.
 
-    Without ``sources`` these are the topics of the consumer group's offsets, and the inbox.
+    Source topics are the inbox, those of the consumer group's offsets, and ``sources``.
     """
     events, letters, pending, summaries = own = [f"{namespace}.{name}" for name in OWN_TOPICS]
     with KafkaAdminClient(bootstrap_servers=bootstrap_servers) as admin:
         committed = _committed(admin, namespace)
-        raw = sorted({*sources} or {f"{namespace}.inbox", *(topic for topic, _ in committed)} - {*own})
+        raw = sorted({f"{namespace}.inbox", *sources, *(topic for topic, _ in committed)} - {*own})
         topic_ids = _topic_ids(admin, [*raw, events])
     with _Reading(bootstrap_servers) as reading:
         # A row goes when its event is in a summary or dead, and what a record became comes after it: in this order nothing

@@ -42,8 +42,8 @@ def judge(
 ) -> Judgement:
     """Read the topics of ``namespace`` and its source topics, and judge them.
 
-    Without ``sources`` these are the topics of the consumer group's offsets, and the inbox. Workers may run: what they have
-    not done yet is pending; it is best asked when nothing is under way.
+    Source topics are the inbox, those of the consumer group's offsets, and ``sources``. Workers may run: what they have not
+    done yet is pending.
     """
     return judge_records(read_exhibits(bootstrap_servers, namespace, sources), journal, expects_poison=expects_poison)
 
@@ -109,7 +109,7 @@ class _Sources:
 
     def _letter(self, place: Place) -> Letter | None:
         """The dead letter of a whole record."""
-        return self._letters.by_origin.get(Origin(self._exhibits.topic_ids[place.topic], place.partition, place.offset, 0))
+        return self._letters.of_records.get(Origin(self._exhibits.topic_ids[place.topic], place.partition, place.offset, 0))
 
     def _without_event(self, record: RawRecord) -> Found:
         """What became of a record of which nothing is on the events topic."""
@@ -121,14 +121,16 @@ class _Sources:
         return Found("pending", "not read yet")
 
     def check_origins(self, findings: Findings) -> None:
-        """What is on the internal topics comes from a record that a source shows; and a letter of one that has no event."""
+        """What is on the internal topics comes from a record that a source shows, and no record is dead and an event."""
         for one in self._events.by_origin.values():
             self._check_origin(one.origin, self._events.where(one), findings)
         accepted = {one.origin for accepted in self._events.accepted.values() for one in accepted}
-        for letter in self._letters.by_origin.values():
+        for letter in (*self._letters.of_records.values(), *self._letters.of_events.values()):
             self._check_origin(letter.origin, letter.where, findings)
-            if self._made.get(self._place(letter.origin)) and letter.origin not in accepted:
-                findings.add("impossible", f"{letter.where} is the dead letter of a record with events, and of none of them")
+            if letter.is_event and letter.origin not in accepted:
+                findings.add("impossible", f"{letter.where} is the dead letter of an event that was not accepted")
+            elif not letter.is_event and self._made.get(self._place(letter.origin)):
+                findings.add("dead_and_applied", f"{letter.where} refuses a record of which events are on the events topic")
 
     def _check_origin(self, origin: Origin, where: str, findings: Findings) -> None:
         place = self._place(origin)
@@ -169,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.judge", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--bootstrap-servers", default="127.0.0.1:9092", help="where Kafka is (default: %(default)s)")
     parser.add_argument("--namespace", default="prefstream", help="whose topics to judge (default: %(default)s)")
-    parser.add_argument("--source", action="append", default=[], help="a source topic; default: those the group has read")
+    parser.add_argument("--source", action="append", default=[], help="a source topic that the group may not have read")
     parser.add_argument("--journal", type=Path, help="what a workload saved; without it the intended fates are unknown")
     parser.add_argument("--expects-poison", action="store_true", help="accepted events may become dead letters")
     options = parser.parse_args(arguments)

@@ -43,10 +43,18 @@ Mode = Literal[
 
 
 class Behaviour(Struct, frozen=True):
-    """What the server does from now on; ``seconds`` is what the mode makes of it."""
+    """What the server does from now on; ``seconds`` is what the mode makes of it.
+
+    ``only_with``: it does so for prompts with these words in them, and answers all others.
+    """
 
     mode: Mode
     seconds: float = 0.0
+    only_with: str = ""
+
+    def mode_for(self, body: bytes) -> Mode:
+        """The mode in which a request is answered."""
+        return self.mode if json.dumps(self.only_with)[1:-1].encode() in body else "ok"
 
 
 class _Script:
@@ -105,10 +113,11 @@ async def _complete(request: web.Request) -> web.StreamResponse:
     script = request.app[_SCRIPT]
     behaviour, switched = script.behaviour, script.switched
     body = await request.read()
-    script.calls[behaviour.mode] += 1
-    if behaviour.mode in _FIXED:
-        return _FIXED[behaviour.mode]()
-    match behaviour.mode:
+    mode = behaviour.mode_for(body)
+    script.calls[mode] += 1
+    if mode in _FIXED:
+        return _FIXED[mode]()
+    match mode:
         case "delay":
             await asyncio.sleep(behaviour.seconds)
         case "overloaded":
@@ -179,9 +188,9 @@ class ScriptedModel:
         self.process = start_tied("tests.chaos.model", "--port", str(self.port), log=self._log)
         until("scripted model", lambda: status_of(self.port, "/health") == 200)
 
-    def behave(self, mode: Mode, seconds: float = 0.0) -> None:
-        """Answer the calls from now on so; what ``seconds`` means is said at :data:`Mode`."""
-        status, body = self._ask("POST", "/behave", msgspec.json.encode(Behaviour(mode, seconds)))
+    def behave(self, mode: Mode, seconds: float = 0.0, *, only_with: str = "") -> None:
+        """Answer the calls from now on so, all or those with these words; what ``seconds`` means is said at :data:`Mode`."""
+        status, body = self._ask("POST", "/behave", msgspec.json.encode(Behaviour(mode, seconds, only_with)))
         assert status == 200, body
 
     def num_calls(self, mode: Mode | None = None) -> int:

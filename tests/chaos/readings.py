@@ -78,9 +78,10 @@ def _mark(event: dict[str, dict[str, str]]) -> tuple[str, int, int] | None:
 
 
 class Letter(Struct, frozen=True):
-    """A dead letter, and where it lies."""
+    """A dead letter, and where it lies. ``is_event``: of one event that was accepted, not of a record that was refused."""
 
     origin: Origin
+    is_event: bool
     source: str
     reason: str
     where: str
@@ -90,13 +91,14 @@ class _LetterValue(Struct, frozen=True):
     origin: list[str | int]
     source: str
     reason: str
+    is_event: bool = False
 
 
 def read_letter(record: RawRecord) -> Letter | None:
     """The dead letter in a record, None where there is none."""
     try:
         value = msgspec.json.decode(record.value or b"", type=_LetterValue)
-        return Letter(_origin(value.origin), value.source, value.reason, named(record))
+        return Letter(_origin(value.origin), value.is_event, value.source, value.reason, named(record))
     except _UNREADABLE:
         return None
 

@@ -72,9 +72,9 @@ class World:
         self.keep(user, place)
         return place
 
-    def refuse(self, origin: Iterable[str | int], reason: str) -> None:
-        """A dead letter."""
-        letter = {"origin": [*origin], "source": "s", "reason": reason, "message": "m"}
+    def refuse(self, origin: Iterable[str | int], reason: str, *, is_event: bool = False) -> None:
+        """A dead letter, of a record or of an event."""
+        letter = {"origin": [*origin], "source": "s", "reason": reason, "message": "m", "is_event": is_event}
         self.write("dead-letters", b"origin", msgspec.json.encode(letter))
 
     def cover(self, user: str, places: list[int], **fields: Any) -> None:
@@ -203,6 +203,13 @@ def test_a_row_that_a_crash_left_over_is_no_crime() -> None:
     assert (judgement.crimes, judgement.num_leftover_rows) == ({}, 1)
 
 
+def test_a_retry_that_is_read_again_after_a_crash_is_met_by_its_origin() -> None:
+    world = honest()
+    place = world.forward(0, world.publish(0, ADA, event_id="id-1"), ADA, event_id="id-1")
+    world.count(place + 1, 7, 2, 1)
+    assert world.judged().crimes == {}
+
+
 def consumed_without_a_trace(world: World) -> None:
     world.publish(0, BOB)
 
@@ -293,7 +300,7 @@ def a_number_of_events_falls(world: World) -> None:
 
 
 def an_applied_event_has_a_letter(world: World) -> None:
-    world.refuse([IDS["s"], 0, 0, 0], "invalid")
+    world.refuse([IDS["s"], 0, 0, 0], "poison", is_event=True)
     world.write("pending", failures_key(ADA), msgspec.msgpack.encode([1]))
 
 
@@ -346,7 +353,11 @@ def two_letters_that_disagree(world: World) -> None:
 
 
 def a_letter_of_a_duplicate(world: World) -> None:
-    world.refuse([IDS["s"], 0, 2, 0], "invalid")
+    world.refuse([IDS["s"], 0, 2, 0], "poison", is_event=True)
+
+
+def a_record_with_an_event_has_a_letter(world: World) -> None:
+    world.refuse([IDS["s"], 0, 0, 0], "invalid")
 
 
 def acknowledged_and_not_there(world: World) -> None:
@@ -385,6 +396,10 @@ def a_row_that_says_something_else(world: World) -> None:
 
 def a_ledger_counts_one_too_many(world: World) -> None:
     world.count(9, 8, 1, 1)
+
+
+def a_ledger_takes_a_redelivered_event_for_a_retry(world: World) -> None:
+    world.count(9, 7, 0, 2)
 
 
 def a_ledger_goes_back(world: World) -> None:
@@ -448,6 +463,7 @@ CRIMES: list[tuple[Callable[[World], None], dict[Crime, int]]] = [
     (a_position_falls, {"went_backwards": 1}),
     (a_number_of_events_falls, {"went_backwards": 1}),
     (an_applied_event_has_a_letter, {"dead_and_applied": 1, "wrong_fate": 1}),
+    (a_record_with_an_event_has_a_letter, {"dead_and_applied": 1}),
     (more_events_than_new_ones, {"miscounted": 1}),
     (a_tally_counts_too_few, {"miscounted": 1}),
     (a_tally_has_fewer_than_its_domains, {"impossible": 1}),
@@ -467,6 +483,7 @@ CRIMES: list[tuple[Callable[[World], None], dict[Crime, int]]] = [
     (a_row_of_nobody, {"impossible": 1}),
     (a_row_that_says_something_else, {"impossible": 1}),
     (a_ledger_counts_one_too_many, {"miscounted": 1}),
+    (a_ledger_takes_a_redelivered_event_for_a_retry, {"miscounted": 2}),  # and it goes back
     (a_ledger_goes_back, {"miscounted": 1}),
     (no_ledger, {"impossible": 1}),
     (no_key_of_a_row, {"impossible": 1}),
@@ -502,7 +519,7 @@ def test_no_record_can_be_missing_unseen(topic: str) -> None:
 
 def poison(world: World) -> None:
     """An accepted event of the source becomes a dead letter; its row goes, and the row of failures counts it."""
-    world.refuse([IDS["s"], 1, 3, 0], "refused")
+    world.refuse([IDS["s"], 1, 3, 0], "poison", is_event=True)
     world.write("pending", row_key(BOB, 8), None)
 
 

@@ -89,6 +89,12 @@ async def test_who_hangs_is_let_go_by_the_next_switch(served: Served) -> None:
     assert await (await served.get("/calls")).json() == {"hang": 1, "ok": 1}
 
 
+@pytest.mark.parametrize(("words", "is_refused"), [("Fargo (1996)", True), ('"Fargo', True), ("Heat (1996)", False)])
+async def test_a_mode_for_some_prompts(served: Served, words: str, is_refused: bool) -> None:
+    await served.post("/behave", data=msgspec.json.encode(Behaviour("refuse", only_with=words)))
+    assert isinstance(await asked(served, prompt_of_an_update()), Refused if is_refused else Completion)
+
+
 async def test_an_unknown_mode_is_refused(served: Served) -> None:
     assert (await served.post("/behave", data=b'{"mode": "dance"}')).status == 400
 

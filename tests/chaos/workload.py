@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any, Self
 
 from kafka import KafkaProducer
@@ -53,11 +54,18 @@ class Workload:
         self._publications = iter(Publications(sources, seed, num_users))
         self._bootstrap_servers = bootstrap_servers
         self._interval_seconds = 1.0 / events_per_second
-        self._producer = self._connect()
-        self._aborting: KafkaProducer | None = None
+        self._producer = KafkaProducer(
+            bootstrap_servers=bootstrap_servers,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=5,
+            delivery_timeout_ms=PATIENCE_MS,
+            max_block_ms=PATIENCE_MS,
+            reconnect_backoff_max_ms=500,
+        )
+        self._aborting = _Aborting(bootstrap_servers, fence=f"{namespace}-aborting")
         self._sent: list[tuple[Any, Publication]] = []
         self._settled: list[Sent] = []
-        self._num_aborted = 0
         self._goes_on = threading.Event()
         self._stopped = threading.Event()
         self._failure: BaseException | None = None
@@ -94,6 +102,7 @@ class Workload:
             self._thread.join(within_seconds)
         if self._failure is not None:
             raise self._failure
+        self._aborting.close()
         self._producer.flush(timeout=within_seconds)
         return self.journal()
 
@@ -105,7 +114,7 @@ class Workload:
             place = Place(landed.topic, landed.partition, landed.offset)
             self._settled.append(Sent(place, publication.events, publication.reason))
         num_unacknowledged = len(self._sent) - len(self._settled)
-        return Journal(self.sources, tuple(self._settled), num_unacknowledged, self._num_aborted)
+        return Journal(self.sources, tuple(self._settled), num_unacknowledged, self._aborting.num_aborted)
 
     def close(self) -> None:
         """End the thread and disconnect, whatever was acknowledged."""
@@ -113,27 +122,14 @@ class Workload:
         self._goes_on.set()
         if self._thread.is_alive():
             self._thread.join(10.0)
-        for producer in (self._producer, self._aborting):
-            if producer is not None:
-                producer.close(timeout=5.0)
+        self._aborting.close()
+        self._producer.close(timeout=5.0)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _connect(self, **options: Any) -> KafkaProducer:
-        return KafkaProducer(
-            bootstrap_servers=self._bootstrap_servers,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=5,
-            delivery_timeout_ms=PATIENCE_MS,
-            max_block_ms=PATIENCE_MS,
-            reconnect_backoff_max_ms=500,
-            **options,
-        )
 
     def _run(self) -> None:
         try:
@@ -156,23 +152,62 @@ class Workload:
 
     def _publish(self, publication: Publication) -> None:
         if publication.is_aborted:
-            with suppress(KafkaError):  # a broker that goes away aborts it too
-                self._abort(publication)
+            self._aborting.put(publication)
         else:
             self._sent.append((_send(self._producer, publication), publication))
 
-    def _abort(self, publication: Publication) -> None:
-        """Send a record that nobody may see."""
-        self._num_aborted += 1
-        aborting, self._aborting = self._aborting, None
-        if aborting is None:
-            fence = {"transactional_id": f"{self.namespace}-aborting", "transaction_timeout_ms": _ABORT_WITHIN_MS}
-            aborting = self._connect(**fence)
-            aborting.init_transactions()
-        aborting.begin_transaction()
-        _send(aborting, publication).get(timeout=5.0)
-        aborting.abort_transaction()
-        self._aborting = aborting
+
+class _Aborting:
+    """Sends records in transactions that are aborted, from a thread of its own: what a broker that is away may hold up."""
+
+    def __init__(self, bootstrap_servers: str, fence: str) -> None:
+        self.num_aborted = 0
+        self._bootstrap_servers = bootstrap_servers
+        self._fence = fence
+        self._publications: SimpleQueue[Publication | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="aborting", daemon=True)
+        self._thread.start()
+
+    def put(self, publication: Publication) -> None:
+        """Send a record, soon, that nobody may see."""
+        self._publications.put(publication)
+
+    def close(self) -> None:
+        """Abort what is under way, and disconnect. To be called once or more."""
+        self._publications.put(None)
+        self._thread.join(4 * _ABORT_WITHIN_MS / 1_000)
+
+    def _run(self) -> None:
+        while (publication := self._publications.get()) is not None:
+            producer = self._connect()
+            # A broker that went away has aborted it, or will: then the next one begins with a new producer.
+            with suppress(KafkaError):
+                producer.init_transactions()
+                while publication is not None:
+                    self._abort(producer, publication)
+                    publication = self._publications.get()
+            with suppress(KafkaError):
+                producer.close(timeout=2 * _ABORT_WITHIN_MS / 1_000)  # until what it carries has expired
+            if publication is None:
+                return
+
+    def _abort(self, producer: KafkaProducer, publication: Publication) -> None:
+        producer.begin_transaction()
+        landing = _send(producer, publication)
+        producer.flush()
+        producer.abort_transaction()
+        self.num_aborted += landing.succeeded()
+
+    def _connect(self) -> KafkaProducer:
+        return KafkaProducer(
+            bootstrap_servers=self._bootstrap_servers,
+            transactional_id=self._fence,
+            transaction_timeout_ms=_ABORT_WITHIN_MS,
+            max_block_ms=_ABORT_WITHIN_MS,
+            request_timeout_ms=_ABORT_WITHIN_MS // 2,
+            delivery_timeout_ms=_ABORT_WITHIN_MS,  # so that it can be closed
+            reconnect_backoff_max_ms=500,
+        )
 
 
 def _send(producer: KafkaProducer, publication: Publication) -> Any:
