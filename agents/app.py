@@ -16,6 +16,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.types import TP
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agents.collect import Collect
 from agents.crash_points import reached
@@ -30,11 +31,13 @@ from agents.outbox import Outbox
 from agents.partitions import Partitions
 from agents.progress import Progress
 from agents.settings import Settings
+from agents.sources import TopicWatch
 from agents.stamps import Changelog
 from agents.store import SCHEME, LoggedStore
 from agents.write_back import WriteBack
 from agents.writer import NotDurable
 from model_server.client import ModelClient
+from prefstream.sources import Mark, Standing
 from prefstream.summaries import ModelUsed
 from prefstream.topics import TopicNames
 from streams.adapters import Adapter
@@ -64,6 +67,8 @@ class Worker(FixedApp):
         super().__init__(settings.namespace, **_faust_settings(settings, cluster))
         self.settings = settings
         self.topic_names = TopicNames(settings.namespace)
+        self.topic_ids = {topic: cluster.topic_ids[topic] for topic in (*adapters, self.topic_names.events)}
+        self.topic_watch = TopicWatch(settings.bootstrap_servers, self.topic_ids)
         self.progress = Progress()
         self.metrics = Metrics()
         self.partitions = Partitions(settings.bootstrap_servers, self.topic_names, settings.flush_policy)
@@ -111,7 +116,7 @@ class Worker(FixedApp):
 
     def _add_agents(self, cluster: Cluster, adapters: Mapping[str, Adapter]) -> None:
         # acks=False: offsets advance only when our agents say so, through Progress.
-        intake = Intake(adapters, cluster.topic_ids, self.outbox, self.progress, self.metrics)
+        intake = Intake(adapters, self.outbox, self.progress, self.metrics)
         self.agent(self.topic(*adapters, acks=False, **_RAW), name="intake")(intake.run)
         events = self.topic_names.events
         collect = Collect(self.partitions, self.outbox, cluster.topic_ids[events], self.progress, self.metrics)
@@ -130,6 +135,7 @@ class Worker(FixedApp):
         self.add_future(self.dispatch.run())
         self.add_future(self._renew_fences())
         self.add_future(self._refresh_stores())
+        self.add_future(self.topic_watch.run())
         settings = self.settings
         log.info(
             "worker started",
@@ -173,6 +179,7 @@ class Worker(FixedApp):
         await self.outbox.close()
         await self.client.__aexit__(None, None, None)
         await self.health.stop()
+        await self.topic_watch.close()
         log.info("worker stopped")
 
     def _shards_of(self, number: int) -> dict[str, Any]:
@@ -189,12 +196,22 @@ class Worker(FixedApp):
         """Rebuild the indexes after recovery."""
         self.partitions.restore()
 
-    def start_offset(self, source: TP, committed: int | None) -> int | None:
-        """Where to begin to read: at the ledger if it is behind what was committed, which only a lost log could do."""
-        owned = self.partitions.get(source.partition) if source.topic == self.topic_names.events else None
-        if owned is None or committed is None:
-            return committed
-        return min(committed, owned.ledger.position)
+    async def confirm_topics(self) -> None:
+        """Wait until a look at the topics found each to be the one it was at the start; end the worker otherwise."""
+        await self.topic_watch.confirm()
+
+    def note_expired(self, source: TP, num_expired: int) -> None:
+        """Say and count what retention, or somebody, removed before it was read."""
+        self.metrics.expired_records.labels(source.topic).inc(num_expired)
+        place = f"{source.topic}/{source.partition}"
+        log.error("records expired before they were read, and are lost", source=place, num_expired=num_expired)
+
+    def by_ledger(self, standing: Standing) -> Standing | None:
+        """Where the ledger of a keyed partition stands: behind what was committed only if its log was lost."""
+        owned = self.partitions.get(standing.partition) if standing.topic == self.topic_names.events else None
+        if owned is None or (standing.committed is None and not owned.ledger.position):
+            return None
+        return replace(standing, committed=owned.ledger.position, mark=Mark(topic_id=owned.ledger.topic_id))
 
     async def flush(self) -> None:
         """Wait until everything written so far is durable, and counted in the ledgers.
@@ -205,7 +222,7 @@ class Worker(FixedApp):
         await self.outbox.flush()
         for owned, ledger in ledgers:
             if owned.is_alive:
-                owned.write_ledger(ledger)
+                owned.write_ledger(replace(ledger, topic_id=self.topic_ids[self.topic_names.events]))
         await self.partitions.flush()
 
     async def release_partitions(self) -> None:
@@ -242,7 +259,6 @@ def _faust_settings(settings: Settings, cluster: Cluster) -> dict[str, Any]:
         "broker_rebalance_timeout": 120.0,
         # A gate that holds back intake for hours must not leave the group.
         "broker_max_poll_interval": 7 * _DAY_SECONDS,
-        "consumer_auto_offset_reset": "earliest",
         "stream_buffer_maxsize": 2_048,
         "worker_redirect_stdouts": False,
     }

@@ -12,6 +12,7 @@ from agents.app import Cluster
 from agents.settings import PREFIX, Settings
 from agents.stamps import Changelog
 from prefstream.admin import TopicState, topic_ids, topic_states
+from prefstream.sources import read_standings, refusal
 from prefstream.topics import TopicNames
 from streams.adapters import Adapter
 from streams.adapters.cloudevents import cloudevents
@@ -72,6 +73,7 @@ def read_cluster(settings: Settings) -> Cluster:
         raise NotReadyToStart(
             f"{PREFIX}SOURCES names {', '.join(unread)}, which the broker does not have: create it, or correct the name"
         )
+    _check_standings(settings, {names.events, *settings.all_sources})
     num_partitions = _common_partitions({name: states[name] for name in keyed})
     ids = topic_ids(settings.bootstrap_servers, states)
     tables = (names.pending, names.summaries)
@@ -80,6 +82,14 @@ def read_cluster(settings: Settings) -> Cluster:
 
 def _tombstones_stay_ms(state: TopicState) -> int:
     return int(state.configs["delete.retention.ms"])
+
+
+def _check_standings(settings: Settings, topics: set[str]) -> None:
+    """Raises :class:`NotReadyToStart` where what is committed says nothing of a topic as it is now."""
+    found = read_standings(settings.bootstrap_servers, settings.namespace, topics)
+    sentence = refusal(settings.namespace, [standing for standing in found if standing.topic in topics])
+    if sentence:
+        raise NotReadyToStart(sentence)
 
 
 def _common_partitions(states: dict[str, TopicState]) -> int:

@@ -8,6 +8,10 @@ the co-partitioned assignment, recovery of tables. Corrected here, with the stoc
                      :class:`agents.progress.Progress`, which agents advance explicitly
 flush before commit  stock's flush returns while records are on their way, and a commit follows a failed send; ours waits
                      for every lane, and a failed send has ended the worker by then
+mark of a commit     stock commits a bare offset; ours says of which topic, by its id, and how many records had expired
+start                stock begins at committed offsets whatever the topic is by now; ours compares them and seeks always
+positions in range   stock lets aiokafka jump from a position that is no longer there; ours counts what expired, or stops
+topics by id         stock reads on in a topic that was deleted and created again; ours looks before it hands records over
 failed commit        stock counts a refused commit as done; ours is told only of one that succeeded
 commit on revoke     stock forgets acknowledgements first, then lets the partitions go; ours flushes and commits before
 read committed       stock reads the records of aborted transactions
@@ -35,18 +39,22 @@ from typing import Any, Protocol, cast
 
 import aiokafka
 import structlog
+from aiokafka.errors import CommitFailedError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
 from faust.app import App
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from faust.types.transports import ConsumerT
+from msgspec.structs import replace
 
 from agents.crash_points import reached
 from agents.failstop import stop_now
 from agents.progress import Progress
 from agents.store import LoggedStore
 from agents.writer import NotDurable
+from prefstream.sources import Standing, encode_mark, refusal, standing_in
 
 PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0", "rocksdict": "0.3.29"}
 
@@ -75,6 +83,13 @@ class Shell(Protocol):
     """What the corrected classes need from the rest of the worker."""
 
     progress: Progress
+    topic_ids: Mapping[str, str]
+
+    async def confirm_topics(self) -> None:
+        """Return when the topics that are read are known to be, from now on back, those of ``topic_ids``."""
+
+    def note_expired(self, source: TP, num_expired: int) -> None:
+        """So many offsets of a source partition were gone before they were read."""
 
     async def open_partitions(self, changelogs: set[TP]) -> None:
         """Take ownership of the partitions of these changelog partitions, before their end offsets are read."""
@@ -82,8 +97,8 @@ class Shell(Protocol):
     def restore_partitions(self) -> None:
         """Rebuild what is kept in memory, after recovery and before the streams resume."""
 
-    def start_offset(self, source: TP, committed: int | None) -> int | None:
-        """Where to begin to read a source partition, asked after the partitions are restored."""
+    def by_ledger(self, standing: Standing) -> Standing | None:
+        """The same by our own account, where there is one; asked after the partitions are restored."""
 
     async def flush(self) -> None:
         """Wait until everything written so far is durable."""
@@ -100,7 +115,35 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
         # Faust ties this to its own transactions; the consumer reads both when it starts, which is after this.
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = _IDLE_FETCH_MS
+        consumer._auto_offset_reset = "none"
         return consumer
+
+    async def standings(self, sources: Iterable[TP], topic_ids: Mapping[str, str]) -> list[Standing]:
+        """Where the group stands in these partitions of topics with these ids."""
+        found: list[Standing] = await self.call_thread(self._standings, list(sources), topic_ids)
+        return found
+
+    async def _standings(self, sources: list[TP], topic_ids: Mapping[str, str]) -> list[Standing]:
+        consumer = self._ensure_consumer()
+        partitions = [aiokafka.TopicPartition(*source) for source in sources]
+        committed = await consumer._coordinator.fetch_committed_offsets(partitions)
+        beginnings = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        return [
+            standing_in(partition, topic_ids[partition.topic], committed.get(partition), beginnings[partition], ends[partition])
+            for partition in partitions
+        ]
+
+    async def _commit(self, offsets: Mapping[TP, OffsetAndMetadata]) -> bool:
+        try:
+            await self._ensure_consumer().commit({aiokafka.TopicPartition(*tp): offset for tp, offset in offsets.items()})
+        except CommitFailedError:
+            return False
+        except Exception as error:
+            self.log.exception("Committing raised exception: %r", error)
+            await self.crash(error)
+            return False
+        return True
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Stock takes a changelog that nobody streams for an agent that hangs, and says so every second for ever."""
@@ -123,10 +166,58 @@ class WatermarkConsumer(driver.Consumer):
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
         # A copy: the fetching thread would see the set change under it, and takes an empty one for "all partitions".
         wanted = None if active_partitions is None else frozenset(active_partitions)
-        records = await super()._getmany(wanted, timeout) or {}
+        generation = self.app.consumer_generation_id
+        try:
+            records = await super()._getmany(wanted, timeout) or {}
+        except NoOffsetForPartitionError:  # assigned a moment ago: recovery seeks it
+            return {}
+        except OffsetOutOfRangeError as error:
+            await self._find_range(error.args[0])
+            return {}
+        if any(source.topic in self._shell.topic_ids for source in records):
+            await self._shell.confirm_topics()
+        if generation != self.app.consumer_generation_id:
+            return {}  # every partition begins anew: what was fetched before tells nothing of what comes then
         for source, batch in records.items():
             self._shell.progress.hand_over(source, [record.offset for record in batch])
         return records
+
+    async def _find_range(self, positions: Mapping[TP, int]) -> None:
+        """Go on at the beginning where it has passed these positions, and end the worker where the end has fallen behind."""
+        shell = self._shell
+        for source, position in positions.items():
+            if source.topic not in shell.topic_ids:
+                stop_now(f"{source.topic}/{source.partition} has nothing at offset {position}, where recovery wants to read")
+        await shell.confirm_topics()
+        for standing in await self._thread.standings(positions, shell.topic_ids):
+            source = TP(standing.topic, standing.partition)
+            if shell.progress.position(source) is None:
+                continue  # lost meanwhile
+            here = replace(standing, committed=positions[source], mark=shell.progress.mark(source))
+            self._stop_if_refused([here])
+            if here.verdict == "expired":
+                shell.note_expired(source, shell.progress.expire(source, standing.beginning))
+                await self.seek_wait({source: standing.beginning})
+
+    async def begin(self, sources: set[TP]) -> None:
+        """Seek these partitions to where the group stands; end the worker where that says nothing of the topic as it is."""
+        shell, starts = self._shell, {}
+        for standing in await self._thread.standings(sources, shell.topic_ids):
+            accounts = [one for one in (standing, shell.by_ledger(standing)) if one]
+            self._stop_if_refused(accounts)
+            source = TP(standing.topic, standing.partition)
+            start = min((one.committed for one in accounts if one.committed is not None), default=standing.beginning)
+            shell.progress.start(source, start, replace(standing.mark, topic_id=standing.topic_id))
+            num_expired = shell.progress.expire(source, standing.beginning)
+            if num_expired:
+                shell.note_expired(source, num_expired)
+            starts[source] = max(start, standing.beginning)
+        await self.seek_wait(starts)
+
+    def _stop_if_refused(self, standings: Iterable[Standing]) -> None:
+        sentence = refusal(self.app.conf.id, standings)
+        if sentence:
+            stop_now(sentence)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         """Hand fetched messages to the agents' queues until the fetcher is stopped."""
@@ -169,6 +260,9 @@ class WatermarkConsumer(driver.Consumer):
         offsets = progress.committable()
         if not offsets:
             return False
+        positions = {
+            source: OffsetAndMetadata(offset, encode_mark(progress.mark(source))) for source, offset in offsets.items()
+        }
         try:
             await self._shell.flush()
         except NotDurable:
@@ -176,7 +270,7 @@ class WatermarkConsumer(driver.Consumer):
         owned = self.assignment()
         offsets = {source: offset for source, offset in offsets.items() if source in owned}
         reached("commit.flushed")
-        if not offsets or not await self._commit(offsets):
+        if not offsets or not await self._commit({source: positions[source] for source in offsets}):
             return False
         reached("commit.done")
         progress.committed(offsets)
@@ -236,7 +330,7 @@ class OrderedRecovery(Recovery):
         cast(Shell, app).restore_partitions()
         reached("recovery.restored")
         if sources:
-            await self._wait(self._seek(sources), timeout=app.conf.broker_request_timeout)
+            await self._wait(consumer.begin(sources), timeout=app.conf.broker_request_timeout)
         self.completed.set()
         app.flow_control.resume()  # clears every agent's queue, while nothing flows
         consumer.resume_partitions(sources)
@@ -245,16 +339,6 @@ class OrderedRecovery(Recovery):
         self.tables.on_actives_ready()
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
-
-    async def _seek(self, sources: Iterable[TP]) -> None:
-        consumer, shell = self.app.consumer, cast(Shell, self.app)
-        await consumer.perform_seek()
-        for source in sources:
-            committed = consumer._committed_offset[source]
-            start = shell.start_offset(source, committed)
-            if start is not None and start != committed:
-                await consumer.seek(source, start)
-            shell.progress.start(source, start)
 
 
 class OrderedTableManager(TableManager):

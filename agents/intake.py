@@ -30,13 +30,11 @@ class Intake:
     def __init__(
         self,
         adapters: Mapping[str, Adapter],
-        topic_ids: Mapping[str, str],
         outbox: Outbox,
         progress: Progress,
         metrics: Metrics,
     ) -> None:
         self._adapters = adapters
-        self._topic_ids = topic_ids
         self._outbox = outbox
         self._progress = progress
         self._metrics = metrics
@@ -49,14 +47,14 @@ class Intake:
             message = event.message
             if not self._progress.accept(message.tp, message.offset):
                 continue
-            self._take_in(message)
+            self._take_in(message, self._progress.mark(message.tp).origin_topic)
             self._progress.done(message.tp, message.offset)
             await self._outbox.room()
 
-    def _take_in(self, message: Message) -> None:
+    def _take_in(self, message: Message, origin_topic: str) -> None:
         record, decoded = decode(raw_record(message), self._adapters)
         self._metrics.source_records.labels(message.topic).inc()
-        match route(record, decoded, self._topic_ids[message.topic], int(time.time() * 1_000)):
+        match route(record, decoded, origin_topic, int(time.time() * 1_000)):
             case DeadLetter() as letter:
                 self._metrics.dead_letters.labels(letter.reason).inc()
                 self._say_once(letter)

@@ -56,6 +56,9 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.source_records = self._counter("source_records", "Records read from a source topic.", "topic")
+        self.expired_records = self._counter(
+            "expired_records", "Offsets of a source topic or the keyed one that were removed before they were read.", "topic"
+        )
         self.dead_letters = self._counter("dead_letters", "Records that can never succeed, by reason.", "reason")
         self.collected = self._counter(
             "collected_events",

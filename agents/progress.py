@@ -2,14 +2,19 @@
 
 Place in the flow: between the consumer, which tells what the broker handed over, and the agents, which tell what they have
 done. Agents work in offset order, so one number per partition is the commit watermark. What the broker itself skipped
-(compacted records, transaction markers, aborted records) is learnt where its batches arrive; any other offset that is
-missing between two messages was lost on the way, and :class:`HoleFound` stops the worker before it commits over it.
+(compacted records, transaction markers, aborted records) is learnt where its batches arrive, and what expired before it was
+read where the broker refuses to hand it over; any other offset that is missing between two messages was lost on the way, and
+:class:`HoleFound` stops the worker before it commits over it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from prefstream.sources import UNMARKED, Mark
 
 
 class SourcePartition(NamedTuple):
@@ -28,15 +33,20 @@ class HoleFound(Exception):
 
 
 class _Watermark:
-    """One partition: ``position`` is the next offset to process, ``fetched`` the next one the broker has to hand over."""
+    """One partition: ``position`` is the next offset to process, ``fetched`` the next one the broker has to hand over.
 
-    __slots__ = ("committed", "fetched", "position", "skips")
+    ``expired`` has the skips over records that are gone: counted in the mark when the position passes them.
+    """
 
-    def __init__(self, committed: int | None) -> None:
+    __slots__ = ("committed", "expired", "fetched", "mark", "position", "skips")
+
+    def __init__(self, committed: int | None, mark: Mark) -> None:
         self.committed = committed
+        self.mark = mark
         self.position = committed
         self.fetched = committed
         self.skips: dict[int, int] = {}
+        self.expired: set[int] = set()
 
     def hand_over(self, offset: int) -> None:
         if self.fetched is None:
@@ -45,10 +55,21 @@ class _Watermark:
             self.skips[self.fetched] = offset
         self.fetched = offset + 1
 
+    def expire(self, beginning: int) -> int:
+        if self.fetched is None or beginning <= self.fetched:
+            return 0
+        num_expired = beginning - self.fetched
+        self.expired.add(self.fetched)
+        self.skips[self.fetched] = self.fetched = beginning
+        return num_expired
+
     def advance(self) -> None:
         """Step over what the broker skipped, so that a commit can pass it too."""
         while self.position in self.skips:
-            self.position = self.skips.pop(self.position)
+            start, self.position = self.position, self.skips.pop(self.position)
+            if start in self.expired:
+                self.expired.remove(start)
+                self.mark = replace(self.mark, num_expired=self.mark.num_expired + self.position - start)
 
 
 class Progress:
@@ -57,9 +78,12 @@ class Progress:
     def __init__(self) -> None:
         self._watermarks: dict[tuple[str, int], _Watermark] = {}
 
-    def start(self, source: tuple[str, int], committed: int | None) -> None:
-        """Begin, or begin again after a rebalance, at the committed offset (``None``: nothing was ever committed)."""
-        self._watermarks[source] = _Watermark(committed)
+    def start(self, source: tuple[str, int], committed: int | None, mark: Mark = UNMARKED) -> None:
+        """Begin, or begin again after a rebalance, at the committed offset (``None``: nothing was ever committed).
+
+        ``mark`` goes with every commit from now on.
+        """
+        self._watermarks[source] = _Watermark(committed, mark)
 
     def stop(self, sources: Iterable[tuple[str, int]]) -> None:
         """Forget partitions that another worker may own now."""
@@ -77,6 +101,11 @@ class Progress:
             return
         for offset in offsets:
             watermark.hand_over(offset)
+
+    def expire(self, source: tuple[str, int], beginning: int) -> int:
+        """Learn that the broker has nothing below ``beginning`` any more. Returns how many offsets nobody will ever read."""
+        watermark = self._watermarks.get(source)
+        return watermark.expire(beginning) if watermark else 0
 
     def accept(self, source: tuple[str, int], offset: int) -> bool:
         """Whether this message is to be processed now: not one of a lost partition and not one already done.
@@ -112,6 +141,10 @@ class Progress:
             watermark = self._watermarks.get(source)
             if watermark is not None:
                 watermark.committed = offset
+
+    def mark(self, source: tuple[str, int]) -> Mark:
+        """What a commit of what is committable now says beside the offset."""
+        return self._watermarks[source].mark
 
     def position(self, source: tuple[str, int]) -> int | None:
         """The next offset to process, if known."""

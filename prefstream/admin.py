@@ -139,11 +139,16 @@ def topic_ids(bootstrap_servers: str, names: Iterable[str]) -> dict[str, str]:
     """
     names = list(names)
     with reaching(bootstrap_servers), connect(KafkaAdminClient, bootstrap_servers) as admin:
-        described = {topic["name"]: topic for topic in _describe(admin, names)}
+        found = existing_topic_ids(admin, names)
     for name in names:
-        if name not in described:
+        if name not in found:
             raise missing_topic(name)
-    return {name: _id_text(described[name]["topic_id"]) for name in names}
+    return found
+
+
+def existing_topic_ids(admin: Any, names: Iterable[str]) -> dict[str, str]:
+    """The same for a client that is connected; topics that do not exist are left out."""
+    return {topic["name"]: _id_text(topic["topic_id"]) for topic in _describe(admin, list(names))}
 
 
 def _describe(admin: Any, names: list[str]) -> list[dict[str, Any]]:

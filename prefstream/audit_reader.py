@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kafka import KafkaAdminClient
-from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 
 from prefstream.admin import TopicState, topic_ids, topic_states
 from prefstream.audit import Audit, PartitionFolds, conclude
 from prefstream.audit_folds import KeptFold, PendingFold, Reach, SourceFold, SummariesFold, event_origin, letter_origin, reach
 from prefstream.connection import connect, missing_topic, reaching
 from prefstream.dead_letters import Origin
-from prefstream.errors import BrokerUnreachable, TopicMismatch
-from prefstream.reader import MAX_SILENCE_SECONDS
+from prefstream.errors import TopicMismatch
 from prefstream.reading import Offsets, TopicReading, Watch
+from prefstream.sources import committed_offsets
 from prefstream.topics import TopicNames
 
 
@@ -73,24 +72,11 @@ def _own_topics(bootstrap_servers: str, names: TopicNames) -> dict[str, TopicSta
 def _committed(bootstrap_servers: str, group: str) -> dict[str, dict[int, int]]:
     """What the consumer group has committed, by topic and partition."""
     with reaching(bootstrap_servers), connect(KafkaAdminClient, bootstrap_servers) as admin:
-        found = _group_offsets(admin, bootstrap_servers, group)
+        found = committed_offsets(admin, bootstrap_servers, group)
     committed: dict[str, dict[int, int]] = {}
-    for partition, position in sorted(found.items()):
-        if position.offset >= 0:
-            committed.setdefault(partition.topic, {})[partition.partition] = position.offset
+    for partition, position in found.items():
+        committed.setdefault(partition.topic, {})[partition.partition] = position.offset
     return committed
-
-
-def _group_offsets(admin: Any, bootstrap_servers: str, group: str) -> Mapping[Any, Any]:
-    deadline = time.monotonic() + MAX_SILENCE_SECONDS
-    while True:
-        try:
-            offsets: Mapping[Any, Any] = admin.list_group_offsets({group: None})[group]
-            return offsets
-        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError) as error:
-            if time.monotonic() > deadline:
-                raise BrokerUnreachable(bootstrap_servers) from error
-            admin.wait_for_topics(["__consumer_offsets"])  # a broker makes it when it is first asked
 
 
 def _retention_ms(state: TopicState) -> int | None:

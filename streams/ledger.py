@@ -22,13 +22,14 @@ LEDGER_KEY = b"l"  # a kind byte without a user: a partition has one ledger
 
 
 class Ledger(Struct, frozen=True, array_like=True):
-    """Cumulative counts up to ``position``, the offset of the next event to be counted."""
+    """Cumulative counts up to ``position``, the offset of the next event to be counted on the topic with this id."""
 
     position: int = 0
     accepted: int = 0
     redelivered: int = 0
     duplicate: int = 0
     dead: int = 0
+    topic_id: str = ""
 
     def counted(self, offset: int, outcome: Outcome) -> Ledger:
         """The ledger with one more event in it."""
@@ -38,6 +39,7 @@ class Ledger(Struct, frozen=True, array_like=True):
             self.redelivered + (outcome == "redelivered"),
             self.duplicate + (outcome == "duplicate"),
             self.dead + (outcome == "dead"),
+            self.topic_id,
         )
 
 

@@ -14,6 +14,7 @@ import typer
 from prefstream.cli.audit import audit
 from prefstream.cli.dead_letters import dead_letters
 from prefstream.cli.publish import publish
+from prefstream.cli.sources import sources
 from prefstream.cli.summaries import summary, watch
 from prefstream.cli.terminal import complain
 from prefstream.cli.topics import topics
@@ -45,6 +46,7 @@ def options(
 
 app.add_typer(topics, name="topics")
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(sources, name="sources")
 app.command(epilog="Examples: `prefstream publish events.jsonl`, `tail -f app.jsonl | prefstream publish -`")(publish)
 app.command(epilog="Examples: `prefstream summary ada`, `prefstream summary ada --json | jq -r .text`")(summary)
 app.command(epilog="Examples: `prefstream watch`, `prefstream watch --user ada --json`")(watch)

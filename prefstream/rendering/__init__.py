@@ -5,7 +5,10 @@ Text of users is data: no markup, no control characters.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+
+from rich.table import Table
 
 
 def printable(text: str) -> str:
@@ -25,3 +28,11 @@ def age(then: datetime, now: datetime) -> str:
 def counted(number: int, what: str) -> str:
     """``1 event``, ``1,200 events``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def numbers_table(title: str, columns: Iterable[str]) -> Table:
+    """A table whose first column names what the numbers are of."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left")
+    return table

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from prefstream.audit import Audit, PartitionAccount, Verdict
 from prefstream.audit_folds import FindingKind
-from prefstream.rendering import printable
+from prefstream.rendering import numbers_table, printable
 
 VERDICT_STYLES: dict[Verdict, str] = {"holds": "bold green", "undecided": "bold yellow", "broken": "bold red"}
 FINDING_STYLES: dict[FindingKind, str] = {"note": "dim", "unsettled": "yellow", "undecided": "yellow", "broken": "red"}
@@ -32,7 +30,7 @@ _SOURCE_COLUMNS = ("from", "committed", "found", "older", "unsure", "lost")
 
 
 def _accounts_table(found: Audit) -> Table:
-    table = _numbers_table("keyed topics", ("partition", *_ACCOUNT_COLUMNS, ""))
+    table = numbers_table("keyed topics", ("partition", *_ACCOUNT_COLUMNS, ""))
     rows = [(account, _account_numbers(account)) for account in found.partitions]
     for account, numbers in rows:
         moving = Text("in motion", "dim") if account.is_moving else ""
@@ -49,16 +47,8 @@ def _account_numbers(account: PartitionAccount) -> tuple[int, ...]:
 
 
 def _sources_table(found: Audit) -> Table:
-    table = _numbers_table("sources", ("topic", "partition", *_SOURCE_COLUMNS))
+    table = numbers_table("sources", ("topic", "partition", *_SOURCE_COLUMNS))
     for source in found.sources:
         numbers = (source.partition, source.beginning, source.committed, source.met, source.older, source.unsure, source.lost)
         table.add_row(printable(source.topic), *(f"{number:,}" for number in numbers))
-    return table
-
-
-def _numbers_table(title: str, columns: Iterable[str]) -> Table:
-    """A table whose first column names what the numbers are of."""
-    table = Table(title=title, title_justify="left")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left")
     return table

@@ -14,9 +14,10 @@ from faust.types import TP
 from agents.app import Cluster, Worker
 from agents.settings import PREFIX, Settings
 from agents.writer import NotDurable
+from prefstream.sources import UNMARKED, Standing
 from prefstream.topics import TopicNames
 from streams.adapters.native import native
-from streams.ledger import LEDGER_KEY, decode_ledger
+from streams.ledger import LEDGER_KEY, Ledger, decode_ledger
 from tests.agents.scripted import KEPT_AN_HOUR, NAMES, Opened, open_partition, others_run
 
 EVENTS = TP(NAMES.events, 0)
@@ -67,22 +68,36 @@ async def test_a_flush_writes_the_ledger_after_the_letters_it_counts(
 
 
 @pytest.mark.parametrize(
-    ("source", "committed", "start"),
+    ("source", "committed", "num_counted", "account"),
     [
-        (EVENTS, 9, 2),
-        (EVENTS, 1, 1),
-        (EVENTS, None, None),
-        (TP(NAMES.events, 1), 9, 9),
-        (TP(NAMES.inbox, 0), 9, 9),
+        (EVENTS, 9, 2, 2),
+        (EVENTS, None, 2, 2),
+        (EVENTS, 9, 0, 0),
+        (EVENTS, None, 0, None),
+        (TP(NAMES.events, 1), 9, 2, None),
+        (TP(NAMES.inbox, 0), 9, 2, None),
     ],
-    ids=["behind", "ahead", "nothing committed", "not owned", "a source"],
+    ids=["counted", "nothing committed", "its log was lost", "nothing yet", "not owned", "a source"],
 )
-async def test_reading_begins_where_the_ledger_ends_if_that_is_earlier(
-    worker: Worker, opened: Opened, source: TP, committed: int | None, start: int | None
+async def test_the_ledger_says_where_it_stands_and_of_which_topic(
+    worker: Worker, opened: Opened, source: TP, committed: int | None, num_counted: int, account: int | None
 ) -> None:
-    for offset in range(2):
+    opened.owned.ledger = Ledger(topic_id="id-1")
+    for offset in range(num_counted):
         opened.owned.count(offset, "dead")
-    assert worker.start_offset(source, committed) == start
+    ends = {"beginning": 0, "end": 20}
+    found = worker.by_ledger(
+        Standing(topic=source.topic, topic_id="id-2", partition=source.partition, committed=committed, mark=UNMARKED, **ends)
+    )
+    assert (found and (found.committed, found.mark.topic_id)) == (None if account is None else (account, "id-1"))
+
+
+async def test_a_ledger_names_the_topic_it_counts(worker: Worker, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.outbox, "flush", others_run)
+    opened.owned.count(0, "dead")
+    await worker.flush()
+    [written] = [value for key, value in opened.producer.log[NAMES.pending, 0] if key == LEDGER_KEY and value is not None]
+    assert decode_ledger(written).topic_id == NAMES.events  # as the fixture has it
 
 
 def said(calls: list[str], name: str) -> Callable[..., Coroutine[Any, Any, None]]:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.structs import OffsetAndMetadata
 
 from agents.faust_fixes import WatermarkConsumer
 from agents.progress import Progress
@@ -31,8 +32,8 @@ class Consumer(WatermarkConsumer):
     def assignment(self) -> set[tuple[str, int]]:
         return {SOURCE}
 
-    async def _commit(self, offsets: dict[tuple[str, int], int]) -> bool:
-        self.commits.append(offsets)
+    async def _commit(self, offsets: dict[tuple[str, int], OffsetAndMetadata]) -> bool:
+        self.commits.append({source: position.offset for source, position in offsets.items()})
         return True
 
     def does(self, offset: int, source: tuple[str, int] = SOURCE) -> None:

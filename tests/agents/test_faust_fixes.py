@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -17,13 +17,17 @@ import aiokafka
 import faust
 import pytest
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.producer import ProducerBuffer
 from faust.types import TP, ConsumerMessage
+from msgspec.structs import replace
 
 from agents.faust_fixes import PINNED, FixedApp, OrderedRecovery, UnprovenVersion, WatermarkConsumer, assert_versions
 from agents.progress import HoleFound, Progress
 from agents.store import LoggedStore
 from agents.writer import Lane
+from prefstream.sources import UNMARKED, Mark, Standing, decode_mark
 from tests.agents.scripted import KEPT_AN_HOUR, ScriptedProducer, Stopped, message, others_run, stops_recorded, until
 
 SOURCE = TP("platform", 0)
@@ -36,7 +40,11 @@ class FakeThread:
     def __init__(self, *batches: Sequence[int], committed: int | None = None) -> None:
         self.batches = deque(batches)
         self.committed = committed
+        self.mark = UNMARKED
+        self.beginning, self.end = 0, 100
+        self.refuses: list[Exception] = []
         self.commits: list[dict[TP, int]] = []
+        self.marks: list[Mark] = []
         self.accepts = True
         self.during_seek: Callable[[], None] = lambda: None
         self.seeks: list[tuple[TP, int]] = []
@@ -49,14 +57,23 @@ class FakeThread:
 
     async def getmany(self, active: set[TP] | None, timeout: float) -> dict[TP, list[Any]]:
         await asyncio.sleep(0)
+        if self.refuses:
+            raise self.refuses.pop()
         return {SOURCE: [record(offset) for offset in self.batches.popleft()]} if self.batches else {}
 
-    async def commit(self, offsets: dict[TP, int]) -> bool:
-        self.commits.append(dict(offsets))
+    async def commit(self, offsets: dict[TP, int | OffsetAndMetadata]) -> bool:
+        """Stock Faust commits bare offsets."""
+        self.marks += [decode_mark(one.metadata) for one in offsets.values() if isinstance(one, OffsetAndMetadata)]
+        self.commits.append({tp: one.offset if isinstance(one, OffsetAndMetadata) else one for tp, one in offsets.items()})
         return self.accepts
 
-    def seek(self, partition: TP, offset: int) -> None:
-        self.seeks.append((partition, offset))
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        self.seeks += partitions.items()
+
+    async def standings(self, sources: Iterable[TP], topic_ids: Mapping[str, str]) -> list[Standing]:
+        self.during_seek()
+        where: Any = {"committed": self.committed, "mark": self.mark, "beginning": self.beginning, "end": self.end}
+        return [Standing(topic=tp.topic, topic_id=topic_ids[tp.topic], partition=tp.partition, **where) for tp in sources]
 
     async def seek_to_committed(self) -> dict[TP, int | None]:
         self.during_seek()
@@ -94,7 +111,11 @@ class OurApp(FixedApp):
         self.durable = asyncio.Event()
         self.durable.set()
         self.restoring: Exception | None = None
+        self.topic_ids = {SOURCE.topic: "id-1"}
+        self.expired: list[int] = []
+        self.during_look: Callable[[], None] = lambda: None
         self.ledger_position: int | None = None
+        self.ledger_mark = UNMARKED
 
     async def open_partitions(self, changelogs: set[TP]) -> None:
         self.calls.append("open")
@@ -104,8 +125,17 @@ class OurApp(FixedApp):
         if self.restoring:
             raise self.restoring
 
-    def start_offset(self, source: TP, committed: int | None) -> int | None:
-        return committed if self.ledger_position is None or committed is None else min(committed, self.ledger_position)
+    async def confirm_topics(self) -> None:
+        self.calls.append("look")
+        self.during_look()
+
+    def note_expired(self, source: TP, num_expired: int) -> None:
+        self.expired.append(num_expired)
+
+    def by_ledger(self, standing: Standing) -> Standing | None:
+        return (
+            None if self.ledger_position is None else replace(standing, committed=self.ledger_position, mark=self.ledger_mark)
+        )
 
     async def flush(self) -> None:
         await self.durable.wait()
@@ -324,7 +354,7 @@ async def test_a_revoke_commits_before_it_lets_go() -> None:
     app.consumer._on_partitions_revoked = said(app.calls, "revoked")
     await app.consumer.on_partitions_revoked({SOURCE})
     assert thread.commits == [{SOURCE: 3}]
-    assert app.calls == ["flush", "commit", "release", "revoked"]
+    assert [call for call in app.calls if call != "look"] == ["flush", "commit", "release", "revoked"]
     assert not app.consumer.flow_active
     assert app.progress.position(SOURCE) is None
 
@@ -407,12 +437,14 @@ async def test_only_committed_records_are_read_and_an_idle_fetch_is_short() -> N
     consumer = await kafka_consumer(our_app())
     assert consumer._isolation_level == "read_committed"
     assert consumer._fetch_max_wait_ms <= 250
+    assert consumer._auto_offset_reset == "none"
 
 
 async def test_stock_reads_aborted_records_and_lets_an_idle_fetch_hold_the_connection() -> None:
     consumer = await kafka_consumer(stock_app())
     assert consumer._isolation_level == "read_uncommitted"
     assert consumer._fetch_max_wait_ms == 1_500
+    assert consumer._auto_offset_reset in ("earliest", "latest")  # a position out of range jumps, and nobody learns of it
 
 
 def alarms_for_a_changelog(app: Any, caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -463,15 +495,146 @@ async def test_partitions_resume_when_the_queues_are_cleared() -> None:
     assert app.tables.actives_ready
 
 
-@pytest.mark.parametrize(("ledger_position", "start", "seeks"), [(5, 5, []), (8, 5, []), (3, 3, [(SOURCE, 3)])])
-async def test_reading_begins_at_the_smaller_of_ledger_and_committed_offset(
-    ledger_position: int, start: int, seeks: list[tuple[TP, int]]
-) -> None:
+@pytest.mark.parametrize(("ledger_position", "start"), [(5, 5), (8, 5), (3, 3)])
+async def test_reading_begins_at_the_smaller_of_ledger_and_committed_offset(ledger_position: int, start: int) -> None:
     app = our_app(committed=5)
     ready_to_resume(app)
     app.ledger_position = ledger_position
     await app.tables.recovery.on_recovery_completed(app.consumer_generation_id)
-    assert (app.progress.position(SOURCE), app.consumer._thread.seeks) == (start, seeks)
+    assert (app.progress.position(SOURCE), app.consumer._thread.seeks) == (start, [(SOURCE, start)])
+
+
+@pytest.mark.parametrize(("position", "mark"), [(9, Mark(topic_id="id-0")), (101, UNMARKED)])
+async def test_a_ledger_of_another_topic_ends_the_worker(monkeypatch: pytest.MonkeyPatch, position: int, mark: Mark) -> None:
+    """Kafka has dropped what was committed, and only the ledger knows."""
+    stops = stops_recorded(monkeypatch, "agents.faust_fixes")
+    app = our_app(committed=None)
+    app.ledger_position, app.ledger_mark = position, mark
+    with pytest.raises(Stopped):
+        await begun(app)
+    assert [f"committed up to {position}" in stop for stop in stops] == [True]
+
+
+async def begun(app: Any, beginning: int = 0, end: int = 100, mark: Mark = UNMARKED) -> Any:
+    """The app, reading a partition that is so on the broker."""
+    thread = app.consumer._thread
+    thread.beginning, thread.end, thread.mark = beginning, end, mark
+    ready_to_resume(app)
+    await app.tables.recovery.on_recovery_completed(app.consumer_generation_id)
+    return app
+
+
+async def test_a_partition_that_was_never_read_is_sought_at_its_beginning() -> None:
+    app = await begun(our_app(committed=None), beginning=7)
+    assert (app.consumer._thread.seeks, app.expired, app.progress.committable()) == ([(SOURCE, 7)], [], {})
+
+
+async def test_what_expired_before_the_start_is_counted_passed_and_committed() -> None:
+    app = await begun(our_app(committed=5), beginning=9, mark=Mark(topic_id="id-1", num_expired=2))
+    assert (app.consumer._thread.seeks, app.expired) == ([(SOURCE, 9)], [4])
+    assert await app.consumer.commit()
+    assert app.consumer._thread.commits == [{SOURCE: 9}]
+    assert app.consumer._thread.marks == [Mark(topic_id="id-1", num_expired=6)]
+
+
+async def test_a_commit_names_the_topic() -> None:
+    app = await begun(our_app([5], committed=5))
+    app.progress.hand_over(SOURCE, [5])
+    app.progress.done(SOURCE, 5)
+    await app.consumer.commit()
+    assert (app.consumer._thread.commits, app.consumer._thread.marks) == ([{SOURCE: 6}], [Mark(topic_id="id-1")])
+
+
+@pytest.mark.parametrize(
+    ("end", "mark", "said"), [(100, Mark(topic_id="id-0"), "was deleted and created again"), (4, UNMARKED, "lost its end")]
+)
+async def test_a_topic_that_is_another_ends_the_worker_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, end: int, mark: Mark, said: str
+) -> None:
+    stops = stops_recorded(monkeypatch, "agents.faust_fixes")
+    app = our_app(committed=5)
+    with pytest.raises(Stopped):
+        await begun(app, end=end, mark=mark)
+    assert [said in stop for stop in stops] == [True]
+    assert app.consumer._thread.seeks == []
+    assert SOURCE not in app.consumer._active_partitions
+
+
+def out_of_range(offset: int) -> Exception:
+    error: Exception = OffsetOutOfRangeError({SOURCE: offset})
+    return error
+
+
+async def test_records_that_expire_while_the_worker_lags_are_counted_and_passed_in_order() -> None:
+    app = await begun(our_app([5, 6], committed=5))
+    thread = app.consumer._thread
+    await drain_batch(app)
+    thread.beginning, thread.refuses = 20, [out_of_range(7)]
+    assert await drain_batch(app) == []
+    assert (thread.seeks[-1], app.expired) == ((SOURCE, 20), [13])
+    for offset in (5, 6):
+        await app.consumer.commit()
+        assert thread.marks[-1:] in ([], [Mark(topic_id="id-1")])  # not before the position has passed them
+        assert app.progress.accept(SOURCE, offset)
+        app.progress.done(SOURCE, offset)
+    await app.consumer.commit()
+    assert (thread.commits[-1], thread.marks[-1]) == ({SOURCE: 20}, Mark(topic_id="id-1", num_expired=13))
+    thread.batches.append([20])
+    await drain_batch(app)
+    assert app.progress.accept(SOURCE, 20)
+
+
+async def drain_batch(app: Any) -> list[int]:
+    """The offsets of one hand-over."""
+    return [record.offset async for _, record in app.consumer.getmany(timeout=1.0)]
+
+
+async def test_a_partition_that_lost_its_end_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    stops = stops_recorded(monkeypatch, "agents.faust_fixes")
+    app = await begun(our_app(committed=50))
+    app.consumer._thread.end, app.consumer._thread.refuses = 30, [out_of_range(50)]
+    with pytest.raises(Stopped):
+        await drain_batch(app)
+    assert len(stops) == 1
+    assert "partition 0 is committed up to 50, and ends at 30" in stops[0]
+
+
+async def test_a_changelog_out_of_range_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    stops = stops_recorded(monkeypatch, "agents.faust_fixes")
+    app = our_app()
+    app.consumer._thread.refuses = [OffsetOutOfRangeError({CHANGELOG: 9})]
+    with pytest.raises(Stopped):
+        await drain_batch(app)
+    assert stops == ["t.pending/0 has nothing at offset 9, where recovery wants to read: None"]
+
+
+async def test_a_partition_that_is_not_sought_yet_is_waited_for() -> None:
+    app = our_app()
+    app.consumer._thread.refuses = [NoOffsetForPartitionError(SOURCE)]
+    assert await drain_batch(app) == []
+    assert app.calls == []
+
+
+async def test_nothing_is_handed_over_before_a_look_at_the_topics() -> None:
+    app = await begun(our_app([5, 6], committed=5))
+    app.during_look = lambda: app.calls.append(f"position {app.progress._watermarks[SOURCE].fetched}")
+    assert await drain_batch(app) == [5, 6]
+    assert app.calls == ["restore", "look", "position 5"]
+
+
+async def test_what_was_fetched_for_a_former_assignment_is_forgotten() -> None:
+    """Handed over, it would pass for what the broker skipped in the new one, and be lost."""
+    app = await begun(our_app([50, 51], committed=50))
+
+    def rebalance() -> None:
+        app.consumer_generation_id += 1
+        app.progress.start(SOURCE, 40)
+
+    app.during_look = rebalance
+    assert await drain_batch(app) == []
+    app.progress.hand_over(SOURCE, [40])
+    assert app.progress.accept(SOURCE, 40)
+    assert app.progress.committable() == {}
 
 
 async def test_stock_clears_what_was_fetched_during_the_seek() -> None:

@@ -18,6 +18,7 @@ from agents.outbox import Outbox
 from agents.progress import Progress
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Click, Event, Item, encode_event
+from prefstream.sources import Mark
 from streams.adapters import Adapter, RawRecord
 from streams.adapters.native import native
 from streams.keys import murmur2_partition
@@ -37,11 +38,9 @@ class Worker:
 
     async def run(self, *messages: Message, adapter: Adapter = native) -> None:
         """Have these messages taken in; the first one follows the committed offset."""
-        self.progress.start(SOURCE, messages[0].offset)
+        self.progress.start(SOURCE, messages[0].offset, Mark(topic_id="CLICKS"))
         self.progress.hand_over(SOURCE, [one.offset for one in messages])
-        await Intake({"clicks": adapter}, {"clicks": "CLICKS"}, self.outbox, self.progress, self.metrics).run(
-            stream_of(messages)
-        )
+        await Intake({"clicks": adapter}, self.outbox, self.progress, self.metrics).run(stream_of(messages))
 
     async def written(self) -> dict[tuple[str, int], list[tuple[bytes, Any]]]:
         await self.outbox.flush()
@@ -153,7 +152,7 @@ async def test_what_nobody_expects_stops_the_worker_with_the_record_undone(
     stops = stops_recorded(monkeypatch, "agents.failstop")
     worker.progress.start(SOURCE, 40)
     worker.progress.hand_over(SOURCE, [40, 41, 42])
-    intake = Intake({"clicks": adapter}, {"clicks": "CLICKS"}, worker.outbox, worker.progress, worker.metrics)
+    intake = Intake({"clicks": adapter}, worker.outbox, worker.progress, worker.metrics)
     with pytest.raises(Stopped):
         await intake.run(stream_of(message("clicks", offset, b"?") for offset in offsets))
     assert len(stops) == 1

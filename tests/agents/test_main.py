@@ -19,11 +19,13 @@ from agents.stamps import Changelog
 from agents.store import claim_directory
 from prefstream.admin import TopicState
 from prefstream.errors import BrokerUnreachable
+from prefstream.sources import Mark, Standing
 from streams.adapters.cloudevents import cloudevents
 from streams.adapters.native import native
 from streams.adapters.replays import replays
 
 KEYED = ("events", "pending", "summaries")
+STANDINGS: list[Standing] = []
 OURS = ("inbox", *KEYED, "dead-letters", "replays")
 
 
@@ -46,6 +48,7 @@ def broker_has(monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]) -> None:
         return {topic: TopicState(counts[topic], 1, {"delete.retention.ms": "7000"}) for topic in topics if topic in counts}
 
     monkeypatch.setattr("agents.boot.topic_states", topic_states)
+    monkeypatch.setattr("agents.boot.read_standings", lambda bootstrap_servers, group, topics: STANDINGS)
     monkeypatch.setattr(
         "agents.boot.topic_ids", lambda bootstrap_servers, topics: {topic: f"id of {topic}" for topic in topics}
     )
@@ -109,6 +112,25 @@ def test_keyed_topics_of_different_size(environment: pytest.MonkeyPatch, capsys:
     assert f"t.{odd} 5" in sentence
     assert "must have equally many partitions" in sentence
     assert "`prefstream topics create`" in sentence
+
+
+def standing(topic: str) -> Standing:
+    """A partition of a topic that was created again."""
+    return Standing(topic=topic, topic_id="id-2", partition=3, committed=50, mark=Mark(topic_id="id-1"), beginning=0, end=80)
+
+
+@pytest.mark.parametrize(("topic", "is_read"), [("t.inbox", True), ("t.events", True), ("formerly", False)])
+def test_a_topic_created_again(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], topic: str, is_read: bool
+) -> None:
+    broker_has(environment, ours())
+    environment.setattr("tests.agents.test_main.STANDINGS", [standing(topic)])
+    if not is_read:
+        assert read_cluster(read_settings()).num_partitions == 4
+        return
+    assert refusal(capsys).startswith(
+        f"{topic}: partition 3 is committed up to 50 of the topic with the id id-1, and the topic's id is id-2 now. "
+    )
 
 
 @pytest.mark.parametrize(

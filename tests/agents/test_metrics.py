@@ -28,6 +28,7 @@ NAMES = {"counter": r"prefstream_\w+s_total", "histogram": r"prefstream_\w+_seco
 # closed by their type.
 CLOSED = {
     "message.topic",  # a configured source
+    "source.topic",  # one of them, or the keyed topic
     "letter.reason",  # DeadLetterReason
     "due.reason",  # FlushReason
     "failure.kind",  # FailureKind

@@ -9,7 +9,16 @@ from prefstream import cli, connection
 
 run = CliRunner().invoke
 LETTERS = [["dead-letters", command] for command in ("list", "show", "replay", "drop")]
-COMMANDS = [["topics", "create"], ["publish"], ["summary"], ["watch"], ["audit"], *LETTERS]
+COMMANDS = [
+    ["topics", "create"],
+    ["publish"],
+    ["summary"],
+    ["watch"],
+    ["audit"],
+    ["sources", "list"],
+    ["sources", "accept"],
+    *LETTERS,
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -36,6 +45,8 @@ def test_help_has_an_example(command: list[str]) -> None:
         ["dead-letters", "replay", "ratings/0/41", "--reason", "invalid"],
         ["dead-letters", "drop", "--all", "--source", "ratings"],
         ["dead-letters", "drop", "--all", "--state", "dropped"],
+        ["sources", "accept"],
+        ["sources", "accept", "ratings", "--from", "5"],
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_tried(arguments: list[str]) -> None:

@@ -206,7 +206,69 @@ _OF_FAUST = (
         "order of recovery",
         "begins at the committed offset, also where the ledger is behind it",
         (FIXES + "reading_begins_at_the_smaller_of_ledger_and_committed_offset",),
-        (Edited(OrderedRecovery, "_seek", "start = shell.start_offset(source, committed)", "start = committed"),),
+        (
+            Edited(
+                WatermarkConsumer, "begin", "for one in (standing, shell.by_ledger(standing)) if one", "for one in (standing,)"
+            ),
+        ),
+    ),
+    Removal(
+        "mark-of-a-commit",
+        "mark of a commit",
+        "nobody can tell of which topic a committed offset was",
+        (FIXES + "a_commit_names_the_topic",),
+        (
+            Replaced(CommittedConsumerThread, "_commit", driver.AIOKafkaConsumerThread._commit),
+            Edited(WatermarkConsumer, "_commit_watermarks", "encode_mark(progress.mark(source))", '""'),
+        ),
+    ),
+    Removal(
+        "start-compared",
+        "start",
+        "reads on at the old offset of a topic that was created again",
+        (
+            FIXES + "a_topic_that_is_another_ends_the_worker_before_it_is_read",
+            FIXES + "a_ledger_of_another_topic_ends_the_worker",
+        ),
+        (Edited(WatermarkConsumer, "begin", "self._stop_if_refused(accounts)"),),
+    ),
+    Removal(
+        "start-sought",
+        "start",
+        "where nothing was committed, reads from where the fetcher happens to be",
+        (FIXES + "a_partition_that_was_never_read_is_sought_at_its_beginning",),
+        (Edited(WatermarkConsumer, "begin", "await self.seek_wait(starts)"),),
+    ),
+    Removal(
+        "no-reset",
+        "positions in range",
+        "aiokafka jumps to the beginning, and what expired is taken for compacted",
+        (FIXES + "only_committed_records_are_read_and_an_idle_fetch_is_short",),
+        (Edited(CommittedConsumerThread, "_create_worker_consumer", 'consumer._auto_offset_reset = "none"'),),
+    ),
+    Removal(
+        "range-found",
+        "positions in range",
+        "what expired while the worker lagged is not counted, and a lost end not noticed",
+        (
+            FIXES + "records_that_expire_while_the_worker_lags_are_counted_and_passed_in_order",
+            FIXES + "a_partition_that_lost_its_end_ends_the_worker",
+        ),
+        (Edited(WatermarkConsumer, "_getmany", "await self._find_range(error.args[0])"),),
+    ),
+    Removal(
+        "look-before-hand-over",
+        "topics by id",
+        "events of a new topic are stored under the old one's name, and come again",
+        (FIXES + "nothing_is_handed_over_before_a_look_at_the_topics",),
+        (Edited(WatermarkConsumer, "_getmany", "await self._shell.confirm_topics()"),),
+    ),
+    Removal(
+        "former-assignment",
+        "topics by id",
+        "records fetched for a former assignment pass for a gap of the broker's",
+        (FIXES + "what_was_fetched_for_a_former_assignment_is_forgotten",),
+        (Edited(WatermarkConsumer, "_getmany", "generation != self.app.consumer_generation_id", "False"),),
     ),
     Removal(
         "fence-before-end-offsets",
@@ -570,7 +632,7 @@ _OF_APP = (
         "app",
         "offsets are committed whose events no ledger counts",
         (APP + "a_flush_writes_the_ledger_after_the_letters_it_counts",),
-        (Edited(Worker, "flush", "owned.write_ledger(ledger)"),),
+        (Edited(Worker, "flush", "owned.write_ledger(replace(ledger, topic_id=self.topic_ids[self.topic_names.events]))"),),
     ),
     Removal(
         "letters-before-ledger",
@@ -583,8 +645,15 @@ _OF_APP = (
         "smaller-start",
         "app",
         "the committed offset passes what the ledger has counted",
-        (APP + "reading_begins_where_the_ledger_ends_if_that_is_earlier",),
-        (Edited(Worker, "start_offset", "return min(committed, owned.ledger.position)", "return committed"),),
+        (APP + "the_ledger_says_where_it_stands_and_of_which_topic",),
+        (Edited(Worker, "by_ledger", "committed=owned.ledger.position, "),),
+    ),
+    Removal(
+        "ledger-names-its-topic",
+        "app",
+        "a keyed topic that was created again is read from the old ledger's position on",
+        (APP + "a_ledger_names_the_topic_it_counts",),
+        (Edited(Worker, "flush", "replace(ledger, topic_id=self.topic_ids[self.topic_names.events])", "ledger"),),
     ),
     Removal(
         "drain",
