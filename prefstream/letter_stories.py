@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from prefstream.dead_letters import DeadLetter, LetterState, place_text
 
-_MAX_BATCH_STORIES = 500
+_MAX_BATCH_STORIES = 2_000
 _MAX_BATCH_BYTES = 8 << 20
 
 

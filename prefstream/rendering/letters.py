@@ -32,6 +32,7 @@ REASONS: dict[DeadLetterReason, str] = {
 _MAX_SHOWN_CHARS = 2_000
 _MAX_HEX_LINES = 16
 _HEX_WIDTH = 16
+_MIN_READABLE = 0.9  # of the characters of a text: other bytes can be UTF-8 by chance
 
 
 def letters_table(found: Sequence[Story], now: datetime) -> Table:
@@ -133,14 +134,19 @@ def _value(letter: DeadLetter) -> Iterator[RenderableType]:
     if not letter.value:
         return
     text = _as_text(letter.value)
-    if text is None:
+    if text is None or sum(_is_readable(char) for char in text) < _MIN_READABLE * len(text):
         yield from _hex_lines(letter.value)
         return
-    shown = _formatted(letter.value) or text
+    formatted = _formatted(letter.value)
+    shown = formatted or text.replace("\r\n", "\n").expandtabs(4)
     line = Text(printable(shown[:_MAX_SHOWN_CHARS]))
-    yield JSONHighlighter()(line) if shown is not text else line
+    yield JSONHighlighter()(line) if formatted else line
     if len(shown) > _MAX_SHOWN_CHARS:
         yield Text(f"… {len(shown) - _MAX_SHOWN_CHARS:,} more characters: `--raw` writes all of it", "dim")
+
+
+def _is_readable(char: str) -> bool:
+    return char.isprintable() or char in "\t\r\n"
 
 
 def _as_text(value: bytes) -> str | None:

@@ -116,6 +116,8 @@ def test_a_letter_of_an_event_that_failed_again() -> None:
         ({"value": b"\xff\x00ab"}, "000000 ff 00 61 62 ··ab"),
         ({"value": b"\xff" * 300}, "… 44 more bytes: `--raw` writes all of them"),
         ({"value": b"{broken \x1b[31m"}, "{broken \ufffd[31m"),
+        ({"value": b"\x00\x07ada\x02"}, "000000 00 07 61 64 61 02 ··ada·"),
+        ({"value": b"one\r\n\ttwo"}, "two"),
         ({"value": b'"\\u001b[31m"'}, '"\\u001b[31m"'),
         ({"value": b"x" * 2_001}, "… 1 more characters: `--raw` writes all of it"),
         ({"value": None, "value_size": 0}, "value none: a tombstone"),
