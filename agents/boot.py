@@ -6,14 +6,17 @@ Place in the flow: between the settings and the worker, once.
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+
+import structlog
 
 from agents.app import Cluster
 from agents.settings import PREFIX, Settings
 from agents.stamps import Changelog
-from prefstream.admin import TopicState, topic_ids, topic_states
+from prefstream.admin import TopicState, differences, topic_ids, topic_states
 from prefstream.sources import read_standings, refusal
-from prefstream.topics import TopicNames
+from prefstream.topics import TopicNames, topic_specs
 from streams.adapters import Adapter
 from streams.adapters.cloudevents import cloudevents
 from streams.adapters.mapping import mapping_adapter
@@ -21,6 +24,8 @@ from streams.adapters.mapping_file import parse_mapping
 from streams.adapters.native import native
 from streams.adapters.replays import replays
 from streams.errors import InvalidMapping
+
+log = structlog.get_logger()
 
 
 class NotReadyToStart(Exception):
@@ -73,8 +78,9 @@ def read_cluster(settings: Settings) -> Cluster:
         raise NotReadyToStart(
             f"{PREFIX}SOURCES names {', '.join(unread)}, which the broker does not have: create it, or correct the name"
         )
-    _check_standings(settings, {names.events, *settings.all_sources})
     num_partitions = _common_partitions({name: states[name] for name in keyed})
+    _check_configs(settings.namespace, num_partitions, states)
+    _check_standings(settings, {names.events, *settings.all_sources})
     ids = topic_ids(settings.bootstrap_servers, states)
     tables = (names.pending, names.summaries)
     return Cluster(num_partitions, ids, {name: Changelog(ids[name], _tombstones_stay_ms(states[name])) for name in tables})
@@ -82,6 +88,31 @@ def read_cluster(settings: Settings) -> Cluster:
 
 def _tombstones_stay_ms(state: TopicState) -> int:
     return int(state.configs["delete.retention.ms"])
+
+
+def _check_configs(namespace: str, num_partitions: int, states: Mapping[str, TopicState]) -> None:
+    """Warns of what differs from :func:`topic_specs`; raises :class:`NotReadyToStart` where that would lose something."""
+    replication = states[TopicNames(namespace).events].replication_factor
+    specs = topic_specs(namespace, num_partitions, replication)
+    mend = f"prefstream topics create --namespace {namespace} --partitions {num_partitions} --replication-factor {replication}"
+    for spec in specs:
+        _check_replicas(spec.name, states[spec.name])
+    found = [difference for spec in specs for difference in differences(spec, states[spec.name])]
+    said = [f"{one.topic}: {one.what} {one.actual}, not {one.wanted}" for one in found]
+    policies = [sentence for one, sentence in zip(found, said, strict=True) if one.what == "cleanup.policy"]
+    if policies:
+        raise NotReadyToStart(f"{'; '.join(policies)}: records would be lost, or never be removed: run `{mend}`")
+    if said:
+        log.warning("topics are not what they should be", topics=said, run=mend)
+
+
+def _check_replicas(topic: str, state: TopicState) -> None:
+    minimum = int(state.configs["min.insync.replicas"])
+    if state.replication_factor < minimum:
+        raise NotReadyToStart(
+            f"{topic}: replication {state.replication_factor}, and min.insync.replicas {minimum}: no record can be written. "
+            "Move replicas with kafka-reassign-partitions, or lower min.insync.replicas with kafka-configs"
+        )
 
 
 def _check_standings(settings: Settings, topics: set[str]) -> None:

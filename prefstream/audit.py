@@ -205,6 +205,10 @@ def _source_findings(source: SourceFold) -> Iterator[Finding]:
     if source.unsure:
         what = f"{_records(source.unsure)} committed and found nowhere; what was made of them may have been removed"
         yield Finding("undecided", where, what)
+    if source.num_expired:
+        yield Finding(
+            "note", where, f"{source.num_expired:,} expired before they were read, which the workers noticed and said"
+        )
     if source.older:
         what = f"{_records(source.older)} older than retention reaches, and not looked for"
         yield Finding("note", where, what)

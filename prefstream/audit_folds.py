@@ -377,12 +377,16 @@ def _origin(decode: Callable[[bytes], _WithOrigin | _ArrayWithOrigin], value: by
 
 
 class SourceFold:
-    """One source partition: which of its records were met again by origin, and what became of the others."""
+    """One source partition: which of its records were met again by origin, and what became of the others.
 
-    def __init__(self, topic: str, partition: int, bounds: range) -> None:
+    ``num_expired`` is how many were gone before a worker read them, as the workers themselves committed it.
+    """
+
+    def __init__(self, topic: str, partition: int, bounds: range, num_expired: int = 0) -> None:
         self.topic = topic
         self.partition = partition
         self.met = Offsets(bounds)
+        self.num_expired = num_expired
         self.older = 0
         self.unsure = 0
         self.lost = 0

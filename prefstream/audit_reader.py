@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from kafka import KafkaAdminClient
+from msgspec.structs import replace
 
 from prefstream.admin import TopicState, topic_ids, topic_states
 from prefstream.audit import Audit, PartitionFolds, conclude
@@ -20,7 +21,7 @@ from prefstream.connection import connect, missing_topic, reaching
 from prefstream.dead_letters import Origin
 from prefstream.errors import TopicMismatch
 from prefstream.reading import Offsets, TopicReading, Watch
-from prefstream.sources import committed_offsets
+from prefstream.sources import Mark, committed_offsets, decode_mark
 from prefstream.topics import TopicNames
 
 
@@ -69,13 +70,22 @@ def _own_topics(bootstrap_servers: str, names: TopicNames) -> dict[str, TopicSta
     return states
 
 
-def _committed(bootstrap_servers: str, group: str) -> dict[str, dict[int, int]]:
+class _Committed(NamedTuple):
+    """What a worker has committed of a partition."""
+
+    offset: int
+    mark: Mark
+
+
+def _committed(bootstrap_servers: str, group: str) -> dict[str, dict[int, _Committed]]:
     """What the consumer group has committed, by topic and partition."""
     with reaching(bootstrap_servers), connect(KafkaAdminClient, bootstrap_servers) as admin:
         found = committed_offsets(admin, bootstrap_servers, group)
-    committed: dict[str, dict[int, int]] = {}
+    committed: dict[str, dict[int, _Committed]] = {}
     for partition, position in found.items():
-        committed.setdefault(partition.topic, {})[partition.partition] = position.offset
+        committed.setdefault(partition.topic, {})[partition.partition] = _Committed(
+            position.offset, decode_mark(position.metadata)
+        )
     return committed
 
 
@@ -94,15 +104,20 @@ class _Source(NamedTuple):
 Sources = Mapping[_Source, SourceFold]
 
 
-def _sources(reading: TopicReading, committed: Mapping[str, Offsets]) -> Sources:
-    """The source partitions that were read, from what their retention has left of them; topics that are gone are left out."""
+def _sources(reading: TopicReading, committed: Mapping[str, Mapping[int, _Committed]]) -> Sources:
+    """The source partitions that were read, from what their retention has left of them; topics that are gone are left out.
+
+    Where an operator decided to go on after a partition had lost its end, from there.
+    """
     existing = topic_states(reading.bootstrap_servers, committed) if committed else {}
     ids = topic_ids(reading.bootstrap_servers, existing) if existing else {}
     sources = {}
     for topic, topic_id in sorted(ids.items()):
         for partition, beginning in reading.beginnings(topic, committed[topic]).items():
-            bounds = range(beginning, committed[topic][partition])
-            sources[_Source(topic_id, partition)] = SourceFold(topic, partition, bounds)
+            offset, mark = committed[topic][partition]
+            source = _Source(replace(mark, topic_id=topic_id).origin_topic, partition)
+            bounds = range(max(beginning, mark.since), offset)
+            sources[source] = SourceFold(topic, partition, bounds, mark.num_expired)
     return sources
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from agents import __main__ as command
 from agents.boot import read_adapters, read_cluster
@@ -20,6 +21,7 @@ from agents.store import claim_directory
 from prefstream.admin import TopicState
 from prefstream.errors import BrokerUnreachable
 from prefstream.sources import Mark, Standing
+from prefstream.topics import DAY_MS, HOUR_MS, topic_specs
 from streams.adapters.cloudevents import cloudevents
 from streams.adapters.native import native
 from streams.adapters.replays import replays
@@ -41,11 +43,18 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
     return monkeypatch
 
 
-def broker_has(monkeypatch: pytest.MonkeyPatch, counts: dict[str, int]) -> None:
-    """Let the broker have these topics, with so many partitions each."""
+def broker_has(
+    monkeypatch: pytest.MonkeyPatch, counts: dict[str, int], configs: dict[str, str] | None = None, replication: int = 1
+) -> None:
+    """Let the broker have these topics, with so many partitions each; ``configs`` are other ones of the pending topic."""
+    wanted = {spec.name: spec.configs for spec in topic_specs("t", replication_factor=replication)}
+
+    def state(topic: str) -> TopicState:
+        others = configs or {} if topic == "t.pending" else {}
+        return TopicState(counts[topic], replication, wanted.get(topic, {}) | others)
 
     def topic_states(bootstrap_servers: str, topics: Iterable[str]) -> dict[str, TopicState]:
-        return {topic: TopicState(counts[topic], 1, {"delete.retention.ms": "7000"}) for topic in topics if topic in counts}
+        return {topic: state(topic) for topic in topics if topic in counts}
 
     monkeypatch.setattr("agents.boot.topic_states", topic_states)
     monkeypatch.setattr("agents.boot.read_standings", lambda bootstrap_servers, group, topics: STANDINGS)
@@ -112,6 +121,43 @@ def test_keyed_topics_of_different_size(environment: pytest.MonkeyPatch, capsys:
     assert f"t.{odd} 5" in sentence
     assert "must have equally many partitions" in sentence
     assert "`prefstream topics create`" in sentence
+
+
+MEND = "prefstream topics create --namespace t --partitions 4 --replication-factor 1"
+
+
+def test_a_table_that_is_not_compacted(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    broker_has(environment, ours(), {"cleanup.policy": "compact,delete", "segment.ms": "5"})
+    assert refusal(capsys) == (
+        f"t.pending: cleanup.policy compact,delete, not compact: records would be lost, or never be removed: run `{MEND}`"
+    )
+
+
+def test_fewer_replicas_than_a_write_needs(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    broker_has(environment, ours(), {"min.insync.replicas": "2"})
+    assert refusal(capsys).startswith("t.pending: replication 1, and min.insync.replicas 2: no record can be written. Move")
+
+
+def test_what_else_differs_is_one_warning(environment: pytest.MonkeyPatch) -> None:
+    others = {"delete.retention.ms": "5", "segment.ms": "6", "max.compaction.lag.ms": "7", "min.insync.replicas": "1"}
+    broker_has(environment, ours(), others, replication=3)
+    with capture_logs() as logged:
+        read_cluster(read_settings())
+    assert [(entry["log_level"], entry["run"]) for entry in logged] == [("warning", MEND.replace("factor 1", "factor 3"))]
+    assert logged[0]["topics"] == [
+        "t.pending: delete.retention.ms 5, not 3600000",
+        "t.pending: segment.ms 6, not 3600000",
+        "t.pending: max.compaction.lag.ms 7, not 3600000",
+        "t.pending: min.insync.replicas 1, not 2",
+    ]
+
+
+@pytest.mark.parametrize("replication", [1, 3])
+def test_topics_as_they_should_be_are_not_spoken_of(environment: pytest.MonkeyPatch, replication: int) -> None:
+    broker_has(environment, ours(), replication=replication)
+    with capture_logs() as logged:
+        read_cluster(read_settings())
+    assert logged == []
 
 
 def standing(topic: str) -> Standing:
@@ -191,5 +237,6 @@ def test_what_the_broker_has_is_what_the_worker_is_told(environment: pytest.Monk
         "t.events": "id of t.events",
         "clicks": "id of clicks",
     }
-    assert cluster.changelogs == {topic: Changelog(f"id of {topic}", 7_000) for topic in ("t.pending", "t.summaries")}
+    kept_ms = {"t.pending": HOUR_MS, "t.summaries": 7 * DAY_MS}
+    assert cluster.changelogs == {topic: Changelog(f"id of {topic}", kept) for topic, kept in kept_ms.items()}
     assert read_adapters(settings) == {"t.inbox": native, "t.replays": replays, "clicks": cloudevents}

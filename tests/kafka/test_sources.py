@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.structs import OffsetAndMetadata
 from typer.testing import CliRunner
 
@@ -119,9 +120,13 @@ def delete_records(flow: Flow, admin: KafkaAdminClient, before: int) -> None:
 
 
 def sources(flow: Flow, *arguments: str) -> tuple[int, str]:
-    """The exit code of ``prefstream sources``, and what it prints, or the error it ends with."""
+    return prefstream(flow, "sources", *arguments)
+
+
+def prefstream(flow: Flow, *arguments: str) -> tuple[int, str]:
+    """The exit code of a command, and what it prints, or the error it ends with."""
     environment = {"PREFSTREAM_BOOTSTRAP_SERVERS": flow.bootstrap_servers, "PREFSTREAM_NAMESPACE": flow.namespace}
-    result = CliRunner().invoke(cli.app, ["sources", *arguments], env=environment | {"COLUMNS": "160"})
+    result = CliRunner().invoke(cli.app, arguments, env=environment | {"COLUMNS": "160"})
     return result.exit_code, result.output or str(result.exception)
 
 
@@ -219,6 +224,8 @@ def test_records_that_expired_while_the_worker_was_down(flow: Flow, engine: Engi
     assert found is not None
     assert (found.offset, decode_mark(found.metadata).num_expired) == (70, 30)
     assert verdicts(flow) == (0, {"ok"})
+    exit_code, report = prefstream(flow, "audit")
+    assert (exit_code, "30 expired before they were read" in report) == (0, True)
 
 
 def test_records_that_expire_while_the_worker_stands_still(flow: Flow, engine: Engine, admin: KafkaAdminClient) -> None:
@@ -248,6 +255,8 @@ def test_a_topic_that_lost_its_end(flow: Flow, engine: Engine, admin: KafkaAdmin
     # Offsets 50 to 69 were read in a former life: what is written to them now is new all the same.
     publish(flow, 3)
     assert_applied_once(flow, flow.start_worker(engine.url), 5 + 3)
+    exit_code, report = prefstream(flow, "audit")
+    assert exit_code == 0, report
 
 
 def test_the_keyed_topic_created_again_is_beyond_a_decision(flow: Flow, engine: Engine, admin: KafkaAdminClient) -> None:
@@ -261,3 +270,25 @@ def test_the_keyed_topic_created_again_is_beyond_a_decision(flow: Flow, engine: 
 
 def offsets(flow: Flow, admin: KafkaAdminClient) -> set[TopicPartition]:
     return set(admin.list_group_offsets({flow.namespace: None})[flow.namespace])
+
+
+def configure(admin: KafkaAdminClient, topic: str, **configs: str) -> None:
+    named = {name.replace("_", "."): value for name, value in configs.items()}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, named)])
+
+
+def test_topics_that_are_not_configured_as_they_have_to_be(flow: Flow, engine: Engine, admin: KafkaAdminClient) -> None:
+    configure(admin, flow.names.pending, cleanup_policy="delete")
+    mend = f"prefstream topics create --namespace {flow.namespace} --partitions {NUM_PARTITIONS} --replication-factor 1"
+    assert refused_start(flow, engine) == (
+        f"prefstream: {flow.names.pending}: cleanup.policy delete, not compact: records would be lost, or never be removed: "
+        f"run `{mend}`"
+    )
+    configure(admin, flow.names.pending, cleanup_policy="compact", segment_ms="700000", min_insync_replicas="2")
+    assert f"{flow.names.pending}: replication 1, and min.insync.replicas 2" in refused_start(flow, engine)
+    configure(admin, flow.names.pending, min_insync_replicas="1")
+    worker = flow.start_worker(engine.url)
+    worker.await_ready()
+    warned = worker.log.read_text()
+    assert f"{flow.names.pending}: segment.ms 700000, not 3600000" in warned
+    assert mend in warned

@@ -381,6 +381,14 @@ def source(
     return fold
 
 
+def test_what_expired_before_it_was_read_is_noted() -> None:
+    found = conclude("test", {}, [SourceFold("ratings", 1, range(0), num_expired=1_200)])
+    assert found.verdict == "holds"
+    assert [(one.kind, one.where, one.what) for one in found.findings] == [
+        ("note", "ratings, partition 1", "1,200 expired before they were read, which the workers noticed and said")
+    ]
+
+
 @pytest.mark.parametrize(
     ("fold", "verdict", "words"),
     [
