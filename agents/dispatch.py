@@ -87,9 +87,9 @@ class Dispatch:
             if due.is_condemned:
                 self._failed_calls.bury(owned, due)
                 continue
-            self._availability.calls(now_ms)
+            is_probe = self._availability.calls(now_ms)
             self._metrics.flushes.labels(due.reason).inc()
-            task: asyncio.Task[None] = asyncio.create_task(self._evolve(owned, due))
+            task: asyncio.Task[None] = asyncio.create_task(self._evolve(owned, due, is_probe))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 
@@ -119,7 +119,7 @@ class Dispatch:
         self._call_ended.set()
 
     @stopping_on_error("evolve")
-    async def _evolve(self, owned: Owned, due: Due) -> None:
+    async def _evolve(self, owned: Owned, due: Due, is_probe: bool) -> None:
         step = step_from(due.user, owned.summary(due.user), owned.rows(due), due.reason)
         prompt = write_prompt(step.old_text, step.tally, step.evidence, self._max_summary_tokens, step.pins)
         prompt = replace(prompt, num_repeats=due.num_repeats)
@@ -129,7 +129,7 @@ class Dispatch:
         reached("call.answered")
         self._metrics.call_seconds.observe(time.monotonic() - started)
         retry_at_ms = self._learn(due.user, result)
-        self._write_back.write_back(owned, due, step, prompt, result, retry_at_ms)
+        self._write_back.write_back(owned, due, step, prompt, result, retry_at_ms, is_probe)
 
     def _learn(self, user: bytes, result: CallResult) -> int | None:
         """Notice an outage and its end. Returns when to try again in an outage (ms since 1970), ``None`` if there is none."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 
 import structlog
+from msgspec.structs import replace
 
 from agents.crash_points import reached
 from agents.metrics import Metrics
@@ -41,13 +42,17 @@ class FailedCalls:
         self._topic_names = topic_names
         self._metrics = metrics
 
-    def note(self, owned: Owned, due: Due, failure: Failure) -> None:
-        """Keep what the failure makes of the user. An event that it condemns is due at once, to be buried."""
+    def note(self, owned: Owned, due: Due, failure: Failure, retry_at_ms: int | None = None) -> None:
+        """Keep what the failure makes of the user. An event that it condemns is due at once, to be buried.
+
+        With ``retry_at_ms`` it met an outage: that proves nothing, and the user waits for its end, and longer each time.
+        """
         self._metrics.failures.labels(failure.kind).inc()
         before, model = owned.failures(due.user), self._availability
-        is_proof = failure.kind != "unanswered" or not model.fails_others(due.user)
+        is_proof = retry_at_ms is None and (failure.kind != "unanswered" or not model.fails_others(due.user))
         accepted_at_ms = model.accepted_at_ms if is_proof else 0
-        owned.fail(due.user, after_failure(before, due.offsets, failure, accepted_at_ms, self._policy, _now_ms()))
+        after = after_failure(before, due.offsets, failure, accepted_at_ms, self._policy, _now_ms())
+        owned.fail(due.user, replace(after, not_before_ms=max(after.not_before_ms, retry_at_ms or 0)))
 
     def bury(self, owned: Owned, due: Due) -> None:
         """Give up the condemned event: first its dead letter, and when that is durable its row."""

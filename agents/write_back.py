@@ -39,9 +39,16 @@ class WriteBack:
         self._metrics = metrics
 
     def write_back(
-        self, owned: Owned, due: Due, step: Step, prompt: Prompt, result: CallResult, retry_at_ms: int | None
+        self,
+        owned: Owned,
+        due: Due,
+        step: Step,
+        prompt: Prompt,
+        result: CallResult,
+        retry_at_ms: int | None,
+        is_probe: bool,
     ) -> None:
-        """Apply the result of one call. ``retry_at_ms``: when to try again after an outage, which is nobody's fault."""
+        """Apply the result of one call. ``retry_at_ms``: when to try again in an outage, which it met or was a probe of."""
         if not owned.is_alive:
             self._metrics.calls.labels("stale").inc()
             return
@@ -53,10 +60,10 @@ class WriteBack:
         match result:
             case Unavailable(reason=reason, message=message):
                 self._metrics.calls.labels("unavailable").inc()
-                if retry_at_ms is None:
-                    self._failed_calls.note(owned, due, Failure("unanswered", f"{reason}: {message}"))
-                else:
+                if retry_at_ms is not None and (is_probe or not result.is_cut_short):
                     owned.index.released(due.user, retry_at_ms)
+                else:  # also one that met the beginning of an outage: it may have been its reason
+                    self._failed_calls.note(owned, due, Failure("unanswered", f"{reason}: {message}"), retry_at_ms)
             case Refused(status=status, message=message):
                 self._metrics.calls.labels("refused").inc()
                 log.warning("the model server refused a prompt", status=status)

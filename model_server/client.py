@@ -12,6 +12,7 @@ from typing import Annotated, Self
 
 import msgspec
 from aiohttp import (
+    ClientConnectorError,
     ClientError,
     ClientResponseError,
     ClientSession,
@@ -224,10 +225,12 @@ def _outage(error: ClientError | OSError) -> Unavailable:
             return Unavailable("timeout", "no answer in time")
         case ClientResponseError():
             return Unavailable("server_error", "the answer is not HTTP")
-        case OSError():
+        case ClientConnectorError():
             return Unavailable("connection", f"{type(error).__name__}: {error.strerror or 'no detail'}")
+        case OSError():
+            return Unavailable("disconnected", f"{type(error).__name__}: {error.strerror or 'no detail'}")
         case _:
-            return Unavailable("connection", type(error).__name__)
+            return Unavailable("disconnected", type(error).__name__)
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

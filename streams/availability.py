@@ -39,11 +39,15 @@ class Availability:
         """Whether a call may start now."""
         return now_ms >= self.paused_until_ms
 
-    def calls(self, now_ms: int) -> None:
-        """A call starts. In an outage it asks whether that is over, and the next one asks after a pause: this one may hang."""
+    def calls(self, now_ms: int) -> bool:
+        """A call starts. In an outage it is a probe, and the next one starts after a pause: this one may hang.
+
+        Returns whether it is a probe.
+        """
         if self.is_away:
             self._is_probing = True
             self.paused_until_ms = now_ms + self._pause_ms()
+        return self.is_away
 
     def _pause_ms(self) -> int:
         return min(_MAX_PAUSE_MS, backoff_ms(self._num_pauses, self._policy))
@@ -64,7 +68,7 @@ class Availability:
     def unanswered(self, user: bytes, why: Unavailable, now_ms: int) -> bool:
         """Nobody answered this user. Returns whether that begins or prolongs an outage, and is nobody's fault."""
         self._recent.append(user)
-        if why.reason in ("timeout", "server_error"):
+        if why.is_cut_short:
             self._unanswered.add(user)
             if not self.is_away and len(self._unanswered) < MAX_UNANSWERED_USERS:
                 return False

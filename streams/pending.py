@@ -17,7 +17,7 @@ from prefstream.summaries import FlushReason
 from streams.backlog import Backlog
 from streams.failures import Failures
 from streams.flush import FlushPolicy, flush_reason
-from streams.records import Arrival
+from streams.records import MAX_RECENT_IDS, Arrival
 
 Admission = Literal["accepted", "redelivered", "duplicate"]
 
@@ -55,7 +55,7 @@ class _User:
 
     def __init__(self, known: Known, failures: Failures | None = None) -> None:
         self.origins: dict[str, Place] = dict(known.origins)
-        self.event_ids: set[str] = set(known.event_ids)
+        self.event_ids: dict[str, None] = dict.fromkeys(known.event_ids)  # in the order of their arrival
         self.backlog = Backlog()
         self.in_flight = False
         self.failures = failures
@@ -64,6 +64,12 @@ class _User:
     @property
     def is_suspect(self) -> bool:
         return self.failures is not None and self.failures.suspect_to >= self.backlog.first_offset
+
+    def forget_ids(self) -> None:
+        """Keep those of pending events and the newest others: somebody who never pauses stays in the index for ever."""
+        most = self.backlog.num_events + MAX_RECENT_IDS
+        if len(self.event_ids) > 2 * most:
+            self.event_ids = dict.fromkeys(list(self.event_ids)[-most:])
 
     @property
     def is_condemned(self) -> bool:
@@ -131,7 +137,7 @@ class PendingIndex:
 
     def _note(self, user: bytes, state: _User, offset: int, arrival: Arrival) -> None:
         if arrival.event_id:
-            state.event_ids.add(arrival.event_id)
+            state.event_ids[arrival.event_id] = None
         if not state.backlog.num_events:
             heapq.heappush(self._oldest, (arrival.arrived_at_ms, user))
         state.backlog.append(offset, arrival.arrived_at_ms, arrival.tokens)
@@ -211,6 +217,7 @@ class PendingIndex:
             return
         self.num_events -= state.backlog.drop(position)
         state.in_flight, state.failures = False, failures
+        state.forget_ids()
         if state.backlog.num_events:
             heapq.heappush(self._oldest, (state.backlog.first_arrived_at_ms, user))
             self._schedule(user, state, now_ms)

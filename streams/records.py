@@ -26,6 +26,9 @@ class Arrival(Struct, frozen=True, array_like=True):
     event: msgspec.Raw
 
 
+MAX_RECENT_IDS = 256
+
+
 class Recent(Struct, frozen=True, array_like=True):
     """A user's recent past, kept beside the pending rows: event ids, and the highest place by source of a duplicate.
 

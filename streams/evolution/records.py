@@ -35,9 +35,14 @@ class Completion(Struct, frozen=True):
 class Unavailable(Struct, frozen=True):
     """Nobody answered. The call is made again; whether it is an outage is for the calls of all users together to tell."""
 
-    reason: Literal["timeout", "connection", "overloaded", "draining", "server_error"]
+    reason: Literal["timeout", "connection", "disconnected", "overloaded", "draining", "server_error"]
     message: str
     retry_after_seconds: float | None = None
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the server had the prompt, and may have failed of it."""
+        return self.reason in ("timeout", "disconnected", "server_error")
 
 
 class Refused(Struct, frozen=True):

@@ -49,13 +49,13 @@ class Call:
         self.due, self.availability = due, Availability(POLICY)
         self.step = step_from(ADA, self.owned.summary(ADA), self.owned.rows(due), due.reason)
 
-    def ends(self, result: CallResult, retry_at_ms: int | None = None) -> None:
+    def ends(self, result: CallResult, retry_at_ms: int | None = None, is_probe: bool = False) -> None:
         step = self.step
         prompt = write_prompt(step.old_text, step.tally, step.evidence, 160, step.pins)
         outbox: Any = Lettered()
         failed_calls = FailedCalls(POLICY, self.availability, outbox, {}, self.metrics)
         write_back = WriteBack(GuardLimits(max_tokens=160), MODEL, self.availability, failed_calls, self.metrics)
-        write_back.write_back(self.owned, self.due, step, prompt, result, retry_at_ms)
+        write_back.write_back(self.owned, self.due, step, prompt, result, retry_at_ms, is_probe)
 
     def counted(self) -> dict[str, float]:
         return counted(self.metrics)
@@ -174,6 +174,22 @@ async def test_an_outage_is_nobodys_failure(opened: Opened) -> None:
         assert call.index.take_due(RETRY_AT_MS + n) == call.due
     assert call.owned.failures(ADA) == Failures()
     assert call.counted() == {"calls unavailable": 20}
+
+
+@pytest.mark.parametrize("is_probe", [True, False])
+async def test_who_met_the_beginning_of_an_outage_may_be_its_reason_and_waits_longer(opened: Opened, is_probe: bool) -> None:
+    call = Call(opened)
+    waits = []
+    for _ in range(4):
+        call.ends(Unavailable("disconnected", "the server died"), NOW_MS + 100, is_probe)
+        await opened.partitions.flush()
+        due_at_ms = call.index.next_due_at_ms()
+        assert due_at_ms is not None
+        waits.append(due_at_ms - NOW_MS)
+        due = call.index.take_due(due_at_ms)
+        assert due is not None
+        assert due.offsets == call.due.offsets
+    assert waits == ([100] * 4 if is_probe else [1_000, 2_000, 4_000, 8_000])
 
 
 async def test_who_failed_is_free_when_that_is_durable(opened: Opened) -> None:

@@ -87,11 +87,13 @@ async def test_a_body_that_is_not_the_protocol_is_the_servers_fault(status: int,
             pytest.fail("garbage was taken for an answer")
 
 
-async def test_a_closed_connection_and_a_closed_port_are_connection_outages() -> None:
+async def test_a_closed_connection_is_told_from_a_closed_port() -> None:
+    """In the first case the server had the prompt."""
     async with ScriptedServer("disconnect") as server:
         assert isinstance(hung_up := await call(server), Unavailable)
     assert isinstance(nobody := await call(server), Unavailable)
-    assert (hung_up.reason, nobody.reason) == ("connection", "connection")
+    assert (hung_up.reason, nobody.reason) == ("disconnected", "connection")
+    assert (hung_up.is_cut_short, nobody.is_cut_short) == (True, False)
     assert "Connect call failed" in nobody.message
 
 
@@ -200,7 +202,7 @@ async def test_closing_the_client_ends_every_call_with_a_value() -> None:
         results = await asyncio.gather(*calls)
         assert len(server.requests) == 1
     assert not await client.is_ready()
-    assert [result.reason for result in results if isinstance(result, Unavailable)] == ["connection", "connection"]
+    assert [result.reason for result in results if isinstance(result, Unavailable)] == ["disconnected", "connection"]
 
 
 async def test_used_without_being_opened_it_says_how() -> None:

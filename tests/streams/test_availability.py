@@ -12,7 +12,7 @@ from streams.flush import FlushPolicy
 
 NOW_MS = 1_000_000
 ADA, BOB, EVE = b"ada", b"bob", b"eve"
-Reason = Literal["timeout", "connection", "overloaded", "draining", "server_error"]
+Reason = Literal["timeout", "connection", "disconnected", "overloaded", "draining", "server_error"]
 
 
 def of(reason: Reason, retry_after_seconds: float | None = None) -> Unavailable:
@@ -30,7 +30,7 @@ def test_some_signs_of_an_outage_are_one_at_once(model: Availability, reason: Re
     assert (model.is_away, model.may_call(NOW_MS + 999), model.may_call(NOW_MS + 1_000)) == (True, False, True)
 
 
-@pytest.mark.parametrize("reason", ["timeout", "server_error"])
+@pytest.mark.parametrize("reason", ["timeout", "disconnected", "server_error"])
 def test_others_may_be_the_prompts_fault_until_several_users_meet_them(model: Availability, reason: Reason) -> None:
     ends = [model.unanswered(user, of(reason), NOW_MS) for user in (ADA, ADA, ADA, BOB, ADA, EVE)]
     assert ends == [False, False, False, False, False, True]
@@ -46,9 +46,9 @@ def test_an_answer_in_between_says_that_it_is_there(model: Availability) -> None
 
 
 def test_an_outage_is_asked_about_less_and_less_often_and_ends_with_any_answer(model: Availability) -> None:
-    now_ms, pauses_ms = NOW_MS, []
+    now_ms, pauses_ms = NOW_MS, list[int]()
     for _ in range(6):
-        model.calls(now_ms)
+        assert model.calls(now_ms) == bool(pauses_ms)
         assert model.unanswered(ADA, of("connection"), now_ms)
         pauses_ms.append(model.paused_until_ms - now_ms)
         now_ms = model.paused_until_ms

@@ -16,7 +16,7 @@ from prefstream.summaries import FlushReason
 from streams.failures import Failure, FailureKind, Failures, after_death, after_failure, after_success
 from streams.flush import FlushPolicy
 from streams.pending import Admission, Due, Known, PendingIndex, Place
-from streams.records import Arrival
+from streams.records import MAX_RECENT_IDS, Arrival
 
 POLICY = FlushPolicy(max_events=3, max_tokens=50, max_age_seconds=10.0, backoff_seconds=1.0, max_backoff_seconds=8.0)
 AGE_MS = 10_000
@@ -368,6 +368,17 @@ def test_of_a_suspect_share_half_is_taken_at_once_until_it_is_past() -> None:
         shares.append(due.offsets)
         index.covered(ADA, due.offsets[-1], NOW_MS, failures)
     assert shares == [(0, 1, 2), (3, 4), (5,), (6,), tuple(range(7, 15))]
+
+
+def test_who_never_pauses_is_known_by_the_newest_ids() -> None:
+    index = PendingIndex(FlushPolicy())
+    for n in range(5_000):
+        index.admit(ADA, n, arrival(n, event_id=f"id{n}"), Known())
+        if n % 20 == 19:
+            index.covered(ADA, n - 10, NOW_MS, Failures())
+    assert len(index._users[ADA].event_ids) < 2 * (MAX_RECENT_IDS + 50)
+    known = [index.admit(ADA, 9_000 + n, arrival(9_000 + n, event_id=f"id{n}"), None) == "duplicate" for n in range(5_000)]
+    assert all(known[-MAX_RECENT_IDS - 10 :])
 
 
 def test_a_condemned_event_is_taken_alone_and_not_called_for() -> None:
