@@ -224,6 +224,13 @@ def test_a_partition_of_somebody_else_is_ignored() -> None:
     assert (progress.accept(SOURCE, 0), progress.position(SOURCE), progress.committable()) == (False, None, {})
 
 
+def test_a_partition_that_went_away_is_forgotten() -> None:
+    progress = started(0, [0, 1])
+    process(progress, 0)
+    progress.stop([SOURCE])
+    assert (progress.accept(SOURCE, 1), progress.committable(), progress.position(SOURCE)) == (False, {}, None)
+
+
 def test_nothing_is_accepted_before_the_broker_handed_anything_over() -> None:
     assert not started(None).accept(SOURCE, 0)
 

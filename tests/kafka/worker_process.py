@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -93,14 +93,14 @@ def status_of(port: int, path: str) -> int:
 
 
 class Worker:
-    """One worker process, of ``python -m MODULE``; ``log`` holds what it printed."""
+    """One worker process, ``python -m COMMAND``; ``log`` holds what it printed."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path, module: str = "agents") -> None:
+    def __init__(self, environment: Mapping[str, str], log: Path, command: Sequence[str] = ("agents",)) -> None:
         self.port = free_port()
         self.log = log
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFSTREAM_")}
         # A test run without one of the fixes has workers without it too.
-        entry = ("tests.chaos.removals.worker", module) if os.environ.get(VARIABLE) else (module,)
+        entry = ("tests.chaos.removals.worker", *command) if os.environ.get(VARIABLE) else command
         environment = {**clean, **environment, "PREFSTREAM_HTTP_PORT": str(self.port)}
         self.process = start_tied(*entry, log=log, environment=environment)
 
@@ -215,8 +215,10 @@ class Flow:
         )
         self.summaries = SummaryFold(bootstrap_servers, self.names.summaries)
 
-    def start_worker(self, model_url: str, disk: str = "disk", **settings: object) -> Worker:
-        """Start a worker that keeps its tables in ``disk``; ``settings`` as in agents/settings.py."""
+    def start_worker(
+        self, model_url: str, disk: str = "disk", command: Sequence[str] = ("agents",), **settings: object
+    ) -> Worker:
+        """Start a worker, ``python -m COMMAND``, that keeps its tables in ``disk``; ``settings`` as in agents/settings.py."""
         values = {
             "bootstrap_servers": self.bootstrap_servers,
             "namespace": self.namespace,
@@ -227,7 +229,7 @@ class Flow:
             "session_timeout_seconds": 6,
         } | settings
         environment = {f"PREFSTREAM_{name.upper()}": str(value) for name, value in values.items()}
-        self.workers.append(Worker(environment, self.directory / f"worker-{len(self.workers)}.log"))
+        self.workers.append(Worker(environment, self.directory / f"worker-{len(self.workers)}.log", command))
         return self.workers[-1]
 
     def send(
@@ -269,12 +271,16 @@ class Flow:
 
         To be asked when nothing is under way: everything is read to its end again, from the topics alone.
         """
+        self.assert_applied()
+        sources = {place_of(record) for topic in self.adapters for record in read_all(self.bootstrap_servers, topic)}
+        assert sources == set(self.ledger.fates)
+
+    def assert_applied(self) -> None:
+        """Every record of the ledger is counted exactly once, as :meth:`assert_accounted` asks; the sources may hold less."""
         with SummaryFold(self.bootstrap_servers, self.names.summaries) as fold:
             fold.read_to_end()
             assert fold.faults == []
             assert fold.events_by_user == self.ledger.events_by_user
-        sources = {place_of(record) for topic in self.adapters for record in read_all(self.bootstrap_servers, topic)}
-        assert sources == set(self.ledger.fates)
         reasons = {place: reason for place, reason in self.letter_reasons().items() if place[0] in self.adapters}
         assert reasons == self.ledger.reasons
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,12 +24,9 @@ from rich.table import Table
 
 from deploy.kafka.broker import ADDRESS_VARIABLE, Broker, external_bootstrap_servers
 from tests.chaos.removals.fixes import REMOVALS, Removal
-from tests.chaos.removals.patches import VARIABLE
-from tests.chaos.removals.plugin import REPORT, Outcome
+from tests.chaos.removals.runs import ROOT, Outcome, run_tests
 
-ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "benchmarks" / "results"
-PYTEST = ("-m", "pytest", "-q", "-p", "tests.chaos.removals.plugin", "-p", "no:cacheprovider", "-p", "no:randomly")
 EPILOG = """\b
 Examples:
   python -m tests.chaos.removals                     every fix; writes benchmarks/results/removals.txt and .json
@@ -81,41 +76,14 @@ def verdict(test: str, outcomes: Sequence[Outcome]) -> tuple[str, str, float]:
     return ("passed" if results == {"passed"} else ", ".join(sorted(results))), "", seconds
 
 
-def run_tests(tests: Sequence[str], removal: str, tell: Tell) -> tuple[list[Outcome], str]:
-    """Run the tests without the fix that ``removal`` names, or as they are. Returns the outcomes and what pytest printed."""
-    reading, writing = os.pipe()
-    environment = os.environ | {VARIABLE: removal, REPORT: str(writing)}
-    outcomes = []
-    with tempfile.TemporaryFile("w+") as printed:
-        process = subprocess.Popen(
-            [sys.executable, *PYTEST, *tests],
-            cwd=ROOT,
-            env=environment,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            pass_fds=[writing],
-        )
-        os.close(writing)
-        try:
-            with open(reading, "rb") as reports:
-                for line in reports:
-                    outcomes.append(msgspec.json.decode(line, type=Outcome))
-                    tell(outcomes[-1])
-            process.wait()
-        finally:
-            process.kill()
-        printed.seek(0)
-        return outcomes, printed.read()
-
-
 def try_removal(removal: Removal, as_they_are: Sequence[Outcome], tell: Tell) -> Iterator[Trial]:
     """Each test of this removal, with and without the fix."""
-    outcomes, printed = run_tests(removal.tests, removal.name, tell)
+    run = run_tests(removal.tests, removal.name, tell)
     for test in removal.tests:
         with_fix, why_with, seconds_with = verdict(test, as_they_are)
-        without, why, seconds = verdict(test, outcomes)
+        without, why, seconds = verdict(test, run.outcomes)
         if without == "did not run":
-            why = printed.strip().splitlines()[-1]
+            why = (run.printed.strip().splitlines() or [""])[-1]
         yield Trial(
             removal.name, removal.fix, removal.stock, test, with_fix, without, why_with or why, round(seconds_with + seconds, 2)
         )
@@ -133,7 +101,7 @@ def try_all(removals: Sequence[Removal], console: Console) -> list[Trial]:
             seen.add(outcome.test.partition("[")[0])
             progress.update(task, completed=len(seen))
 
-        as_they_are, _ = run_tests(tests, "", tell)
+        as_they_are = run_tests(tests, "", tell).outcomes
         trials: list[Trial] = []
         for number, removal in enumerate(removals):
             progress.update(task, description=f"without {removal.name}", completed=len(tests) + number)

@@ -163,7 +163,10 @@ _OF_FAUST = (
         "read-committed",
         "read committed",
         "takes the records of aborted transactions for real",
-        (FIXES + "only_committed_records_are_read_and_an_idle_fetch_is_short",),
+        (
+            FIXES + "only_committed_records_are_read_and_an_idle_fetch_is_short",
+            HOLES + "markers_are_passed_and_what_was_aborted_is_never_applied",
+        ),
         (Edited(CommittedConsumerThread, "_create_worker_consumer", '"read_committed"', '"read_uncommitted"'),),
     ),
     Removal(
@@ -527,7 +530,10 @@ _OF_PROGRESS = (
         "holes",
         "progress",
         "a message lost on the way is passed over, and committed",
-        (PROGRESS + "a_message_that_vanished_is_a_hole",),
+        (
+            PROGRESS + "a_message_that_vanished_is_a_hole",
+            HOLES + "a_message_lost_on_the_way_stops_the_worker_and_is_read_again",
+        ),
         (
             Edited(
                 Progress,
@@ -541,7 +547,7 @@ _OF_PROGRESS = (
         "the-brokers-own-holes",
         "progress",
         "what compaction, markers and aborted records leave out is taken for a loss",
-        (PROGRESS + "a_commit_reaches_what_is_done_and_the_gaps_behind_it",),
+        (PROGRESS + "a_commit_reaches_what_is_done_and_the_gaps_behind_it", HOLES + "what_compaction_leaves_out_is_passed"),
         (Edited(_Watermark, "hand_over", "self.skips[self.fetched] = offset"),),
     ),
     Removal(
@@ -555,7 +561,7 @@ _OF_PROGRESS = (
         "forget-lost-partitions",
         "progress",
         "goes on with a partition of somebody else",
-        ("tests/agents/test_progress.py::TestProgress::runTest",),
+        (PROGRESS + "a_partition_that_went_away_is_forgotten",),
         (Edited(Progress, "stop", "self._watermarks.pop(source, None)"),),
     ),
 )
