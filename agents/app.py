@@ -79,6 +79,7 @@ class Worker(FixedApp):
         self.metrics.registry.register(
             Waiting(lambda: [owned.index for owned in self.partitions], lambda: self.dispatch.num_in_flight)
         )
+        self.metrics.recovery_records_left.set_function(lambda: self.tables.recovery.num_left)
         self._add_tables(cluster)
         self._add_agents(cluster, adapters)
 

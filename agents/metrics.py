@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -84,6 +84,11 @@ class Metrics:
             "arrival_to_summary_seconds",
             "From the arrival of the oldest event of a step to its durable summary.",
             _DELAY_BUCKETS,
+        )
+        self.recovery_records_left = Gauge(
+            "prefstream_recovery_records_left",
+            "Changelog offsets a recovery has yet to read, at most so many records; 0 when no recovery runs.",
+            registry=self.registry,
         )
         self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens the model reported.")
         self.completion_tokens = self._counter("completion_tokens", "Answer tokens the model reported.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -22,10 +22,11 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.producer import ProducerBuffer
 from faust.types import TP, ConsumerMessage
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from agents.faust_fixes import PINNED, FixedApp, OrderedRecovery, UnprovenVersion, WatermarkConsumer, assert_versions
 from agents.progress import HoleFound, Progress
-from agents.store import LoggedStore
+from agents.store import STAMP_KEY, LoggedStore
 from agents.writer import Lane
 from prefstream.sources import UNMARKED, Mark, Standing, decode_mark
 from tests.agents.scripted import KEPT_AN_HOUR, ScriptedProducer, Stopped, message, others_run, stops_recorded, until
@@ -852,13 +853,116 @@ def changelog_records() -> list[Any]:
     ]
 
 
-async def test_records_of_a_topic_nobody_follows_reach_no_table(tmp_path: Path) -> None:
-    app = SimpleNamespace(conf=SimpleNamespace(tabledir=tmp_path))
+class Recovering(NamedTuple):
+    """An app whose recovery has begun at offset 10 of its changelog, which ends with offset 14."""
+
+    app: Any
+    recovery: OrderedRecovery
+    store: LoggedStore
+
+    def rows(self) -> dict[bytes, bytes]:
+        return {key: value for key, value in self.store.shard(0).scan(b"") if key != STAMP_KEY}
+
+    async def fetch(self, *offsets: int, tp: TP = CHANGELOG) -> list[TP]:
+        """Let the thread bring records of this partition, and one of a source. Returns the partitions handed on."""
+
+        async def getmany(active: set[TP] | None, timeout: float) -> dict[TP, list[Any]]:
+            return {tp: [changelog_record(offset) for offset in offsets], SOURCE: [record(7)]}
+
+        self.app.consumer._thread.getmany = getmany
+        return list(await self.app.consumer._getmany({CHANGELOG, SOURCE}, 0.0))
+
+
+def changelog_record(offset: int) -> Any:
+    return SimpleNamespace(offset=offset, key=b"%d" % offset, value=None if offset == 12 else b"v")
+
+
+@pytest.fixture
+async def recovering(tmp_path: Path) -> AsyncIterator[Recovering]:
+    app = our_app()
     table = SimpleNamespace(name="pending", changelog_topic=SimpleNamespace(get_topic_name=lambda: CHANGELOG.topic))
-    store = LoggedStore("logged://", app, table, options={"changelog": KEPT_AN_HOUR})
-    store.apply_changelog_batch(changelog_records(), bytes, bytes)
-    assert [store.shard(0).get(key) for key in (b"a", b"b")] == [b"mine", None]
+    stands_for = SimpleNamespace(conf=SimpleNamespace(tabledir=tmp_path))
+    store = LoggedStore("logged://", stands_for, table, options={"changelog": KEPT_AN_HOUR})
+    app.tables._changelogs[CHANGELOG.topic] = table
+    recovery = app.tables.recovery
+    recovery.tp_to_table[CHANGELOG] = SimpleNamespace(data=store)
+    recovery.active_tps.add(CHANGELOG)
+    recovery.active_offsets[CHANGELOG], recovery.active_highwaters[CHANGELOG] = 10, 14
+    recovery.in_recovery = True
+    recovery.signal_recovery_end.set()  # as the recovery before has left it
+    app.consumer._thread.seek_wait = others_run_whatever
+    yield Recovering(app, recovery, store)
     await store.on_stop()
+
+
+async def others_run_whatever(offsets: Mapping[TP, int]) -> None:
+    await others_run()
+
+
+async def seek(one: Recovering) -> None:
+    await one.recovery._seek_offsets(one.app.consumer, {CHANGELOG}, one.recovery.active_offsets, "active")
+
+
+async def test_changelog_records_are_stored_where_they_are_fetched_up_to_the_end(recovering: Recovering) -> None:
+    await seek(recovering)
+    assert (recovering.recovery.num_left, recovering.recovery.signal_recovery_end.is_set()) == (4, False)
+    assert await recovering.fetch(9, 10, 11, 12) == [SOURCE]  # 10 is held already
+    assert (recovering.rows(), recovering.store.persisted_offset(CHANGELOG)) == ({b"11": b"v"}, 12)
+    assert (recovering.recovery.num_left, recovering.recovery.signal_recovery_end.is_set()) == (2, False)
+    await recovering.fetch(14)  # 13 is compacted
+    assert (recovering.rows(), recovering.store.persisted_offset(CHANGELOG)) == ({b"11": b"v", b"14": b"v"}, 14)
+    assert (recovering.recovery.num_left, recovering.recovery.signal_recovery_end.is_set()) == (0, True)
+    assert not recovering.recovery.in_recovery
+
+
+@pytest.mark.parametrize("when", ["before the seek", "after a rebalance", "after the end", "of a topic nobody follows"])
+async def test_changelog_records_that_do_not_follow_what_is_held_are_dropped(recovering: Recovering, when: str) -> None:
+    tp = CHANGELOG
+    match when:
+        case "after a rebalance":
+            await seek(recovering)
+            await recovering.recovery.on_rebalance(set(), set(), set(), recovering.app.consumer_generation_id - 1)
+        case "after the end":
+            await seek(recovering)
+            await recovering.fetch(14)
+            recovering.recovery.active_highwaters[CHANGELOG] = 20
+        case "of a topic nobody follows":
+            await seek(recovering)
+            tp = TP(CHANGELOG.topic, 3)
+    held = recovering.rows()
+    assert await recovering.fetch(15, 16, tp=tp) == [SOURCE]
+    assert recovering.rows() == held
+
+
+async def test_the_seek_of_a_recovery_waits_for_the_fetch_on_its_way(recovering: Recovering) -> None:
+    answer = asyncio.get_running_loop().create_future()
+
+    async def getmany(active: set[TP] | None, timeout: float) -> Any:
+        return await answer
+
+    recovering.app.consumer._thread.getmany = getmany
+    fetching = asyncio.create_task(recovering.app.consumer._getmany({CHANGELOG}, 0.0))
+    await others_run()
+    seeking = asyncio.create_task(seek(recovering))
+    await others_run()
+    assert not seeking.done()
+    answer.set_result({CHANGELOG: [changelog_record(5_000)]})  # where another recovery had come to
+    await asyncio.gather(fetching, seeking)
+    assert (recovering.rows(), recovering.recovery.active_offsets[CHANGELOG]) == ({}, 10)
+
+
+async def test_a_recovery_says_how_far_it_is(recovering: Recovering, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.faust_fixes._PROGRESS_SECONDS", 0.01)
+    with capture_logs() as lines:
+        saying = asyncio.create_task(type(recovering.recovery)._publish_stats.fun(recovering.recovery))
+        await asyncio.sleep(0.05)
+        assert lines == []
+        await seek(recovering)
+        await recovering.fetch(11)
+        await until(lambda: lines)
+        saying.cancel()
+    assert (lines[0]["event"], lines[0]["records_stored"], lines[0]["records_left"]) == ("recovering", 1, 3)
+    assert lines[0]["per_second"] > 0
 
 
 class Table:
@@ -869,7 +973,7 @@ class Table:
     async def on_changelog_event(self, event: object) -> None: ...
 
 
-async def test_stock_hands_records_of_a_topic_nobody_follows_to_another_table() -> None:
+async def test_stock_takes_changelog_records_from_a_queue_and_hands_strangers_to_another_table() -> None:
     app = stock_app()
     recovery = app.tables.recovery
     table = Table()

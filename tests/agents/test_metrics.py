@@ -22,7 +22,11 @@ from streams.records import Arrival
 
 NOW_SECONDS = 2_000.0
 # What is counted is a plural noun; what is measured ends in its unit.
-NAMES = {"counter": r"prefstream_\w+s_total", "histogram": r"prefstream_\w+_seconds", "gauge": r"prefstream_\w+(s|_in_flight)"}
+NAMES = {
+    "counter": r"prefstream_\w+s_total",
+    "histogram": r"prefstream_\w+_seconds",
+    "gauge": r"prefstream_\w+(s|_in_flight|_left)",
+}
 
 # Where a label's value may come from, beside a word of the source itself. All but the topic, which the settings name, are
 # closed by their type.

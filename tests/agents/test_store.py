@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from faust.types import TP
@@ -16,7 +15,7 @@ from structlog.testing import capture_logs
 from agents.stamps import Changelog
 from agents.store import STAMP_KEY, DirectoryUnusable, LoggedStore, Row, Shard, claim_directory, is_damage
 from prefstream.topics import OWNER_KEY
-from tests.agents.scripted import KEPT_AN_HOUR, Stopped, message, stops_recorded
+from tests.agents.scripted import KEPT_AN_HOUR, Stopped, stops_recorded
 
 KEYS = [b"", b"\0", b"e\0\1a", b"ada", "👩‍👩‍👧".encode()]
 
@@ -345,29 +344,22 @@ def store(tmp_path: Path) -> LoggedStore:
     return LoggedStore("logged://", app, table, options={"changelog": KEPT_AN_HOUR})
 
 
-def recover(store: LoggedStore, *rows: tuple[str, int, int, bytes, bytes | None]) -> None:
-    batch: Iterable[Any] = [
-        SimpleNamespace(message=message(topic, offset, value, key, partition)) for topic, partition, offset, key, value in rows
-    ]
-    store.apply_changelog_batch(batch, bytes, bytes)
+def recover(store: LoggedStore, partition: int, last_offset: int, *rows: Row) -> None:
+    store.recover(TP(CHANGELOG, partition), rows, last_offset)
 
 
 async def test_recovery_fills_each_partitions_own_shard(store: LoggedStore) -> None:
-    recover(
-        store,
-        (CHANGELOG, 0, 4, b"a", b"1"),
-        (CHANGELOG, 1, 9, b"b", b"1"),
-        ("t.summaries", 1, 99, b"stranger", b"1"),
-        (CHANGELOG, 0, 5, OWNER_KEY, b"owner"),
-        (CHANGELOG, 1, 12, b"b", None),
-    )
+    recover(store, 0, 5, (b"a", b"1"), (OWNER_KEY, b"owner"))
+    recover(store, 1, 9, (b"b", b"1"))
+    recover(store, 1, 12, (b"b", None))
     assert [on_disk(store.shard(number)) for number in (0, 1)] == [{b"a": b"1"}, {}]
     assert [store.persisted_offset(TP(CHANGELOG, number)) for number in (0, 1, 2)] == [5, 12, None]
     await store.on_stop()
 
 
 async def test_a_partition_that_went_away_is_closed_and_opens_again_where_it_was(store: LoggedStore, tmp_path: Path) -> None:
-    recover(store, (CHANGELOG, 0, 4, b"a", b"1"), (CHANGELOG, 1, 9, b"b", b"1"))
+    recover(store, 0, 4, (b"a", b"1"))
+    recover(store, 1, 9, (b"b", b"1"))
     kept = store.shard(0)
     # The same number of another topic says nothing about this table.
     await store.on_rebalance({TP(CHANGELOG, 0), TP("t.events", 1)}, {TP(CHANGELOG, 1)}, set())
@@ -384,7 +376,7 @@ async def test_a_store_that_cannot_write_ends_the_worker(store: LoggedStore, mon
     stops = stops_recorded(monkeypatch, "agents.store")
     store.shard(0).close()
     with pytest.raises(Stopped):
-        recover(store, (CHANGELOG, 0, 4, b"a", b"1"))
+        recover(store, 0, 4, (b"a", b"1"))
     assert len(stops) == 1
     assert stops[0].startswith("the store of table pending cannot be written: ")
 
@@ -403,10 +395,17 @@ async def test_a_store_that_cannot_be_opened_ends_the_worker_and_stays(
 
 
 async def test_the_offset_to_go_on_from_is_that_of_a_trusted_store(store: LoggedStore) -> None:
-    recover(store, (CHANGELOG, 0, 4, b"a", b"1"))
+    recover(store, 0, 4, (b"a", b"1"))
     assert [store.trusted_offset(TP(CHANGELOG, 0), end) for end in (5, 4)] == [4, None]
     assert on_disk(store.shard(0)) == {}
     await store.on_stop()
+
+
+async def test_no_record_comes_in_fausts_own_way(store: LoggedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    stops = stops_recorded(monkeypatch, "agents.store")
+    with pytest.raises(Stopped):
+        store.apply_changelog_batch([], bytes, bytes)
+    assert len(stops) == 1
 
 
 async def test_there_are_no_standbys(store: LoggedStore) -> None:
