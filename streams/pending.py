@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Literal
 
 from msgspec import Struct
 
 from prefstream.summaries import FlushReason
 from streams.backlog import Backlog
+from streams.backpressure import Weight, weigh
 from streams.failures import Failures
 from streams.flush import FlushPolicy, flush_reason
-from streams.records import Arrival
+from streams.records import MAX_RECENT_IDS, Arrival
 
 Admission = Literal["accepted", "redelivered", "duplicate"]
 
@@ -51,15 +53,16 @@ class Due(Struct, frozen=True):
 
 
 class _User:
-    __slots__ = ("backlog", "due_at_ms", "event_ids", "failures", "in_flight", "origins")
+    __slots__ = ("backlog", "due_at_ms", "event_ids", "failures", "in_flight", "origins", "weight")
 
     def __init__(self, known: Known, failures: Failures | None = None) -> None:
         self.origins: dict[str, Place] = dict(known.origins)
-        self.event_ids: set[str] = set(known.event_ids)
+        self.event_ids: dict[str, None] = dict.fromkeys(known.event_ids)  # in the order in which they came
         self.backlog = Backlog()
         self.in_flight = False
         self.failures = failures
         self.due_at_ms: int | None = None
+        self.weight = Weight()
 
     @property
     def is_suspect(self) -> bool:
@@ -85,6 +88,13 @@ def highest(one: Mapping[str, Place], other: Mapping[str, Place]) -> dict[str, P
     return dict(one) | {source: max(place, one.get(source, place)) for source, place in other.items()}
 
 
+def _forget_old_ids(state: _User) -> None:
+    """Keep the ids of what is pending and the newest of what was, as the store does: some users never stop."""
+    num_wanted = state.backlog.num_events + MAX_RECENT_IDS
+    if len(state.event_ids) > num_wanted + MAX_RECENT_IDS:
+        state.event_ids = dict.fromkeys(islice(state.event_ids, len(state.event_ids) - num_wanted, None))
+
+
 class PendingIndex:
     """One partition's index. Users are the raw key bytes."""
 
@@ -95,6 +105,7 @@ class PendingIndex:
         self._due: list[tuple[int, bytes]] = []
         self._oldest: list[tuple[int, bytes]] = []
         self._countersigned: int | None = None
+        self._weight = Weight()
         self.num_events = 0
 
     def countersigned(self, position: int) -> None:
@@ -111,6 +122,11 @@ class PendingIndex:
     def num_users(self) -> int:
         """How many users have something pending."""
         return len(self._users)
+
+    @property
+    def weight(self) -> Weight:
+        """The memory that waiting users and events take here."""
+        return self._weight
 
     def admit(self, user: bytes, offset: int, arrival: Arrival, known: Known | None) -> Admission:
         """Note an event unless it was met before. ``known`` must be given for a user not in the index, else is not read.
@@ -131,12 +147,13 @@ class PendingIndex:
 
     def _note(self, user: bytes, state: _User, offset: int, arrival: Arrival) -> None:
         if arrival.event_id:
-            state.event_ids.add(arrival.event_id)
+            state.event_ids[arrival.event_id] = None
         if not state.backlog.num_events:
             heapq.heappush(self._oldest, (arrival.arrived_at_ms, user))
         state.backlog.append(offset, arrival.arrived_at_ms, arrival.tokens)
         self._users[user] = state
         self.num_events += 1
+        self._weigh(state)
         self._schedule(user, state, arrival.arrived_at_ms)
 
     def _schedule(self, user: bytes, state: _User, now_ms: int, not_before_ms: int = 0) -> None:
@@ -211,11 +228,17 @@ class PendingIndex:
             return
         self.num_events -= state.backlog.drop(position)
         state.in_flight, state.failures = False, failures
+        _forget_old_ids(state)
+        self._weigh(state)
         if state.backlog.num_events:
             heapq.heappush(self._oldest, (state.backlog.first_arrived_at_ms, user))
             self._schedule(user, state, now_ms)
         else:
             del self._users[user]
+
+    def _weigh(self, state: _User) -> None:
+        before, state.weight = state.weight, weigh(state.backlog.num_events, len(state.event_ids), self._policy.max_events)
+        self._weight += state.weight - before
 
     def released(self, user: bytes, not_before_ms: int) -> None:
         """The user's call came to nothing through no fault of its own; the user is due again at ``not_before_ms``."""

@@ -15,10 +15,8 @@ from prefstream.events import Event
 from prefstream.summaries import FlushReason, ModelUsed, Summary, Tally
 from streams.evidence import Evidence, evidence_of
 from streams.pending import Place, highest, place_of, source_of
-from streams.records import Arrival, decode_event
+from streams.records import MAX_RECENT_IDS, Arrival, decode_event
 from streams.tally import fold
-
-MAX_RECENT_IDS = 256
 
 
 class Step(Struct, frozen=True):

@@ -14,9 +14,9 @@ from prefstream.events import Item, Rating
 from prefstream.summaries import ModelUsed, Summary, Tally
 from streams.evidence import evidence_of
 from streams.pending import Place
-from streams.records import Arrival, encode_event
+from streams.records import MAX_RECENT_IDS, Arrival, encode_event
 from streams.tally import fold
-from streams.versions import MAX_RECENT_IDS, next_summary, remember_ids, step_from
+from streams.versions import next_summary, remember_ids, step_from
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 NOW = datetime(2026, 1, 6, tzinfo=UTC)
