@@ -25,10 +25,12 @@ log = structlog.get_logger()
 def stop_now(reason: str, error: BaseException | None = None) -> NoReturn:
     """End the process without cleaning up: no flush, no commit, no goodbye to the group."""
     kind = type(error).__name__ if error else ""
-    log.critical("worker stopped itself", reason=reason, error=kind, detail=str(error or ""), exc_info=error)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(EXIT_CODE)
+    try:
+        log.critical("worker stopped itself", reason=reason, error=kind, detail=str(error or ""), exc_info=error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # the log may lie on the very disk that is full
+        os._exit(EXIT_CODE)
 
 
 def stopping_on_error(what: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]:
