@@ -20,6 +20,7 @@ from tests.chaos.worker import CRASHED, Entry, InjectedFault, InvalidScript, Pro
         ("lane.sent:dead-letters", Script((Entry("crash", "lane.sent", "dead-letters"),))),
         ("fail=flush@2, refuse=commit", Script((Entry("fail", "flush", "", 2), Entry("refuse", "commit")))),
         ("full=store:pending,clock=-7200", Script((Entry("full", "store", "pending"),), -7200.0)),
+        ("poison=dreadful", Script(poison="dreadful")),
         ("follow=a/file", Script(follow=Path("a/file"))),
     ],
 )

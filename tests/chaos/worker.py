@@ -10,10 +10,11 @@ topic's last name, N the occurrence that is meant (the first, unless said).
 ``refuse=commit``              one commit is refused
 ``full=store:pending@2``       the store meets a full disk (ENOSPC) when it writes a batch of acknowledged records
 ``clock=-7200``                ``time.time`` says so many seconds less, or more (``datetime.now`` does not)
+``poison=WORD``                the model refuses every prompt with this word in it (400)
 ``follow=FILE``                the rest of the script is in that file, and changes with it while the worker runs
 ============================== =========================================================================================
 
-An entry of a file fires once: the file is removed just before, which tells whoever wrote it that the fault has happened.
+A crash or a failure in a file fires once: the file is removed just before, which tells whoever wrote it that it has happened.
 A full disk that the operating system plays (RLIMIT_FSIZE) is no matter of the worker's own: tests/chaos/fleet.py sets it.
 """
 
@@ -32,6 +33,7 @@ from typing import Any, Literal, get_args
 from unittest.mock import patch
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agents import crash_points
 from agents.crash_points import Point
@@ -64,6 +66,7 @@ class Script(Struct, frozen=True):
 
     entries: tuple[Entry, ...] = ()
     clock_seconds: float = 0.0
+    poison: str = ""
     follow: Path | None = None
 
 
@@ -82,11 +85,13 @@ def parse(text: str) -> Script:
         action, is_named, argument = part.rpartition("=")
         match action if is_named else "crash":
             case "clock":
-                script = Script(script.entries, _seconds(argument), script.follow)
+                script = replace(script, clock_seconds=_seconds(argument))
+            case "poison":
+                script = replace(script, poison=argument)
             case "follow":
-                script = Script(script.entries, script.clock_seconds, Path(argument))
+                script = replace(script, follow=Path(argument))
             case "crash" | "fail" | "refuse" | "full" as known:
-                script = Script((*script.entries, _entry(known, argument)), script.clock_seconds, script.follow)
+                script = replace(script, entries=(*script.entries, _entry(known, argument)))
             case unknown:
                 raise InvalidScript(f"{part!r}: no action is called {unknown!r}")
     return script
@@ -121,6 +126,12 @@ class Prompter:
         """How wrong the clock is now."""
         self._follow()
         return self._own.clock_seconds + self._followed.clock_seconds
+
+    @property
+    def poison(self) -> str:
+        """The word that no prompt may have now; empty if every prompt may have any."""
+        self._follow()
+        return self._followed.poison or self._own.poison
 
     def reached(self, point: Point, topic: str) -> None:
         """The hook of the crash points."""
@@ -190,9 +201,11 @@ def _patches(prompter: Prompter) -> Iterable[Any]:
     from agents.app import Worker
     from agents.faust_fixes import WatermarkConsumer
     from agents.store import Shard
+    from model_server.client import ModelClient
 
     yield patch.object(Worker, "flush", _watched_flush(Worker.flush, prompter))
     yield patch.object(WatermarkConsumer, "_commit", _refusable_commit(WatermarkConsumer._commit, prompter))
+    yield patch.object(ModelClient, "evolve", _fastidious(ModelClient.evolve, prompter))
     yield patch.object(Shard, "apply", _full_disk(Shard.apply, prompter))
 
 
@@ -214,11 +227,22 @@ def _refusable_commit(commit: Callable[..., Awaitable[bool]], prompter: Prompter
     return refusable
 
 
+def _fastidious(evolve: Callable[..., Awaitable[Any]], prompter: Prompter) -> Callable[..., Awaitable[Any]]:
+    from streams.evolution.records import Refused
+
+    async def fastidious(client: Any, prompt: Any, **options: Any) -> Any:
+        if prompter.poison and any(prompter.poison in turn.content for turn in prompt.turns):
+            return Refused(400, "the script says so")
+        return await evolve(client, prompt, **options)
+
+    return fastidious
+
+
 def _full_disk(apply: Callable[..., None], prompter: Prompter) -> Callable[..., None]:
-    def on_a_full_disk(shard: Any, rows: Any, last_offset: int) -> None:
+    def on_a_full_disk(shard: Any, *arguments: Any) -> None:
         if prompter.is_now("full", "store", _table_of(shard)):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        apply(shard, rows, last_offset)
+        apply(shard, *arguments)
 
     return on_a_full_disk
 
