@@ -2,12 +2,13 @@
 # Settings: PYTHON (python3), PREFSTREAM_CACHE (.cache), PREFSTREAM_BOOTSTRAP_SERVERS (a broker of yours instead of ours).
 
 PYTHON ?= python3
+FAULTS ?= 200
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test removals check bench docs up down clean
+.PHONY: help setup demo test chaos removals check bench docs up down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -20,6 +21,9 @@ demo: setup ## See it work: real ratings, live summaries on screen (DEMO_SECONDS
 
 test: setup ## Run the tests on a real broker (ARGS="-k keys" picks some)
 	@$(RUN) -m pytest $(ARGS)
+
+chaos: setup ## Inject faults for half an hour and account for every event (FAULTS=200 SEED=n)
+	@$(RUN) -m tests.chaos --write --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
 removals: setup ## Take each fix out of the worker, one at a time, and see the tests fail (ARGS=--list shows them)
 	@$(RUN) -m tests.chaos.removals $(ARGS)

@@ -65,7 +65,7 @@ class Collect:
         if outcome == "accepted":
             owned.append(user, message.offset, message.value)
         elif outcome == "duplicate":
-            owned.note_duplicate(user, arrival)
+            owned.note_duplicate(user, message.offset, arrival)
         self._metrics.collected.labels(outcome).inc()
         return outcome
 

@@ -27,20 +27,25 @@ log = structlog.get_logger()
 def stop_now(reason: str, error: BaseException | None = None) -> NoReturn:
     """End the process without cleaning up: no flush, no commit, no goodbye to the group."""
     kind = type(error).__name__ if error else ""
-    log.critical("worker stopped itself", reason=reason, error=kind, detail=str(error or ""), exc_info=error)
-    _end(EXIT_CODE)
+    _end(
+        EXIT_CODE,
+        lambda: log.critical("worker stopped itself", reason=reason, error=kind, detail=str(error or ""), exc_info=error),
+    )
 
 
 def stop_unfinished(reason: str) -> NoReturn:
     """End a process that was asked to stop and has not got to the end of it: what is not committed is read again."""
-    log.error("worker stopped before it had finished; nothing is lost, what it had not committed is read again", reason=reason)
-    _end(UNFINISHED_EXIT_CODE)
+    sentence = "worker stopped before it had finished; nothing is lost, what it had not committed is read again"
+    _end(UNFINISHED_EXIT_CODE, lambda: log.error(sentence, reason=reason))
 
 
-def _end(code: int) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+def _end(code: int, say: Callable[[], object]) -> NoReturn:
+    try:
+        say()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # the log may lie on the very disk that is full
+        os._exit(code)
 
 
 def stopping_on_error(what: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, Coroutine[Any, Any, R]]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from agents.store import Shard
 from agents.writer import OWNER_VALUE, PartitionWriter, flush, start_producer
@@ -22,7 +23,7 @@ from streams.flush import FlushPolicy
 from streams.keys import EventKey, event_key, failures_key, parse_key, recent_ids_key
 from streams.ledger import LEDGER_KEY, Ledger, Outcome, decode_ledger, encode_ledger
 from streams.pending import Due, Known, PendingIndex, Place, highest, place_of, source_of
-from streams.records import Arrival, Recent, decode_arrival, decode_recent, encode_recent
+from streams.records import Arrival, Duplicate, Recent, decode_arrival, decode_recent, encode_recent
 from streams.versions import Step, remember_ids
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ class Owned:
         self.is_restored = False
         self.index = PendingIndex(policy)
         self.ledger = Ledger()
+        self._counted_below = 0
         self._topics = topics
         self._shards = shards
         self._pending = shards[topics.pending]
@@ -61,7 +63,7 @@ class Owned:
         """What the stored state knows of a user's past events."""
         stored = self._summaries.get(user)
         covered = _decode_covered(stored) if stored else _Covered()
-        recent = self._recent(user)
+        recent = self._recent(user).counted(self.ledger.position)
         return Known(covered.position, highest(covered.origins, recent.origins), frozenset(recent.event_ids))
 
     def _recent(self, user: bytes) -> Recent:
@@ -71,10 +73,11 @@ class Owned:
     def _write_recent(self, user: bytes, recent: Recent) -> None:
         self.writer.put(self._topics.pending, recent_ids_key(user), encode_recent(recent))
 
-    def note_duplicate(self, user: bytes, arrival: Arrival) -> None:
+    def note_duplicate(self, user: bytes, offset: int, arrival: Arrival) -> None:
         """Remember where a duplicate stood in its source, so that it is known when it is read again."""
-        recent = self._recent(user)
-        self._write_recent(user, Recent(recent.event_ids, highest(recent.origins, {source_of(arrival): place_of(arrival)})))
+        recent = self._recent(user).counted(self._counted_below)
+        duplicate = Duplicate(offset, source_of(arrival), place_of(arrival))
+        self._write_recent(user, replace(recent, uncounted=(*recent.uncounted, duplicate)))
 
     def summary(self, user: bytes) -> Summary | None:
         """The user's current summary."""
@@ -99,9 +102,14 @@ class Owned:
         """Write the counts. Everything they count must be durable or on its way in this partition's own lane."""
 
         def durable() -> None:
-            self.index.countersigned(ledger.position)
+            self._counted(ledger.position)
 
         self.writer.put(self._topics.pending, LEDGER_KEY, encode_ledger(ledger), durable)
+
+    def _counted(self, position: int) -> None:
+        """The ledger has durably counted every event below this offset."""
+        self._counted_below = position
+        self.index.countersigned(position)
 
     def append(self, user: bytes, offset: int, value: bytes) -> None:
         """Store a pending event."""
@@ -115,7 +123,7 @@ class Owned:
         ids = list(event_ids)
         if ids:
             recent = self._recent(user)
-            self._write_recent(user, Recent(remember_ids(recent.event_ids, ids), recent.origins))
+            self._write_recent(user, replace(recent, event_ids=remember_ids(recent.event_ids, ids)))
         for offset in offsets:
             self.writer.put(self._topics.pending, event_key(user, offset), None)
 
@@ -140,7 +148,8 @@ class Owned:
         """
         recent = self._recent(user)
         ids = remember_ids(recent.event_ids, [arrival.event_id] if arrival.event_id else [])
-        self._write_recent(user, Recent(ids, highest(recent.origins, {source_of(arrival): place_of(arrival)})))
+        origins = highest(recent.origins, {source_of(arrival): place_of(arrival)})
+        self._write_recent(user, replace(recent, event_ids=ids, origins=origins))
         self._write_failures(user, after_death(self.failures(user)))
         self.writer.put(self._topics.pending, event_key(user, offset), None, then)
 
@@ -172,7 +181,7 @@ class Owned:
         """
         stored = self._pending.get(LEDGER_KEY)
         self.ledger = decode_ledger(stored) if stored else Ledger()
-        self.index.countersigned(self.ledger.position)
+        self._counted(self.ledger.position)
         waiting: dict[bytes, Rows] = defaultdict(list)
         for key, value in self._pending.scan(b"e"):
             parsed = parse_key(key)

@@ -31,14 +31,32 @@ class Arrival(Struct, frozen=True, array_like=True):
 MAX_RECENT_IDS = 256
 
 
+class Duplicate(Struct, frozen=True, array_like=True):
+    """Where a duplicate lay on the keyed topic, and its place in its source: (offset, index within the record)."""
+
+    offset: int
+    source: str
+    place: tuple[int, int]
+
+
 class Recent(Struct, frozen=True, array_like=True):
     """A user's recent past, kept beside the pending rows: event ids, and the highest place by source of a duplicate.
 
-    A duplicate is in no summary's origins, and is still to be known when its source record is read again.
+    A duplicate is in no summary's origins, and is still to be known when its source record is read again. As long as the
+    ledger has not counted it, it is read again itself, and so are the events before it: until then its place is kept apart.
     """
 
     event_ids: tuple[str, ...] = ()
     origins: dict[str, tuple[int, int]] = {}
+    uncounted: tuple[Duplicate, ...] = ()
+
+    def counted(self, position: int) -> Recent:
+        """The same when the ledger has counted what lies below ``position`` on the keyed topic."""
+        origins = dict(self.origins)
+        for one in self.uncounted:
+            if one.offset < position:
+                origins[one.source] = max(one.place, origins.get(one.source, one.place))
+        return Recent(self.event_ids, origins, tuple(one for one in self.uncounted if one.offset >= position))
 
 
 encode_recent = msgspec.msgpack.Encoder().encode

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from deploy.kafka.jars import KafkaUnavailable, cache_folder, locked, prepare, say
-from deploy.kafka.node import Node, free_port, is_free, serves
+from deploy.kafka.node import Detour, Node, free_port, is_free, serves
 
 STOP_SECONDS = 20.0
 ANSWER_SECONDS = 10.0
@@ -31,12 +31,14 @@ class Broker:
         self._process = process
 
     @classmethod
-    def start(cls, directory: Path, port: int | None = None) -> Self:
+    def start(cls, directory: Path, port: int | None = None, detour: Detour | None = None) -> Self:
         """Format ``directory`` if it is new, start a node on 127.0.0.1, on a free port unless one is given, and wait for it.
+
+        With ``detour`` it can also be reached through whatever forwards that address to its second port.
 
         Raises KafkaUnavailable, with a sentence for a person, when Kafka cannot run here.
         """
-        node = Node(prepare(), directory, port or free_port())
+        node = Node(prepare(), directory, port or free_port(), detour)
         node.format()
         process = node.start(tied=True)
         node.await_serving(process)

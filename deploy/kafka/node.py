@@ -28,12 +28,21 @@ _PARENT = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-parent")
 
 
 @dataclass(frozen=True)
+class Detour:
+    """A second way to the node: it listens on ``port``, and tells whoever comes there to come to ``advertised_port``."""
+
+    port: int
+    advertised_port: int
+
+
+@dataclass(frozen=True)
 class Node:
     """A node's jars, its own directory (properties, log and data) and its port on 127.0.0.1."""
 
     jars: Path
     directory: Path
     port: int
+    detour: Detour | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -56,7 +65,16 @@ class Node:
         data.mkdir(parents=True, exist_ok=True)
         template = Template((FOLDER / "server.properties").read_text())
         controller_port = free_port(other_than=self.port)
-        self.properties.write_text(template.substitute(port=self.port, controller_port=controller_port, log_directory=data))
+        detour = self.detour
+        self.properties.write_text(
+            template.substitute(
+                port=self.port,
+                controller_port=controller_port,
+                log_directory=data,
+                detour_listener=f",DETOUR://127.0.0.1:{detour.port}" if detour else "",
+                detour_address=f",DETOUR://127.0.0.1:{detour.advertised_port}" if detour else "",
+            )
+        )
         if not (data / "meta.properties").exists():
             self._run_format()
 
