@@ -7,10 +7,10 @@ Place in the flow: everything in ``agents`` meets here. Faust starts and stops i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -23,10 +23,12 @@ from agents.crash_points import reached
 from agents.dispatch import Dispatch
 from agents.failed_calls import FailedCalls
 from agents.failstop import stopping_on_error
-from agents.faust_fixes import FixedApp
+from agents.faust_fixes import FixedApp, WatermarkConsumer
+from agents.gate import Gates
 from agents.health import HealthServer
 from agents.intake import Intake
-from agents.metrics import Metrics, Waiting
+from agents.lag import Lag
+from agents.metrics import Metrics, Unread, Waiting
 from agents.outbox import Outbox
 from agents.partitions import Partitions
 from agents.progress import Progress
@@ -75,11 +77,14 @@ class Worker(FixedApp):
         self.outbox = Outbox(settings.bootstrap_servers, self.topic_names, cluster.num_partitions)
         self.client = _client(settings)
         self.dispatch = self._new_dispatch(cluster)
+        self.lag = Lag(self.progress, self._ends)
+        self.gates = self._new_gates()
         self.health = HealthServer(settings.http_host, settings.http_port, self.metrics.registry, self.is_ready)
         self.metrics.registry.register(
             Waiting(lambda: [owned.index for owned in self.partitions], lambda: self.dispatch.num_in_flight)
         )
         self.metrics.recovery_records_left.set_function(lambda: self.tables.recovery.num_left)
+        self.metrics.registry.register(Unread(self.lag.num_unread))
         self._add_tables(cluster)
         self._add_agents(cluster, adapters)
 
@@ -100,6 +105,17 @@ class Worker(FixedApp):
             capacity=settings.model_capacity,
             max_summary_tokens=settings.max_summary_tokens,
             may_start=self.is_ready,
+        )
+
+    def _new_gates(self) -> Gates:
+        settings = self.settings
+        return Gates(
+            self.partitions,
+            settings.all_sources.keys(),
+            self.topic_names.events,
+            settings.max_pending_mib << 20,
+            self.lag.num_unread,
+            self.metrics,
         )
 
     def _add_tables(self, cluster: Cluster) -> None:
@@ -137,6 +153,7 @@ class Worker(FixedApp):
         self.add_future(self._renew_fences())
         self.add_future(self._refresh_stores())
         self.add_future(self.topic_watch.run())
+        self.add_future(self.lag.run())
         settings = self.settings
         log.info(
             "worker started",
@@ -186,6 +203,15 @@ class Worker(FixedApp):
     def _shards_of(self, number: int) -> dict[str, Any]:
         stores = {table.changelog_topic.get_topic_name(): table.data for table in self.tables.values()}
         return {topic: store.shard(number) for topic, store in stores.items() if isinstance(store, LoggedStore)}
+
+    async def _ends(self, sources: Iterable[TP]) -> Mapping[TP, int]:
+        return await cast(WatermarkConsumer, self.consumer).ends(sources)
+
+    def closed_topics(self) -> Set[str]:
+        """The topics from which nothing is to be fetched now. In a rebalance, while nothing is restored, the gates stay."""
+        if self.is_ready():
+            self.gates.look()
+        return self.gates.closed_topics()
 
     async def open_partitions(self, changelogs: set[TP]) -> None:
         """Take ownership of the partitions of these changelog partitions."""

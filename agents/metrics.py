@@ -7,12 +7,13 @@ so a worker that hangs cannot show a stale number.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from streams.backpressure import Weight
 from streams.pending import PendingIndex
 
 _CALL_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
@@ -33,12 +34,30 @@ class Waiting(Collector):
         age = max(0.0, time.time() - oldest / 1_000) if oldest is not None else 0.0
         yield _gauge("prefstream_pending_users", "Users with pending events.", sum(index.num_users for index in indexes))
         yield _gauge("prefstream_pending_events", "Events stored and not yet in a summary.", sum(i.num_events for i in indexes))
+        weight = sum((index.weight for index in indexes), Weight())
+        memory = weight.ordinary_bytes + weight.surplus_bytes
+        yield _gauge("prefstream_pending_bytes", "Memory that pending events take, as the gates estimate it.", memory)
         yield _gauge("prefstream_pending_oldest_age_seconds", "Age of the oldest pending event since it arrived.", age)
         yield _gauge(
             "prefstream_users_in_flight",
             "Users whose model call runs or whose answer is being stored.",
             self._num_in_flight(),
         )
+
+
+class Unread(Collector):
+    """What lies on the topics and is not read yet, by topic; a topic of which that is not known is left out."""
+
+    def __init__(self, num_unread: Callable[[], Mapping[str, int]]) -> None:
+        self._num_unread = num_unread
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauge."""
+        meaning = "Records of a topic that this worker reads and has not read yet; looked up every few seconds."
+        family = GaugeMetricFamily("prefstream_unread_records", meaning, labels=["topic"])
+        for topic, number in self._num_unread().items():
+            family.add_metric([topic], number)
+        yield family
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
@@ -88,6 +107,12 @@ class Metrics:
         self.recovery_records_left = Gauge(
             "prefstream_recovery_records_left",
             "Changelog offsets a recovery has yet to read, at most so many records; 0 when no recovery runs.",
+            registry=self.registry,
+        )
+        self.gate_closed = Gauge(
+            "prefstream_gate_closed",
+            "Whether nothing is read through this gate, because the memory for waiting events is full: intake, collect.",
+            ["gate"],
             registry=self.registry,
         )
         self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens the model reported.")

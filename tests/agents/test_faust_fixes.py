@@ -117,6 +117,10 @@ class OurApp(FixedApp):
         self.during_look: Callable[[], None] = lambda: None
         self.ledger_position: int | None = None
         self.ledger_mark = UNMARKED
+        self.closed: set[str] = set()
+
+    def closed_topics(self) -> set[str]:
+        return self.closed
 
     async def open_partitions(self, changelogs: set[TP]) -> None:
         self.calls.append("open")
@@ -183,6 +187,47 @@ async def drain(app: Any) -> dict[int, ConsumerMessage]:
         app.progress.start(SOURCE, consumer._committed_offset[SOURCE])
     await consumer._drain_messages(fetcher)
     return arrived
+
+
+async def asked_for(app: Any, monkeypatch: pytest.MonkeyPatch) -> list[frozenset[TP]]:
+    """The partitions of each fetch that the thread was asked for in one round."""
+    asked: list[frozenset[TP]] = []
+
+    async def getmany(active: frozenset[TP], timeout: float) -> dict[TP, list[Any]]:
+        asked.append(active)
+        return {}
+
+    monkeypatch.setattr(app.consumer._thread, "getmany", getmany)
+    assert await app.consumer._getmany({SOURCE, CHANGELOG}, 0.0) == {}
+    return asked
+
+
+async def test_a_topic_behind_a_closed_gate_is_left_out_of_the_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = our_app(committed=0)
+    assert await asked_for(app, monkeypatch) == [{SOURCE, CHANGELOG}]
+    app.closed = {SOURCE.topic}
+    assert await asked_for(app, monkeypatch) == [{CHANGELOG}]
+
+
+async def test_when_everything_is_closed_the_thread_is_not_asked_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take an empty set for all partitions, and what it fetched then would be lost."""
+    app = our_app(committed=0)
+    app.closed = {SOURCE.topic, CHANGELOG.topic}
+    assert await asked_for(app, monkeypatch) == []
+
+
+@pytest.mark.parametrize("is_stopping", [True, False])
+async def test_a_fetcher_cancelled_while_the_worker_stops_just_ends(is_stopping: bool) -> None:
+    """Stock takes it for a crash if a rebalance is going on, and the worker exits with 1."""
+    app = our_app(committed=0)
+    app.consumer.stop_flow()
+    draining = asyncio.create_task(app.consumer._drain_messages(SimpleNamespace(_stopped=asyncio.Event())))
+    await others_run()
+    if is_stopping:
+        app._stopped.set()
+    draining.cancel()
+    await asyncio.wait([draining])
+    assert draining.cancelled() is not is_stopping
 
 
 class InFlight(NamedTuple):
