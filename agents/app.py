@@ -22,7 +22,7 @@ from agents.collect import Collect
 from agents.crash_points import reached
 from agents.dispatch import Dispatch
 from agents.failed_calls import FailedCalls
-from agents.failstop import stopping_on_error
+from agents.failstop import stop_unfinished, stopping_on_error
 from agents.faust_fixes import FixedApp, WatermarkConsumer
 from agents.gate import Gates
 from agents.health import HealthServer
@@ -50,6 +50,7 @@ from streams.evolution.guards import GuardLimits
 log = structlog.get_logger()
 
 _DAY_SECONDS = 86_400.0
+_LEAVE_SECONDS = 8.0  # to commit and leave after the drain: with its default less than the 30 s that Kubernetes waits
 _REFRESH_SECONDS = 10.0
 _RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 
@@ -180,15 +181,19 @@ class Worker(FixedApp):
             self.partitions.refresh()
 
     async def on_stop(self) -> None:
-        """Finish what is in flight, make it durable, commit, and only then let Faust take the worker apart."""
+        """Finish what is in flight, make it durable, commit, and only then let Faust take the worker apart.
+
+        While the broker is away all but the first would wait for it: then the process ends without them.
+        """
+        limit_seconds = self.settings.drain_seconds + _LEAVE_SECONDS
+        asyncio.get_running_loop().call_later(limit_seconds, stop_unfinished, f"it took longer than {limit_seconds:g} seconds")
         if self._consumer is not None:
             self.consumer.stop_flow()
             reached("drain.begun")
             await self.dispatch.drain(self.settings.drain_seconds)
             reached("drain.answered")
             self.partitions.refresh(also_fresh=True)
-            with suppress(NotDurable):  # a rebalance took the partitions away in between
-                await self.flush()  # the drained answers; a commit with nothing new to commit would not wait for them
+            await self._flush_answers()
             await self.consumer.commit()
             reached("drain.committed")
             self.progress.stop(self.consumer.assignment())
@@ -251,6 +256,16 @@ class Worker(FixedApp):
             if owned.is_alive:
                 owned.write_ledger(replace(ledger, topic_id=self.topic_ids[self.topic_names.events]))
         await self.partitions.flush()
+
+    async def finish_calls(self) -> None:
+        """Wait for the calls in flight, no longer than in a drain: another owner would only make them again."""
+        await self.dispatch.finish(self.settings.drain_seconds)
+        await self._flush_answers()
+
+    async def _flush_answers(self) -> None:
+        """Wait until the answers so far are durable: a commit with nothing new to commit would not wait for them."""
+        with suppress(NotDurable):  # a rebalance took the partitions away in between
+            await self.flush()
 
     async def release_partitions(self) -> None:
         """Cancel the calls and give up ownership."""

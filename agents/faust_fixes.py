@@ -111,6 +111,9 @@ class Shell(Protocol):
     def by_ledger(self, standing: Standing) -> Standing | None:
         """The same by our own account, where there is one; asked after the partitions are restored."""
 
+    async def finish_calls(self) -> None:
+        """Wait, for a bounded time, until the calls in flight have ended and their answers are durable."""
+
     async def flush(self) -> None:
         """Wait until everything written so far is durable."""
 
@@ -312,10 +315,14 @@ class WatermarkConsumer(driver.Consumer):
         return True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Stop, make durable, commit, let go: in this order, so that the next owner finds nothing half done."""
+        """Stop, finish, make durable, commit, let go: in this order, so that the next owner finds nothing half done.
+
+        The heart of the consumer goes on beating meanwhile, and the group waits.
+        """
         self.stop_flow()
         self.app.flow_control.suspend()
         reached("revoke.stopped")
+        await self._shell.finish_calls()
         await self.commit()
         reached("revoke.committed")
         self._shell.progress.stop(revoked)

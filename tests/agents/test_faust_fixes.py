@@ -142,6 +142,9 @@ class OurApp(FixedApp):
             None if self.ledger_position is None else replace(standing, committed=self.ledger_position, mark=self.ledger_mark)
         )
 
+    async def finish_calls(self) -> None:
+        self.calls.append("finish")
+
     async def flush(self) -> None:
         await self.durable.wait()
         self.calls.append("flush")
@@ -400,7 +403,7 @@ async def test_a_revoke_commits_before_it_lets_go() -> None:
     app.consumer._on_partitions_revoked = said(app.calls, "revoked")
     await app.consumer.on_partitions_revoked({SOURCE})
     assert thread.commits == [{SOURCE: 3}]
-    assert [call for call in app.calls if call != "look"] == ["flush", "commit", "release", "revoked"]
+    assert [call for call in app.calls if call != "look"] == ["finish", "flush", "commit", "release", "revoked"]
     assert not app.consumer.flow_active
     assert app.progress.position(SOURCE) is None
 
