@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from streams.records import MAX_RECENT_IDS
+
 # Resident memory of a PendingIndex, measured and rounded up: a waiting user read from one source partition, a pending event
 # without its id, an id of 36 characters, of an event that is pending or was.
 USER_BYTES = 1_350
@@ -35,8 +37,9 @@ def weigh(num_events: int, num_ids: int, max_events: int) -> Weight:
     """What one user weighs with these pending events and remembered ids, where a call takes ``max_events``."""
     if not num_events:
         return Weight()
-    num_surplus = max(0, num_events - _ORDINARY_CALLS * max_events)
-    surplus_bytes = num_surplus * EVENT_BYTES + min(num_surplus, num_ids) * ID_BYTES
+    num_ordinary = min(num_events, _ORDINARY_CALLS * max_events)
+    num_surplus_ids = max(0, num_ids - num_ordinary - 2 * MAX_RECENT_IDS)
+    surplus_bytes = (num_events - num_ordinary) * EVENT_BYTES + num_surplus_ids * ID_BYTES
     return Weight(USER_BYTES + num_events * EVENT_BYTES + num_ids * ID_BYTES - surplus_bytes, surplus_bytes)
 
 

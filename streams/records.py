@@ -28,9 +28,6 @@ class Arrival(Struct, frozen=True, array_like=True):
     event: msgspec.Raw
 
 
-MAX_RECENT_IDS = 256
-
-
 class Duplicate(Struct, frozen=True, array_like=True):
     """Where a duplicate lay on the keyed topic, and its place in its source: (offset, index within the record)."""
 

@@ -21,7 +21,7 @@ def send_events(flow: Flow) -> None:
     """Events of 400 ordinary users; every fourth event is of one hot user."""
     for number in range(NUM_EVENTS):
         user = "hot" if number % 4 == 0 else f"user-{number % 400}"
-        event = {"type": "view", "user": user, "at": "2026-01-05T20:15:00Z", "item": {"id": str(number)}}
+        event = {"type": "view", "id": f"{number:036}", "user": user, "at": "2026-01-05T20:15:00Z", "item": {"id": "1"}}
         flow.send("clicks", json.dumps(event).encode(), applied(user))
     flow.producer.flush()
 

@@ -32,8 +32,8 @@ amounts = st.integers(0, 10**10)
         (200, 0, Weight(USER_BYTES + 200 * EVENT_BYTES)),
         (201, 0, Weight(USER_BYTES + 200 * EVENT_BYTES, EVENT_BYTES)),
         (1, 256, Weight(USER_BYTES + EVENT_BYTES + 256 * ID_BYTES)),
-        (300, 300, Weight(USER_BYTES + 200 * EVENT_WITH_ID, 100 * EVENT_WITH_ID)),
-        (300, 556, Weight(USER_BYTES + 200 * EVENT_WITH_ID + 256 * ID_BYTES, 100 * EVENT_WITH_ID)),
+        (300, 300, Weight(USER_BYTES + 200 * EVENT_BYTES + 300 * ID_BYTES, 100 * EVENT_BYTES)),
+        (9_000, 9_512, Weight(USER_BYTES + 200 * EVENT_BYTES + 712 * ID_BYTES, 8_800 * EVENT_WITH_ID)),
     ],
 )
 def test_what_a_user_weighs_when_a_call_takes_twenty_events(num_events: int, num_ids: int, weight: Weight) -> None:
