@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 import faust
@@ -12,6 +13,7 @@ from faust.exceptions import ImproperlyConfigured
 from agents import crash_points
 from agents.app import Worker
 from agents.boot import NotReadyToStart, check_port, read_adapters, read_cluster
+from agents.failstop import stop_unfinished
 from agents.faust_fixes import UnprovenVersion, assert_versions
 from agents.logs import set_up_logging
 from agents.settings import PREFIX, InvalidSettings, Settings, asks_to_crash, read_settings, shown_default
@@ -20,11 +22,27 @@ from prefstream.errors import PrefstreamError
 
 COULD_NOT_START = 2
 
+_SAME_SIGNAL_SECONDS = 1.0  # one Ctrl-C often comes twice: from the terminal and from the parent
+
 log = structlog.get_logger()
 
 
+class Runner(faust.Worker):
+    """Runs the worker until a signal; one more signal while it drains ends it at once."""
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        if not self._signal_stop_time:
+            log.info("stopping: what is in flight is finished first, a second signal ends it at once", signal=signal.name)
+        elif self.loop.time() - self._signal_stop_time > _SAME_SIGNAL_SECONDS:
+            stop_unfinished(f"a second signal, {signal.name}")
+        super()._schedule_shutdown(signal)
+
+
 def main() -> int:
-    """Run a worker. Returns the exit code: 0 stopped on request, 2 could not start."""
+    """Run a worker. Returns the exit code: 0 stopped on request, 2 could not start.
+
+    Others come from :mod:`agents.failstop`: 70 stopped itself, 75 stopped on request before it had finished.
+    """
     argparse.ArgumentParser(
         prog="python -m agents",
         description="Run a worker. It reads its settings from the environment and runs until SIGTERM or Ctrl-C.",
@@ -59,7 +77,7 @@ def _new_worker() -> Worker:
 
 
 def _run(worker: Worker) -> int:
-    runner = faust.Worker(worker, override_logging=False, redirect_stdouts=False, quiet=True)
+    runner = Runner(worker, override_logging=False, redirect_stdouts=False, quiet=True)
     runner.spinner = None
     try:
         runner.execute_from_commandline()

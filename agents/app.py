@@ -7,10 +7,10 @@ Place in the flow: everything in ``agents`` meets here. Faust starts and stops i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -22,11 +22,13 @@ from agents.collect import Collect
 from agents.crash_points import reached
 from agents.dispatch import Dispatch
 from agents.failed_calls import FailedCalls
-from agents.failstop import stopping_on_error
-from agents.faust_fixes import FixedApp
+from agents.failstop import stop_unfinished, stopping_on_error
+from agents.faust_fixes import FixedApp, WatermarkConsumer
+from agents.gate import Gates
 from agents.health import HealthServer
 from agents.intake import Intake
-from agents.metrics import Metrics, Waiting
+from agents.lag import Lag
+from agents.metrics import Metrics, Unread, Waiting
 from agents.outbox import Outbox
 from agents.partitions import Partitions
 from agents.progress import Progress
@@ -48,6 +50,7 @@ from streams.evolution.guards import GuardLimits
 log = structlog.get_logger()
 
 _DAY_SECONDS = 86_400.0
+_LEAVE_SECONDS = 8.0  # to commit and leave after the drain: with its default less than the 30 s that Kubernetes waits
 _REFRESH_SECONDS = 10.0
 _RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 
@@ -75,11 +78,14 @@ class Worker(FixedApp):
         self.outbox = Outbox(settings.bootstrap_servers, self.topic_names, cluster.num_partitions)
         self.client = _client(settings)
         self.dispatch = self._new_dispatch(cluster)
+        self.lag = Lag(self.progress, self._ends)
+        self.gates = self._new_gates()
         self.health = HealthServer(settings.http_host, settings.http_port, self.metrics.registry, self.is_ready)
         self.metrics.registry.register(
             Waiting(lambda: [owned.index for owned in self.partitions], lambda: self.dispatch.num_in_flight)
         )
         self.metrics.recovery_records_left.set_function(lambda: self.tables.recovery.num_left)
+        self.metrics.registry.register(Unread(self.lag.num_unread))
         self._add_tables(cluster)
         self._add_agents(cluster, adapters)
 
@@ -100,6 +106,17 @@ class Worker(FixedApp):
             capacity=settings.model_capacity,
             max_summary_tokens=settings.max_summary_tokens,
             may_start=self.is_ready,
+        )
+
+    def _new_gates(self) -> Gates:
+        settings = self.settings
+        return Gates(
+            self.partitions,
+            settings.all_sources.keys(),
+            self.topic_names.events,
+            settings.max_pending_mib << 20,
+            self.lag.num_unread,
+            self.metrics,
         )
 
     def _add_tables(self, cluster: Cluster) -> None:
@@ -137,6 +154,7 @@ class Worker(FixedApp):
         self.add_future(self._renew_fences())
         self.add_future(self._refresh_stores())
         self.add_future(self.topic_watch.run())
+        self.add_future(self.lag.run())
         settings = self.settings
         log.info(
             "worker started",
@@ -163,15 +181,19 @@ class Worker(FixedApp):
             self.partitions.refresh()
 
     async def on_stop(self) -> None:
-        """Finish what is in flight, make it durable, commit, and only then let Faust take the worker apart."""
+        """Finish what is in flight, make it durable, commit, and only then let Faust take the worker apart.
+
+        While the broker is away all but the first would wait for it: then the process ends without them.
+        """
+        limit_seconds = self.settings.drain_seconds + _LEAVE_SECONDS
+        asyncio.get_running_loop().call_later(limit_seconds, stop_unfinished, f"it took longer than {limit_seconds:g} seconds")
         if self._consumer is not None:
             self.consumer.stop_flow()
             reached("drain.begun")
             await self.dispatch.drain(self.settings.drain_seconds)
             reached("drain.answered")
             self.partitions.refresh(also_fresh=True)
-            with suppress(NotDurable):  # a rebalance took the partitions away in between
-                await self.flush()  # the drained answers; a commit with nothing new to commit would not wait for them
+            await self._flush_answers()
             await self.consumer.commit()
             reached("drain.committed")
             self.progress.stop(self.consumer.assignment())
@@ -186,6 +208,15 @@ class Worker(FixedApp):
     def _shards_of(self, number: int) -> dict[str, Any]:
         stores = {table.changelog_topic.get_topic_name(): table.data for table in self.tables.values()}
         return {topic: store.shard(number) for topic, store in stores.items() if isinstance(store, LoggedStore)}
+
+    async def _ends(self, sources: Iterable[TP]) -> Mapping[TP, int]:
+        return await cast(WatermarkConsumer, self.consumer).ends(sources)
+
+    def closed_topics(self) -> Set[str]:
+        """The topics from which nothing is to be fetched now. In a rebalance, while nothing is restored, the gates stay."""
+        if self.is_ready():
+            self.gates.look()
+        return self.gates.closed_topics()
 
     async def open_partitions(self, changelogs: set[TP]) -> None:
         """Take ownership of the partitions of these changelog partitions."""
@@ -225,6 +256,16 @@ class Worker(FixedApp):
             if owned.is_alive:
                 owned.write_ledger(replace(ledger, topic_id=self.topic_ids[self.topic_names.events]))
         await self.partitions.flush()
+
+    async def finish_calls(self) -> None:
+        """Wait for the calls in flight, no longer than in a drain: another owner would only make them again."""
+        await self.dispatch.finish(self.settings.drain_seconds)
+        await self._flush_answers()
+
+    async def _flush_answers(self) -> None:
+        """Wait until the answers so far are durable: a commit with nothing new to commit would not wait for them."""
+        with suppress(NotDurable):  # a rebalance took the partitions away in between
+            await self.flush()
 
     async def release_partitions(self) -> None:
         """Cancel the calls and give up ownership."""

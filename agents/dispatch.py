@@ -157,6 +157,10 @@ class Dispatch:
     async def drain(self, seconds: float) -> None:
         """Start nothing more, and wait for what is in flight, at most so long."""
         self._draining = True
+        await self.finish(seconds)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for what is in flight, at most so long."""
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=seconds)
 

@@ -24,6 +24,8 @@ order of recovery    stock resumes partitions, then seeks, then clears the agent
 old stores           stock goes on from any store's offset, even when the store was away for longer than the log keeps deletes;
                      and keeps its own idea of the offset when a store has been emptied
 silent recovery      stock's recovery ends without a word when a step times out, and swallows errors of restoring
+stop in a rebalance  stock takes the end of the fetcher, when the worker stops in a rebalance, for a crash
+closed gates         stock stops fetching from all partitions or from none
 active partitions    stock shares the set of them with the fetching thread, and empties it: then records of every partition
                      are fetched, dropped, and never fetched again where nothing was committed yet
 message hand-over    stock makes four tasks for each message, to be able to give up on it; ours waits for room first
@@ -36,7 +38,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from importlib.metadata import version
 from typing import Any, Protocol, cast
 
@@ -67,6 +69,7 @@ _FETCH_SECONDS = 0.05
 _IDLE_FETCH_MS = 200
 _LOOK_FOR_ROOM_SECONDS = 0.005
 _PROGRESS_SECONDS = 5.0
+_ASK_FOR_ENDS_MS = 5_000
 
 log = structlog.get_logger()
 
@@ -96,6 +99,9 @@ class Shell(Protocol):
     def note_expired(self, source: TP, num_expired: int) -> None:
         """So many offsets of a source partition were gone before they were read."""
 
+    def closed_topics(self) -> Set[str]:
+        """The topics from which nothing is to be fetched now."""
+
     async def open_partitions(self, changelogs: set[TP]) -> None:
         """Take ownership of the partitions of these changelog partitions, before their end offsets are read."""
 
@@ -104,6 +110,9 @@ class Shell(Protocol):
 
     def by_ledger(self, standing: Standing) -> Standing | None:
         """The same by our own account, where there is one; asked after the partitions are restored."""
+
+    async def finish_calls(self) -> None:
+        """Wait, for a bounded time, until the calls in flight have ended and their answers are durable."""
 
     async def flush(self) -> None:
         """Wait until everything written so far is durable."""
@@ -150,6 +159,14 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
             return False
         return True
 
+    async def ends(self, sources: Iterable[TP]) -> Mapping[TP, int]:
+        """The next offset of each of these partitions. Raises ``KafkaError`` when the broker does not say soon."""
+        return cast(Mapping[TP, int], await self.call_thread(self._ends, list(sources)))
+
+    async def _ends(self, sources: list[TP]) -> Mapping[TP, int]:
+        fetcher = self._ensure_consumer()._fetcher
+        return cast(Mapping[TP, int], await fetcher.end_offsets(sources, _ASK_FOR_ENDS_MS))
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Stock takes a changelog that nobody streams for an agent that hangs, and says so every second for ever."""
 
@@ -179,7 +196,11 @@ class WatermarkConsumer(driver.Consumer):
 
     async def _fetch(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
         # A copy: the fetching thread would see the set change under it, and takes an empty one for "all partitions".
-        wanted = None if active_partitions is None else frozenset(active_partitions)
+        closed = self._shell.closed_topics()
+        wanted = frozenset(source for source in active_partitions or () if source.topic not in closed)
+        if not wanted:
+            await asyncio.sleep(timeout)
+            return {}
         generation = self.app.consumer_generation_id
         try:
             records = await super()._getmany(wanted, timeout) or {}
@@ -231,6 +252,11 @@ class WatermarkConsumer(driver.Consumer):
         if sentence:
             stop_now(sentence)
 
+    async def ends(self, sources: Iterable[TP]) -> Mapping[TP, int]:
+        """The next offset of each of these partitions. Raises ``KafkaError`` when the broker does not say soon."""
+        ends: Mapping[TP, int] = await self._thread.ends(sources)
+        return ends
+
     async def _drain_messages(self, fetcher: Any) -> None:
         """Hand fetched messages to the agents' queues until the fetcher is stopped."""
         try:
@@ -242,7 +268,7 @@ class WatermarkConsumer(driver.Consumer):
                         await asyncio.sleep(0)
                     await self._hand_on(message)
                 await asyncio.sleep(0)
-        except self.consumer_stopped_errors:
+        except (asyncio.CancelledError, *self.consumer_stopped_errors):
             if not self.app.should_stop:
                 raise
 
@@ -289,10 +315,14 @@ class WatermarkConsumer(driver.Consumer):
         return True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Stop, make durable, commit, let go: in this order, so that the next owner finds nothing half done."""
+        """Stop, finish, make durable, commit, let go: in this order, so that the next owner finds nothing half done.
+
+        The heart of the consumer goes on beating meanwhile, and the group waits.
+        """
         self.stop_flow()
         self.app.flow_control.suspend()
         reached("revoke.stopped")
+        await self._shell.finish_calls()
         await self.commit()
         reached("revoke.committed")
         self._shell.progress.stop(revoked)

@@ -7,12 +7,13 @@ so a worker that hangs cannot show a stale number.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from streams.backpressure import Weight
 from streams.pending import PendingIndex
 
 _CALL_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
@@ -33,12 +34,30 @@ class Waiting(Collector):
         age = max(0.0, time.time() - oldest / 1_000) if oldest is not None else 0.0
         yield _gauge("prefstream_pending_users", "Users with pending events.", sum(index.num_users for index in indexes))
         yield _gauge("prefstream_pending_events", "Events stored and not yet in a summary.", sum(i.num_events for i in indexes))
+        weight = sum((index.weight for index in indexes), Weight())
+        memory = weight.ordinary_bytes + weight.surplus_bytes
+        yield _gauge("prefstream_pending_bytes", "Memory that pending events take, as the gates estimate it.", memory)
         yield _gauge("prefstream_pending_oldest_age_seconds", "Age of the oldest pending event since it arrived.", age)
         yield _gauge(
             "prefstream_users_in_flight",
             "Users whose model call runs or whose answer is being stored.",
             self._num_in_flight(),
         )
+
+
+class Unread(Collector):
+    """What lies on the topics and is not read yet, by topic; a topic of which that is not known is left out."""
+
+    def __init__(self, num_unread: Callable[[], Mapping[str, int]]) -> None:
+        self._num_unread = num_unread
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauge."""
+        meaning = "Records of a topic that this worker reads and has not read yet; looked up every few seconds."
+        family = GaugeMetricFamily("prefstream_unread_records", meaning, labels=["topic"])
+        for topic, number in self._num_unread().items():
+            family.add_metric([topic], number)
+        yield family
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
@@ -55,6 +74,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._add_events()
+        self._add_calls()
+        self._add_flow()
+
+    def _add_events(self) -> None:
         self.source_records = self._counter("source_records", "Records read from a source topic.", "topic")
         self.expired_records = self._counter(
             "expired_records", "Offsets of a source topic or the keyed one that were removed before they were read.", "topic"
@@ -67,6 +91,8 @@ class Metrics:
         )
         self.applied = self._counter("applied_events", "Events covered by a durable summary.")
         self.summaries = self._counter("summaries", "Summaries made durable.")
+
+    def _add_calls(self) -> None:
         self.flushes = self._counter("flushes", "Evolve calls begun, by why the user was due.", "reason")
         self.calls = self._counter(
             "calls",
@@ -80,21 +106,30 @@ class Metrics:
         )
         self.rejected = self._counter("rejected_rewrites", "Answers the guards refused, by reason.", "reason")
         self.call_seconds = self._histogram("call_seconds", "How long an evolve call took.", _CALL_BUCKETS)
+        self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens the model reported.")
+        self.completion_tokens = self._counter("completion_tokens", "Answer tokens the model reported.")
+
+    def _add_flow(self) -> None:
         self.arrival_to_summary = self._histogram(
             "arrival_to_summary_seconds",
             "From the arrival of the oldest event of a step to its durable summary.",
             _DELAY_BUCKETS,
         )
-        self.recovery_records_left = Gauge(
-            "prefstream_recovery_records_left",
+        self.recovery_records_left = self._gauge(
+            "recovery_records_left",
             "Changelog offsets a recovery has yet to read, at most so many records; 0 when no recovery runs.",
-            registry=self.registry,
         )
-        self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens the model reported.")
-        self.completion_tokens = self._counter("completion_tokens", "Answer tokens the model reported.")
+        self.gate_closed = self._gauge(
+            "gate_closed",
+            "Whether nothing is read through this gate, because the memory for waiting events is full: intake, collect.",
+            "gate",
+        )
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"prefstream_{name}_total", meaning, labels, registry=self.registry)
 
     def _histogram(self, name: str, meaning: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(f"prefstream_{name}", meaning, buckets=buckets, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"prefstream_{name}", meaning, labels, registry=self.registry)

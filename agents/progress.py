@@ -146,6 +146,10 @@ class Progress:
         """What a commit of what is committable now says beside the offset."""
         return self._watermarks[source].mark
 
+    def sources(self) -> list[tuple[str, int]]:
+        """The partitions that are read."""
+        return list(self._watermarks)
+
     def position(self, source: tuple[str, int]) -> int | None:
         """The next offset to process, if known."""
         watermark = self._watermarks.get(source)

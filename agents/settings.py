@@ -52,7 +52,12 @@ class Settings(BaseSettings):
     flush_tokens: int = Field(1_200, ge=1, description="a user with so many pending tokens is due")
     flush_age_seconds: FiniteFloat = Field(60.0, gt=0, description="a user whose oldest pending event waits so long is due")
     max_backoff_seconds: FiniteFloat = Field(300.0, gt=0, description="how long a user whose calls fail waits at most")
-    drain_seconds: FiniteFloat = Field(20.0, ge=0, description="how long a stopping worker waits for calls in flight")
+    max_pending_mib: int = Field(
+        384, ge=1, description="memory for waiting events (MiB): while it is full, nothing more is read from your topics"
+    )
+    drain_seconds: FiniteFloat = Field(
+        20.0, ge=0, description="how long calls in flight are waited for when a worker stops or its group rebalances"
+    )
     session_timeout_seconds: FiniteFloat = Field(45.0, ge=6, description="how long a silent worker keeps its partitions")
     fence_renewal_seconds: FiniteFloat = Field(
         4 * 3_600.0, ge=1, description="how often an owner renews its fences: well below the broker's producer.id.expiration.ms"

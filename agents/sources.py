@@ -37,6 +37,7 @@ class TopicWatch:
         # One thread: a look takes a few milliseconds while the broker answers, and seconds while it does not.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="topic-watch")
         self._admin: Any = None
+        self._is_closed = False
 
     async def run(self) -> None:
         """Look every few seconds, until cancelled."""
@@ -78,6 +79,8 @@ class TopicWatch:
 
     async def _look(self) -> dict[str, str] | None:
         """The ids of the topics that exist; None while nobody answers."""
+        if self._is_closed:  # the worker is being taken apart, and whoever looks is about to be cancelled
+            raise asyncio.CancelledError
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._look_now)
 
     def _look_now(self) -> dict[str, str] | None:
@@ -95,6 +98,7 @@ class TopicWatch:
             admin.close()
 
     async def close(self) -> None:
-        """Disconnect. To be called when nobody looks any more."""
+        """Disconnect. Whoever looks after that is cancelled."""
+        self._is_closed = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown(wait=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from agents.metrics import Metrics, Waiting
+from agents.metrics import Metrics, Unread, Waiting
 from agents.settings import PREFIX, Settings, shown_default
 from prefstream.topics import topic_specs
 
@@ -36,8 +36,10 @@ def metrics_page() -> str:
     """All metrics of a worker."""
     metrics = Metrics()
     metrics.registry.register(Waiting(list, lambda: 0))
+    metrics.registry.register(Unread(dict))
     families = sorted(metrics.registry.collect(), key=lambda family: family.name)
-    labels = {family.name: ", ".join(f"`{name}`" for name in metrics.labels_of(family.name)) for family in families}
+    names = {family.name: getattr(family, "_labelnames", ()) or metrics.labels_of(family.name) for family in families}
+    labels = {family: ", ".join(f"`{name}`" for name in labelnames) for family, labelnames in names.items()}
     rows = [
         (f"`{_sample_name(family.name, family.type)}`", family.type, labels[family.name], family.documentation)
         for family in families

@@ -34,19 +34,23 @@ def read_stories(bootstrap_servers: str, names: TopicNames, watch: Watch) -> lis
 
     Raises BrokerUnreachable, and TopicMismatch if a topic does not exist.
     """
-    states = topic_states(bootstrap_servers, (names.dead_letters, names.replays))
-    for name in (names.dead_letters, names.replays):
-        if name not in states:
-            raise missing_topic(name)
+    num_partitions = _num_partitions(bootstrap_servers, names.dead_letters)
     newest: dict[bytes, Filed] = {}
     with TopicReading(bootstrap_servers, watch) as reading:
-        beginnings = reading.beginnings(names.dead_letters, range(states[names.dead_letters].num_partitions))
+        beginnings = reading.beginnings(names.dead_letters, range(num_partitions))
         for record in reading.records_since(names.dead_letters, beginnings):
             newest.pop(record.key, None)
             letter = _letter(record.value)
             if letter is not None:
                 newest[record.key] = filed(letter, record.partition, record.offset)
     return stories(newest.values())
+
+
+def _num_partitions(bootstrap_servers: str, topic: str) -> int:
+    states = topic_states(bootstrap_servers, [topic])
+    if topic not in states:
+        raise missing_topic(topic)
+    return states[topic].num_partitions
 
 
 def read_whole(bootstrap_servers: str, names: TopicNames, chosen: Sequence[Filed]) -> dict[Filed, DeadLetter]:
@@ -77,12 +81,14 @@ class Settlement:
     """Replays and drops letters, a batch at a time, and each batch wholly or not at all.
 
     Whoever opened one last has the right; the transaction in which somebody else died is undone.
-    Raises BrokerUnreachable, Overtaken if somebody else opened one since, and PublishFailed.
+    Raises BrokerUnreachable, TopicMismatch if the topic of replays does not exist, Overtaken if somebody else opened one since,
+    and PublishFailed.
     """
 
     def __init__(self, bootstrap_servers: str, names: TopicNames) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._names = names
+        self._num_replay_partitions = _num_partitions(bootstrap_servers, names.replays)
         with ExitStack() as opened:
             self._producer: Any = connect(
                 KafkaProducer,
@@ -97,7 +103,6 @@ class Settlement:
             opened.callback(self._producer.close, timeout=CONNECT_TIMEOUT_SECONDS)
             with self._speaking_for_kafka(0):
                 self._producer.init_transactions()
-                self._num_replay_partitions = len(self._producer.partitions_for(names.replays))
             self._opened = opened.pop_all()
 
     def replay(self, letters: Sequence[tuple[Filed, DeadLetter]]) -> None:

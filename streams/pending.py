@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Literal
 
 from msgspec import Struct
 
 from prefstream.summaries import FlushReason
 from streams.backlog import Backlog
+from streams.backpressure import Weight, weigh
 from streams.failures import Failures
 from streams.flush import FlushPolicy, flush_reason
 from streams.records import MAX_RECENT_IDS, Arrival
@@ -51,15 +53,16 @@ class Due(Struct, frozen=True):
 
 
 class _User:
-    __slots__ = ("backlog", "due_at_ms", "event_ids", "failures", "in_flight", "origins")
+    __slots__ = ("backlog", "due_at_ms", "event_ids", "failures", "in_flight", "origins", "weight")
 
     def __init__(self, known: Known, failures: Failures | None = None) -> None:
         self.origins: dict[str, Place] = dict(known.origins)
-        self.event_ids: dict[str, None] = dict.fromkeys(known.event_ids)  # in the order of their arrival
+        self.event_ids: dict[str, None] = dict.fromkeys(known.event_ids)  # in the order in which they came
         self.backlog = Backlog()
         self.in_flight = False
         self.failures = failures
         self.due_at_ms: int | None = None
+        self.weight = Weight()
 
     @property
     def is_suspect(self) -> bool:
@@ -67,9 +70,9 @@ class _User:
 
     def forget_ids(self) -> None:
         """Keep those of pending events and the newest others: somebody who never pauses stays in the index for ever."""
-        most = self.backlog.num_events + MAX_RECENT_IDS
-        if len(self.event_ids) > 2 * most:
-            self.event_ids = dict.fromkeys(list(self.event_ids)[-most:])
+        num_wanted = self.backlog.num_events + MAX_RECENT_IDS
+        if len(self.event_ids) > num_wanted + MAX_RECENT_IDS:
+            self.event_ids = dict.fromkeys(islice(self.event_ids, len(self.event_ids) - num_wanted, None))
 
     @property
     def is_condemned(self) -> bool:
@@ -101,6 +104,7 @@ class PendingIndex:
         self._due: list[tuple[int, bytes]] = []
         self._oldest: list[tuple[int, bytes]] = []
         self._countersigned: int | None = None
+        self._weight = Weight()
         self.num_events = 0
 
     def countersigned(self, position: int) -> None:
@@ -117,6 +121,11 @@ class PendingIndex:
     def num_users(self) -> int:
         """How many users have something pending."""
         return len(self._users)
+
+    @property
+    def weight(self) -> Weight:
+        """The memory that waiting users and events take here."""
+        return self._weight
 
     def admit(self, user: bytes, offset: int, arrival: Arrival, known: Known | None) -> Admission:
         """Note an event unless it was met before. ``known`` must be given for a user not in the index, else is not read.
@@ -143,6 +152,7 @@ class PendingIndex:
         state.backlog.append(offset, arrival.arrived_at_ms, arrival.tokens)
         self._users[user] = state
         self.num_events += 1
+        self._weigh(state)
         self._schedule(user, state, arrival.arrived_at_ms)
 
     def _schedule(self, user: bytes, state: _User, now_ms: int, not_before_ms: int = 0) -> None:
@@ -218,11 +228,16 @@ class PendingIndex:
         self.num_events -= state.backlog.drop(position)
         state.in_flight, state.failures = False, failures
         state.forget_ids()
+        self._weigh(state)
         if state.backlog.num_events:
             heapq.heappush(self._oldest, (state.backlog.first_arrived_at_ms, user))
             self._schedule(user, state, now_ms)
         else:
             del self._users[user]
+
+    def _weigh(self, state: _User) -> None:
+        before, state.weight = state.weight, weigh(state.backlog.num_events, len(state.event_ids), self._policy.max_events)
+        self._weight += state.weight - before
 
     def released(self, user: bytes, not_before_ms: int) -> None:
         """The user's call came to nothing through no fault of its own; the user is due again at ``not_before_ms``."""

@@ -11,6 +11,8 @@ from msgspec import Struct
 from prefstream.dead_letters import Origin
 from prefstream.events import Event
 
+MAX_RECENT_IDS = 256  # of one user, of events that a summary has covered
+
 
 class Arrival(Struct, frozen=True, array_like=True):
     """An event on the keyed topic, and the value of its pending row: read without decoding the event itself.
@@ -24,9 +26,6 @@ class Arrival(Struct, frozen=True, array_like=True):
     tokens: int
     event_id: str
     event: msgspec.Raw
-
-
-MAX_RECENT_IDS = 256
 
 
 class Duplicate(Struct, frozen=True, array_like=True):

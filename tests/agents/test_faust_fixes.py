@@ -117,6 +117,10 @@ class OurApp(FixedApp):
         self.during_look: Callable[[], None] = lambda: None
         self.ledger_position: int | None = None
         self.ledger_mark = UNMARKED
+        self.closed: set[str] = set()
+
+    def closed_topics(self) -> set[str]:
+        return self.closed
 
     async def open_partitions(self, changelogs: set[TP]) -> None:
         self.calls.append("open")
@@ -137,6 +141,9 @@ class OurApp(FixedApp):
         return (
             None if self.ledger_position is None else replace(standing, committed=self.ledger_position, mark=self.ledger_mark)
         )
+
+    async def finish_calls(self) -> None:
+        self.calls.append("finish")
 
     async def flush(self) -> None:
         await self.durable.wait()
@@ -183,6 +190,47 @@ async def drain(app: Any) -> dict[int, ConsumerMessage]:
         app.progress.start(SOURCE, consumer._committed_offset[SOURCE])
     await consumer._drain_messages(fetcher)
     return arrived
+
+
+async def asked_for(app: Any, monkeypatch: pytest.MonkeyPatch) -> list[frozenset[TP]]:
+    """The partitions of each fetch that the thread was asked for in one round."""
+    asked: list[frozenset[TP]] = []
+
+    async def getmany(active: frozenset[TP], timeout: float) -> dict[TP, list[Any]]:
+        asked.append(active)
+        return {}
+
+    monkeypatch.setattr(app.consumer._thread, "getmany", getmany)
+    assert await app.consumer._getmany({SOURCE, CHANGELOG}, 0.0) == {}
+    return asked
+
+
+async def test_a_topic_behind_a_closed_gate_is_left_out_of_the_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = our_app(committed=0)
+    assert await asked_for(app, monkeypatch) == [{SOURCE, CHANGELOG}]
+    app.closed = {SOURCE.topic}
+    assert await asked_for(app, monkeypatch) == [{CHANGELOG}]
+
+
+async def test_when_everything_is_closed_the_thread_is_not_asked_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take an empty set for all partitions, and what it fetched then would be lost."""
+    app = our_app(committed=0)
+    app.closed = {SOURCE.topic, CHANGELOG.topic}
+    assert await asked_for(app, monkeypatch) == []
+
+
+@pytest.mark.parametrize("is_stopping", [True, False])
+async def test_a_fetcher_cancelled_while_the_worker_stops_just_ends(is_stopping: bool) -> None:
+    """Stock takes it for a crash if a rebalance is going on, and the worker exits with 1."""
+    app = our_app(committed=0)
+    app.consumer.stop_flow()
+    draining = asyncio.create_task(app.consumer._drain_messages(SimpleNamespace(_stopped=asyncio.Event())))
+    await others_run()
+    if is_stopping:
+        app._stopped.set()
+    draining.cancel()
+    await asyncio.wait([draining])
+    assert draining.cancelled() is not is_stopping
 
 
 class InFlight(NamedTuple):
@@ -355,7 +403,7 @@ async def test_a_revoke_commits_before_it_lets_go() -> None:
     app.consumer._on_partitions_revoked = said(app.calls, "revoked")
     await app.consumer.on_partitions_revoked({SOURCE})
     assert thread.commits == [{SOURCE: 3}]
-    assert [call for call in app.calls if call != "look"] == ["flush", "commit", "release", "revoked"]
+    assert [call for call in app.calls if call != "look"] == ["finish", "flush", "commit", "release", "revoked"]
     assert not app.consumer.flow_active
     assert app.progress.position(SOURCE) is None
 

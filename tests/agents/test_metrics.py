@@ -14,8 +14,9 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
 import agents
-from agents.metrics import Metrics, Waiting
+from agents.metrics import Metrics, Unread, Waiting
 from prefstream.dead_letters import Origin
+from streams.backpressure import EVENT_BYTES, USER_BYTES
 from streams.flush import FlushPolicy
 from streams.pending import Known, PendingIndex
 from streams.records import Arrival
@@ -25,7 +26,7 @@ NOW_SECONDS = 2_000.0
 NAMES = {
     "counter": r"prefstream_\w+s_total",
     "histogram": r"prefstream_\w+_seconds",
-    "gauge": r"prefstream_\w+(s|_in_flight|_left)",
+    "gauge": r"prefstream_\w+(s|_in_flight|_left|_closed)",
 }
 
 # Where a label's value may come from, beside a word of the source itself. All but the topic, which the settings name, are
@@ -38,6 +39,7 @@ CLOSED = {
     "failure.kind",  # FailureKind
     "outcome",  # Admission
     "reason",  # RejectionReason
+    "name",  # GateName
 }
 
 
@@ -59,6 +61,7 @@ def gauges(waiting: Waiting) -> dict[str, float]:
 def families() -> list[Metric]:
     metrics = Metrics()
     metrics.registry.register(Waiting(list, lambda: 0))
+    metrics.registry.register(Unread(dict))
     return list(metrics.registry.collect())
 
 
@@ -85,7 +88,14 @@ def test_a_labels_value_comes_from_a_closed_set() -> None:
 
 def test_only_these_labels_exist() -> None:
     metrics = [metric for metric in vars(Metrics()).values() if isinstance(metric, MetricWrapperBase)]
-    assert {label for metric in metrics for label in metric._labelnames} == {"topic", "reason", "outcome", "result", "kind"}
+    assert {label for metric in metrics for label in metric._labelnames} == {
+        "topic",
+        "reason",
+        "outcome",
+        "result",
+        "kind",
+        "gate",
+    }
 
 
 @pytest.mark.parametrize(
@@ -106,6 +116,7 @@ def test_what_waits_is_counted_at_the_scrape(
     assert gauges(Waiting(lambda: made, lambda: 7)) == {
         "pending_users": users,
         "pending_events": events,
+        "pending_bytes": users * USER_BYTES + events * EVENT_BYTES,
         "pending_oldest_age_seconds": age_seconds,
         "users_in_flight": 7,
     }
@@ -119,6 +130,13 @@ def test_a_partition_that_comes_later_is_counted_too() -> None:
     assert registry.get_sample_value("prefstream_pending_users") == 0
     owned += indexes([1_000])
     assert registry.get_sample_value("prefstream_pending_users") == 1
+
+
+def test_a_topic_whose_end_is_unknown_is_left_out() -> None:
+    registry = CollectorRegistry()
+    registry.register(Unread(lambda: {"clicks": 7}))
+    assert registry.get_sample_value("prefstream_unread_records", {"topic": "clicks"}) == 7
+    assert registry.get_sample_value("prefstream_unread_records", {"topic": "t.inbox"}) is None
 
 
 def test_workers_do_not_share_their_numbers() -> None:

@@ -47,7 +47,7 @@ async def asked(served: Served, prompt: Prompt, timeout_seconds: float = 20.0) -
         ("error", 0.0, Unavailable("server_error", "HTTP 500")),
         ("overloaded", 7.0, Unavailable("overloaded", "HTTP 429", 7.0)),
         ("refuse", 0.0, Refused(400, "scripted")),
-        ("close", 0.0, Unavailable("connection", "ServerDisconnectedError")),
+        ("close", 0.0, Unavailable("disconnected", "ServerDisconnectedError")),
         ("abort", 0.0, Unavailable("draining", "HTTP 200 with finish_reason 'abort'")),
         ("garbage", 0.0, Unavailable("server_error", "HTTP 200 whose body is no chat completion")),
         ("wrong_schema", 0.0, Unavailable("server_error", "HTTP 200 whose body is no chat completion")),
@@ -84,7 +84,7 @@ async def test_who_hangs_is_let_go_by_the_next_switch(served: Served) -> None:
     while not (await (await served.get("/calls")).json()).get("hang"):
         assert not call.done()
     await behave(served, "ok")
-    assert await call == Unavailable("connection", "ServerDisconnectedError")
+    assert await call == Unavailable("disconnected", "ServerDisconnectedError")
     assert isinstance(await asked(served, prompt_of_an_update()), Completion)
     assert await (await served.get("/calls")).json() == {"hang": 1, "ok": 1}
 

@@ -123,7 +123,7 @@ class Workload:
         if self._thread.is_alive():
             self._thread.join(10.0)
         self._aborting.close()
-        self._producer.close(timeout=5.0)
+        self._producer.close(timeout=30.0)
 
     def __enter__(self) -> Self:
         return self

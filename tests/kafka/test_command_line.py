@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from prefstream import cli
 from prefstream.admin import create_topics
+from prefstream.errors import TopicMismatch
 from prefstream.summaries import Summary, decode_summary, encode_summary
 from prefstream.topics import TopicNames, topic_specs
 
@@ -53,6 +54,30 @@ def write(bootstrap_servers: str, namespace: str) -> Iterator[Write]:
 
     yield send
     producer.close()
+
+
+@pytest.mark.parametrize(("arguments", "topic"), [(["list"], "dead-letters"), (["replay", "--all"], "replays")])
+def test_without_its_topics_nothing_is_said_of_dead_letters(
+    environment: dict[str, str], namespace: str, arguments: list[str], topic: str
+) -> None:
+    result = run(cli.app, ["dead-letters", *arguments], env=environment)
+    assert isinstance(result.exception, TopicMismatch)
+    assert str(result.exception).startswith(f"topic {namespace}.{topic} does not exist; `prefstream topics create`")
+
+
+@pytest.mark.usefixtures("write")
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (["list"], 0, "No dead letters: everything could be taken in."),
+        (["replay", "--all"], 0, "No dead letters: everything could be taken in."),
+        (["show", "a/0/1"], 2, "no dead letter is called 'a/0/1'; `prefstream dead-letters list --state all` names them"),
+        (["drop", "a/0/1", "b/0/1"], 2, "no dead letter is called 'b/0/1'; "),
+    ],
+)
+def test_where_there_are_no_dead_letters(environment: dict[str, str], arguments: list[str], exit_code: int, words: str) -> None:
+    result = run(cli.app, ["dead-letters", *arguments], env=environment)
+    assert (result.exit_code, words in result.output) == (exit_code, True)
 
 
 def summary(version: int, text: str, user: str = "ada") -> Summary:

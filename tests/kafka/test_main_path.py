@@ -296,9 +296,9 @@ def send_round(flow: Flow, number: int, users: Sequence[str] = PEOPLE) -> None:
         send_native(flow, user, number)
 
 
-def stop_with_calls_in_flight(flow: Flow, worker: Worker) -> tuple[int, float]:
-    """Ask a worker to stop while most people's calls run. Returns its exit status and how long it took (seconds)."""
-    until("calls in flight", lambda: worker.metric("prefstream_users_in_flight") >= 30)
+def stop_when(worker: Worker, metric: str, at_least: int) -> tuple[int, float]:
+    """Ask a worker to stop when a metric has come so far. Returns its exit status and how long it took (seconds)."""
+    until(metric, lambda: worker.metric(metric) >= at_least)
     started = time.monotonic()
     return worker.stop(), time.monotonic() - started
 
@@ -308,7 +308,7 @@ def test_a_worker_told_to_stop_finishes_the_calls_in_flight(start_flow: StartFlo
     worker = flow.start_worker(slow_engine.url, drain_seconds=15, model_capacity=64)
     worker.await_ready()
     send_round(flow, 0)
-    status, seconds = stop_with_calls_in_flight(flow, worker)
+    status, seconds = stop_when(worker, "prefstream_flushes_total", len(PEOPLE))
     assert (status, seconds < 15) == (0, True), worker.last_words()
     flow.summaries.read_to_end()
     assert flow.summaries.events_by_user.keys() == set(PEOPLE)
@@ -327,7 +327,7 @@ def test_calls_longer_than_the_drain_are_given_up_and_made_again(
     worker = flow.start_worker(slow_engine.url, drain_seconds=0.2, model_capacity=64)
     worker.await_ready()
     send_round(flow, 0)
-    status, _ = stop_with_calls_in_flight(flow, worker)
+    status, _ = stop_when(worker, "prefstream_users_in_flight", 30)
     assert status == 0, worker.last_words()
     flow.summaries.read_to_end()
     assert not flow.summaries.current

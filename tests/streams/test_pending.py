@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from prefstream.dead_letters import Origin
 from prefstream.summaries import FlushReason
+from streams.backpressure import Weight, weigh
 from streams.failures import Failure, FailureKind, Failures, after_death, after_failure, after_success
 from streams.flush import FlushPolicy
 from streams.pending import Admission, Due, Known, PendingIndex, Place
@@ -228,7 +229,7 @@ class PendingMachine(RuleBasedStateMachine):
         for one in (self.log[offset][2] for offset in share):
             source, place = f"{one.origin.topic}/0", (one.origin.offset, one.origin.index)
             origins[source] = max(place, origins.get(source, place))
-        ids = known.event_ids | {self.log[offset][2].event_id for offset in share}
+        ids = known.event_ids | {self.log[offset][2].event_id for offset in share} - {""}
         self.stored[user] = Known(share[-1], origins, ids)
         assert not self.covered_offsets & set(share)
         self.covered_offsets |= set(share)
@@ -270,6 +271,8 @@ class PendingMachine(RuleBasedStateMachine):
         assert [user in self.index for user in USERS] == [user in users for user in USERS]
         due = self.naive.next_due()
         assert self.index.next_due_at_ms() == (due[0] if due else None)
+        weights = [weigh(len(user.rows), len(user.event_ids - {""}), POLICY.max_events) for user in users.values()]
+        assert self.index.weight == sum(weights, Weight())
         oldest = min((state.rows[0][1].arrived_at_ms for state in users.values()), default=None)
         assert self.index.oldest_arrived_at_ms() == oldest
 
@@ -293,6 +296,7 @@ class PendingMachine(RuleBasedStateMachine):
                 self._settle(waiting, after_success(self.naive.users[waiting.user].failures, waiting.offsets[-1]))
         assert self.covered_offsets == self.accepted
         assert (self.index.num_users, self.index.num_events, self.index.next_due_at_ms()) == (0, 0, None)
+        assert self.index.weight == Weight()
 
 
 TestPending = PendingMachine.TestCase
@@ -514,3 +518,51 @@ def test_the_oldest_arrival_is_that_of_who_waits_longest() -> None:
     assert index.oldest_arrived_at_ms() == 30
     index.covered(b"ada", 2, 60, Failures())
     assert index.oldest_arrived_at_ms() == 50
+
+
+def test_what_waits_weighs_with_the_ids_of_its_users_past() -> None:
+    index = PendingIndex(POLICY)
+    index.admit(ADA, 0, arrival(0), Known(event_ids=frozenset(f"old{n}" for n in range(7))))
+    index.admit(BOB, 1, arrival(1), Known())
+    index.admit(ADA, 2, arrival(2, event_id="new"), None)
+    assert index.weight == weigh(2, 8, POLICY.max_events) + weigh(1, 0, POLICY.max_events)
+    index.covered(ADA, 0, NOW_MS, Failures())
+    assert index.weight == weigh(1, 8, POLICY.max_events) + weigh(1, 0, POLICY.max_events)
+    index.covered(ADA, 2, NOW_MS, Failures())
+    assert index.weight == weigh(1, 0, POLICY.max_events)
+
+
+def test_a_user_who_never_stops_does_not_collect_ids_for_ever() -> None:
+    index = PendingIndex(POLICY)
+    for n in range(3_000):
+        assert index.admit(ADA, n, arrival(n, event_id=f"id{n}"), Known()) == "accepted"
+        index.covered(ADA, n - 5, NOW_MS, Failures())  # five are always pending
+        assert index.weight.ordinary_bytes <= weigh(5, 5 + 2 * MAX_RECENT_IDS, POLICY.max_events).ordinary_bytes
+    newest = range(3_000 - MAX_RECENT_IDS - 5, 3_000)
+    outcomes = {index.admit(ADA, 3_000 + n, arrival(3_000 + n, event_id=f"id{n}"), None) for n in newest}
+    assert outcomes == {"duplicate"}
+
+
+@given(st.lists(st.integers(0, 9_999), min_size=1, max_size=40), st.integers(2, 4))
+def test_a_hot_user_has_one_call_and_nobody_else_waits_for_its_backlog(arrived_after_ms: list[int], num_calls: int) -> None:
+    """Thousands of events of one user wait, and one of each of some others; each call takes a second.
+
+    The hot user has at most one of the calls at a time, as if it were any other user: the others share what is left, in the
+    order in which they came.
+    """
+    hot = [(b"hot", n, arrival(n, at_ms=NOW_MS + n // 10)) for n in range(3_000)]
+    ordinary = [
+        (b"user%d" % n, 3_000 + n, arrival(3_000 + n, at_ms=NOW_MS + at_ms)) for n, at_ms in enumerate(sorted(arrived_after_ms))
+    ]
+    index, now_ms, num_rounds = index_with(*hot, *ordinary), NOW_MS + 2 * AGE_MS, 0
+    arrived_at_ms = {user: one.arrived_at_ms for user, _, one in ordinary}
+    served: list[int] = []
+    while index.num_users > 1:
+        calls = [due for due in (index.take_due(now_ms) for _ in range(num_calls)) if due is not None]
+        assert [due.user for due in calls].count(b"hot") <= 1
+        served += [arrived_at_ms[due.user] for due in calls if due.user != b"hot"]
+        now_ms, num_rounds = now_ms + 1_000, num_rounds + 1
+        for due in calls:
+            index.covered(due.user, due.offsets[-1], now_ms, Failures())
+    assert served == sorted(arrived_at_ms.values())
+    assert num_rounds <= -(-len(ordinary) // (num_calls - 1))

@@ -1,0 +1,79 @@
+"""The gates: how a worker stops reading when what waits fills its memory, and goes on by itself.
+
+Place in the flow: asked before each fetch, in front of intake and collect. Nothing ever waits at a gate: the partitions behind
+a closed one are left out of the fetch, so a rebalance, a commit or a drain finds nothing that holds it up, the consumer stays
+in its group, and an agent goes on with what it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from typing import Literal
+
+import structlog
+
+from agents.metrics import Metrics
+from agents.partitions import Partitions
+from streams.backpressure import COLLECT_GATE, INTAKE_GATE, GatePolicy, Weight, fullness
+
+log = structlog.get_logger()
+
+GateName = Literal["intake", "collect"]
+
+
+class Gate:
+    """One gate and the topics behind it."""
+
+    def __init__(self, name: GateName, topics: Set[str], policy: GatePolicy, metrics: Metrics) -> None:
+        self.topics = topics
+        self.is_closed = False
+        self._name = name
+        self._policy = policy
+        self._metric = metrics.gate_closed.labels(name)
+
+    def look(self, waiting: Weight, num_coming: int, max_bytes: int) -> None:
+        """Close or open, and say so."""
+        full = fullness(waiting, num_coming, max_bytes)
+        was_closed, self.is_closed = self.is_closed, self._policy.is_closed(full, self.is_closed)
+        if self.is_closed == was_closed:
+            return
+        self._metric.set(self.is_closed)
+        facts = {"gate": self._name, "full": f"{full:.0%}", "hot_users_surplus_mib": waiting.surplus_bytes >> 20}
+        if self.is_closed:
+            log.warning("a gate closed: what comes waits on its topics", uncollected_events=num_coming, **facts)
+        else:
+            log.info("a gate opened", uncollected_events=num_coming, **facts)
+
+
+class Gates:
+    """Both gates of a worker."""
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        sources: Set[str],
+        events: str,
+        max_bytes: int,
+        num_unread: Callable[[], Mapping[str, int]],
+        metrics: Metrics,
+    ) -> None:
+        """``num_unread``: how many records of each topic are not read yet, where that is known."""
+        self._partitions = partitions
+        self._events = events
+        self._max_bytes = max_bytes
+        self._num_unread = num_unread
+        self._intake = Gate("intake", sources, INTAKE_GATE, metrics)
+        self._collect = Gate("collect", {events}, COLLECT_GATE, metrics)
+
+    def look(self) -> None:
+        """Close or open both, by what waits now in the restored partitions.
+
+        Intake's gate also counts what is on the keyed topic already: there it would only wait for another retention to pass.
+        """
+        waiting = sum((owned.index.weight for owned in self._partitions), Weight())
+        self._intake.look(waiting, self._num_unread().get(self._events, 0), self._max_bytes)
+        self._collect.look(waiting, 0, self._max_bytes)
+
+    def closed_topics(self) -> Set[str]:
+        """The topics from which nothing is to be fetched now."""
+        return frozenset().union(*(gate.topics for gate in (self._intake, self._collect) if gate.is_closed))
