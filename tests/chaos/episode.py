@@ -26,7 +26,7 @@ from tests.chaos.workload import Workload
 from tests.kafka.worker_process import SummaryFold
 
 PATIENCE_SECONDS = 60.0
-EVENTS_PER_SECOND = 60.0
+EVENTS_PER_SECOND = 40.0
 _OCCASION_SECONDS = 40.0
 _CALM_SECONDS = 0.03  # how long the model takes when nothing is wrong with it: so that there are calls in flight
 

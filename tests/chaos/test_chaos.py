@@ -21,17 +21,18 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 SEED_VARIABLE = "CHAOS_SEED"
 FAULTS = {fault.name: fault for fault in CATALOGUE}
-NUM_CRASHES = 7
-# One of each kind that takes no longer than the worker's session.
+NUM_CRASHES = 4
+# Of each kind those that are over soon: a worker that dies costs its session, which is most of the time.
 OTHERS = (
     "kill -9, disk lost",
-    "a send to summaries fails",
     "a send fails while a commit flushes",
     "a commit is refused",
     "aborted source transactions",
     "the network is cut for a moment",
     "the model answers 500",
+    "the model aborts",
     "stopped with calls in flight",
+    "the clock jumps 2 h back, and ahead",
 )
 
 
@@ -54,7 +55,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 def short_plan(seed: int) -> Plan:
     chance = random.Random(seed)
-    crashes = [name for name in FAULTS if name.startswith("crash")]
+    crashes = [name for name in FAULTS if name.startswith("crash") and "poison" not in name]
     chosen = [*chance.sample(crashes, NUM_CRASHES), *OTHERS]
     chance.shuffle(chosen)
     return Plan(1, seed, 1, tuple(chosen))
