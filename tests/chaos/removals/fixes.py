@@ -257,14 +257,14 @@ _OF_FAUST = (
             FIXES + "records_that_expire_while_the_worker_lags_are_counted_and_passed_in_order",
             FIXES + "a_partition_that_lost_its_end_ends_the_worker",
         ),
-        (Edited(WatermarkConsumer, "_getmany", "await self._find_range(error.args[0])"),),
+        (Edited(WatermarkConsumer, "_fetch", "await self._find_range(error.args[0])"),),
     ),
     Removal(
         "look-before-hand-over",
         "topics by id",
         "events of a new topic are stored under the old one's name, and come again",
         (FIXES + "nothing_is_handed_over_before_a_look_at_the_topics",),
-        (Edited(WatermarkConsumer, "_getmany", "await self._shell.confirm_topics()"),),
+        (Edited(WatermarkConsumer, "_fetch", "await self._shell.confirm_topics()"),),
     ),
     Removal(
         "former-assignment",
@@ -313,7 +313,14 @@ _OF_FAUST = (
         "active partitions",
         "fetches and drops records of every partition",
         (FIXES + "the_active_partitions_are_those_when_the_fetch_began",),
-        (Edited(WatermarkConsumer, "_getmany", "frozenset(active_partitions)", "active_partitions"),),
+        (
+            Edited(
+                WatermarkConsumer,
+                "_fetch",
+                "frozenset(source for source in active_partitions or () if source.topic not in closed)",
+                "active_partitions",
+            ),
+        ),
     ),
     Removal(
         "message-hand-over",
