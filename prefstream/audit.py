@@ -144,11 +144,11 @@ def _partition_findings(account: PartitionAccount, folds: PartitionFolds, where:
     pending, summaries, _ = folds
     yield from pending.faults.findings(where)
     yield from summaries.faults.findings(where)
-    ahead = max(summaries.highest_position, pending.last_deleted)
+    ahead = max(summaries.highest_position, pending.last_settled)
     if ahead >= pending.later.position:
-        what = f"the ledger stands at {pending.later.position}, and the event at {ahead} is applied already"
+        what = f"the ledger stands at {pending.later.position}, and the event at {ahead} is applied or given up already"
         yield Finding("broken", where, what)
-    elif pending.num_unseen or summaries.num_unseen or pending.last_deleted >= account.position:
+    elif pending.num_unseen or summaries.num_unseen or pending.last_settled >= account.position:
         yield Finding("unsettled", where, "compaction went over what was being read: read again")
     else:
         yield from _sum_findings(account, where)

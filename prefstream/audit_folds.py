@@ -159,6 +159,11 @@ class PendingFold:
         elif value is None and (row := event_row(key)) is not None:
             self.num_unseen += row.offset < self.ledger.position and row not in self.waiting
 
+    @property
+    def last_settled(self) -> int:
+        """The offset of the newest event that was deleted or given up before the instant: the ledger had counted it by then."""
+        return max([self.last_deleted, *(deaths.last_dead for deaths in self.deaths.values())])
+
     def is_pending(self, row: EventRow) -> bool:
         """Whether an event whose row is there waits, and is not given up already."""
         deaths = self.deaths.get(row.user)

@@ -153,6 +153,12 @@ CASES = [
     Case("row gone", folded(THREE[1:], [summary(1, 3, 2)], [deleted(0)]), "undecided", "read again"),
     Case("version gone", folded(THREE, [summary(2, 4, 3)], [ledger(4, 4)]), "undecided", "read again"),
     Case("ledger gone", folded([deleted(0), row(1)], [summary(1, 1, 0)], [ledger(2, 2)]), "undecided", "read again"),
+    Case(
+        "given up, and the ledger that counted it was compacted away",
+        folded([failures(1, 0)], [], [row(1), ledger(2, 2)]),
+        "undecided",
+        "compaction went over what was being read",
+    ),
     # planted
     Case("lost row", folded([*THREE, deleted(1)]), "broken", "1 event missing: 0 applied + 2 pending, of 3 accepted"),
     Case("lost events", folded(DONE, [summary(1, 1, 2)]), "broken", "2 events missing: 1 applied + 0 pending, of 3 accepted"),
