@@ -187,9 +187,12 @@ class WatermarkConsumer(driver.Consumer):
         return CommittedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
+        generation = self.app.consumer_generation_id
         async with self.between_fetches:
             records = await self._fetch(active_partitions, timeout)
             records = await cast(OrderedRecovery, self.app.tables.recovery).store_changelogs(records)
+        if generation != self.app.consumer_generation_id:
+            return {}  # every partition begins anew: what was fetched before tells nothing of what comes then
         for source, batch in records.items():
             self._shell.progress.hand_over(source, [record.offset for record in batch])
         return records
@@ -201,7 +204,6 @@ class WatermarkConsumer(driver.Consumer):
         if not wanted:
             await asyncio.sleep(timeout)
             return {}
-        generation = self.app.consumer_generation_id
         try:
             records = await super()._getmany(wanted, timeout) or {}
         except NoOffsetForPartitionError:  # assigned a moment ago: recovery seeks it
@@ -211,8 +213,6 @@ class WatermarkConsumer(driver.Consumer):
             return {}
         if any(source.topic in self._shell.topic_ids for source in records):
             await self._shell.confirm_topics()
-        if generation != self.app.consumer_generation_id:
-            return {}  # every partition begins anew: what was fetched before tells nothing of what comes then
         return records
 
     async def _find_range(self, positions: Mapping[TP, int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,17 @@ from tests.kafka.worker_process import Engine, Flow, Worker, applied, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
-NUM_EVENTS = 16_000
+NUM_EVENTS = 12_000
 MIB = 1 << 20
+WORKER: dict[str, Any] = {"max_pending_mib": 1, "model_timeout_seconds": 60, "flush_tokens": 100_000, "drain_seconds": 1}
 
 
 def send_events(flow: Flow) -> None:
-    """Events of 400 ordinary users; every fourth event is of one hot user."""
+    """Events of a hundred ordinary users and of a hot one, so large that a fetch does not bring all at once."""
     for number in range(NUM_EVENTS):
-        user = "hot" if number % 4 == 0 else f"user-{number % 400}"
-        event = {"type": "view", "id": f"{number:036}", "user": user, "at": "2026-01-05T20:15:00Z", "item": {"id": "1"}}
+        user = "hot" if number % 10 == 0 else f"user-{number % 109}"
+        item = {"id": str(number), "title": "A Film With a Long Title " * 20}
+        event = {"type": "view", "id": f"{number:036}", "user": user, "at": "2026-01-05T20:15:00Z", "item": item}
         flow.send("clicks", json.dumps(event).encode(), applied(user))
     flow.producer.flush()
 
@@ -41,12 +44,12 @@ def test_a_closed_gate_keeps_the_backlog_on_the_topic_through_a_rebalance_and_op
 ) -> None:
     flow = start_flow({"clicks": ("native", 4)})
     with Engine(tmp_path, delay_seconds=30) as engine:
-        worker = flow.start_worker(engine.url, "disk-0", max_pending_mib=1, model_timeout_seconds=60)
+        worker = flow.start_worker(engine.url, "disk-0", **WORKER)
         worker.await_ready()
         send_events(flow)
         until("closed gate", lambda: is_closed(worker, "intake"))
         until("known backlog", lambda: num_unread(worker) > NUM_EVENTS / 2)
-        heir = flow.start_worker(engine.url, "disk-1", max_pending_mib=1, model_timeout_seconds=60)
+        heir = flow.start_worker(engine.url, "disk-1", **WORKER)
         heir.await_ready()
         until("worker that is ready again", lambda: worker.ready_status() == 200)
         until("known backlog of both", lambda: num_unread(worker, heir) > NUM_EVENTS / 4)

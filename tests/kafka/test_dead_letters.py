@@ -17,6 +17,7 @@ from prefstream.errors import Overtaken
 from prefstream.events import Search, encode_event
 from prefstream.letter_box import Settlement, read_stories, read_whole
 from tests.kafka.conftest import StartFlow
+from tests.kafka.test_poison import HASTE, NO_TROUBLE, REFUSED, Model, num_letters, others_go_on, send_poisoned
 from tests.kafka.worker_process import Engine, Flow, Worker, applied, read_all, refused, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
@@ -56,9 +57,11 @@ def listed(flow: Flow, *options: str) -> dict[str, dict[str, Any]]:
     return {letter["id"]: letter for letter in map(json.loads, lines)}
 
 
-def assert_audited(flow: Flow) -> None:
+def assert_audited(flow: Flow) -> str:
+    """Returns the audit's sentence."""
     result = run(flow, "audit", "--wait", "30")
     assert result.exit_code == 0, result.output
+    return " ".join(result.output.splitlines()[-2:])
 
 
 def newest_by_key(flow: Flow) -> list[dict[str, Any]]:
@@ -179,6 +182,29 @@ def test_a_source_that_is_read_no_more_and_an_event_that_was_given_up(flow: Flow
     flow.await_applied()
     assert listed(flow) == {}
     assert_audited(flow)
+
+
+def test_poison_is_applied_when_the_model_can(start_flow: StartFlow) -> None:
+    flow = start_flow({"native": ("native", 3)})
+    with Model().served() as model:
+        model.trouble = REFUSED
+        worker = flow.start_worker(model.url, **HASTE)
+        worker.await_ready()
+        send_poisoned(flow, "ada", {2}, num_events=5)
+        others_go_on(flow, "dead letter", lambda: num_letters(worker))
+        flow.await_applied()
+        assert " + 1 poison" in assert_audited(flow)
+        ((identity, letter),) = listed(flow).items()
+        assert identity == f"{flow.namespace}-native/1/{letter['origin'][2]}/0"
+
+        model.trouble = NO_TROUBLE
+        letters(flow, "replay", identity, "--yes")
+        ((place, _),) = flow.ledger.reasons.items()
+        flow.ledger.fates[place] = applied("ada")
+        flow.await_applied()
+        assert listed(flow) == {}
+        assert " + 1 poison" in assert_audited(flow)
+        assert worker.stop() == 0, worker.last_words()
 
 
 def poison(origin: Origin, user: str, event_id: str) -> DeadLetter:

@@ -117,7 +117,7 @@ def test_two_workers_restarted_in_turn_under_load(start_flow: StartFlow, drain_s
                 engine.url, f"disk-{number}", model_capacity=CAPACITY, flush_events=5, drain_seconds=drain_seconds
             )
 
-        workers = [start(number) for number in (0, 1)]
+        workers = [start(0), start(1)]
         await_all(workers)
         with Load(flow):
             await_summaries(flow, 1)

@@ -197,7 +197,12 @@ def test_a_decision_is_refused_while_a_worker_runs(flow: Flow, engine: Engine, a
     other = KafkaConsumer(
         source(flow), bootstrap_servers=flow.bootstrap_servers, group_id=flow.namespace, enable_auto_commit=False
     )
-    until("member", lambda: other.poll(timeout_ms=100) is not None and other.assignment())
+
+    def has_joined() -> bool:
+        other.poll(timeout_ms=100)
+        return bool(admin.describe_groups([flow.namespace])[flow.namespace]["members"])
+
+    until("member", has_joined)
     exit_code, output = sources(flow, "accept", source(flow))
     assert (exit_code, output.startswith(f"1 worker of {flow.namespace} would commit over the decision: stop them")) == (
         1,

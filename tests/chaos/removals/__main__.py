@@ -101,7 +101,10 @@ def try_all(removals: Sequence[Removal], console: Console) -> list[Trial]:
             seen.add(outcome.test.partition("[")[0])
             progress.update(task, completed=len(seen))
 
-        as_they_are = run_tests(tests, "", tell).outcomes
+        run = run_tests(tests, "", tell)
+        as_they_are = run.outcomes
+        if any(outcome.result == "failed" for outcome in as_they_are):
+            console.print(escape(run.printed))
         trials: list[Trial] = []
         for number, removal in enumerate(removals):
             progress.update(task, description=f"without {removal.name}", completed=len(tests) + number)

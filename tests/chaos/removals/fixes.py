@@ -160,6 +160,13 @@ _OF_FAUST = (
         (Stock(WatermarkConsumer, "on_partitions_revoked"),),
     ),
     Removal(
+        "calls-end-before-a-revoke-commits",
+        "commit on revoke",
+        "cancels the calls in flight, which the next owner makes again",
+        (FIXES + "a_revoke_commits_before_it_lets_go",),
+        (Edited(WatermarkConsumer, "on_partitions_revoked", "await self._shell.finish_calls()"),),
+    ),
+    Removal(
         "read-committed",
         "read committed",
         "takes the records of aborted transactions for real",
@@ -257,21 +264,21 @@ _OF_FAUST = (
             FIXES + "records_that_expire_while_the_worker_lags_are_counted_and_passed_in_order",
             FIXES + "a_partition_that_lost_its_end_ends_the_worker",
         ),
-        (Edited(WatermarkConsumer, "_getmany", "await self._find_range(error.args[0])"),),
+        (Edited(WatermarkConsumer, "_fetch", "await self._find_range(error.args[0])"),),
     ),
     Removal(
         "look-before-hand-over",
         "topics by id",
         "events of a new topic are stored under the old one's name, and come again",
         (FIXES + "nothing_is_handed_over_before_a_look_at_the_topics",),
-        (Edited(WatermarkConsumer, "_getmany", "await self._shell.confirm_topics()"),),
+        (Edited(WatermarkConsumer, "_fetch", "await self._shell.confirm_topics()"),),
     ),
     Removal(
         "former-assignment",
         "topics by id",
         "records fetched for a former assignment pass for a gap of the broker's",
         (FIXES + "what_was_fetched_for_a_former_assignment_is_forgotten",),
-        (Edited(WatermarkConsumer, "_getmany", "generation != self.app.consumer_generation_id", "False"),),
+        (Edited(WatermarkConsumer, "_fetch", "generation != self.app.consumer_generation_id", "False"),),
     ),
     Removal(
         "fence-before-end-offsets",
@@ -313,7 +320,77 @@ _OF_FAUST = (
         "active partitions",
         "fetches and drops records of every partition",
         (FIXES + "the_active_partitions_are_those_when_the_fetch_began",),
-        (Edited(WatermarkConsumer, "_getmany", "frozenset(active_partitions)", "active_partitions"),),
+        (
+            Edited(
+                WatermarkConsumer,
+                "_fetch",
+                "frozenset(source for source in active_partitions or () if source.topic not in closed)",
+                "active_partitions",
+            ),
+        ),
+    ),
+    Removal(
+        "closed-gates",
+        "closed gates",
+        "a topic behind a closed gate is fetched",
+        (FIXES + "a_topic_behind_a_closed_gate_is_left_out_of_the_fetch",),
+        (Edited(WatermarkConsumer, "_fetch", " if source.topic not in closed", ""),),
+    ),
+    Removal(
+        "all-gates-closed",
+        "closed gates",
+        "no partition to fetch from is taken for all partitions",
+        (FIXES + "when_everything_is_closed_the_thread_is_not_asked_at_all",),
+        (Edited(WatermarkConsumer, "_fetch", "if not wanted:", "if False:"),),
+    ),
+    Removal(
+        "stop-in-a-rebalance",
+        "stop in a rebalance",
+        "takes the end of the fetcher for a crash, and exits with 1",
+        (FIXES + "a_fetcher_cancelled_while_the_worker_stops_just_ends",),
+        (Edited(WatermarkConsumer, "_drain_messages", "asyncio.CancelledError, ", ""),),
+    ),
+    Removal(
+        "store-at-the-fetch",
+        "speed of recovery",
+        "carries each changelog record through two queues and a dozen calls",
+        (FIXES + "changelog_records_are_stored_where_they_are_fetched_up_to_the_end",),
+        (
+            Edited(
+                WatermarkConsumer,
+                "_getmany",
+                "records = await cast(OrderedRecovery, self.app.tables.recovery).store_changelogs(records)",
+            ),
+            Stock(OrderedRecovery, "_slurp_changelogs"),
+        ),
+    ),
+    Removal(
+        "seek-between-fetches",
+        "speed of recovery",
+        "what was fetched before the seek of a recovery is stored after it",
+        (FIXES + "the_seek_of_a_recovery_waits_for_the_fetch_on_its_way",),
+        (Stock(OrderedRecovery, "_seek_offsets"),),
+    ),
+    Removal(
+        "store-after-the-seek",
+        "speed of recovery",
+        "what is fetched between a rebalance and the seek is stored",
+        (FIXES + "changelog_records_that_do_not_follow_what_is_held_are_dropped",),
+        (Stock(OrderedRecovery, "on_rebalance"),),
+    ),
+    Removal(
+        "a-strangers-records",
+        "speed of recovery",
+        "records of a topic nobody follows enter another table",
+        (FIXES + "changelog_records_that_do_not_follow_what_is_held_are_dropped",),
+        (Edited(OrderedRecovery, "store_changelogs", " and tp in self.active_tps", ""),),
+    ),
+    Removal(
+        "recovery-says-how-far",
+        "speed of recovery",
+        "a recovery is silent for minutes",
+        (FIXES + "a_recovery_says_how_far_it_is",),
+        (Stock(OrderedRecovery, "_publish_stats"),),
     ),
     Removal(
         "message-hand-over",
@@ -475,13 +552,6 @@ _OF_STORE = (
         (Edited(Shard, "apply", "if self._staged.get(key) is row:", "if key in self._staged:"),),
     ),
     Removal(
-        "a-strangers-records",
-        "store",
-        "records of a topic nobody follows enter another table",
-        (FIXES + "records_of_a_topic_nobody_follows_reach_no_table",),
-        (Edited(LoggedStore, "_by_partition", "if event.message.topic == self._changelog:", "if True:"),),
-    ),
-    Removal(
         "silent-store",
         "store",
         "a store that cannot write is logged, and recovery goes on",
@@ -621,14 +691,7 @@ _OF_PARTITIONS = (
         "partitions",
         "a duplicate that is read again is taken for new",
         (PARTITIONS + "a_duplicate_is_known_when_its_source_record_is_read_again",),
-        (
-            Edited(
-                Owned,
-                "note_duplicate",
-                "highest(recent.origins, {source_of(arrival): place_of(arrival)})",
-                "recent.origins",
-            ),
-        ),
+        (Edited(Owned, "note_duplicate", "(*recent.uncounted, duplicate)", "recent.uncounted"),),
     ),
 )
 
@@ -673,7 +736,7 @@ _OF_APP = (
         "app",
         "the answers of the drain are lost at a stop",
         (APP + "a_stop_drains_flushes_commits_and_only_then_lets_go",),
-        (Edited(Worker, "on_stop", "await self.flush()"),),
+        (Edited(Worker, "on_stop", "await self._flush_answers()"),),
     ),
     Removal(
         "commit-at-stop",
