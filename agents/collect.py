@@ -5,12 +5,11 @@ Place in the flow: after intake, before dispatch. Duplicates stop here: redelive
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 from faust import StreamT
 from faust.types import Message
 
+from agents.clock import now_ms
 from agents.failstop import stopping_on_error
 from agents.intake import raw_record
 from agents.metrics import Metrics
@@ -18,7 +17,7 @@ from agents.outbox import Outbox
 from agents.partitions import Owned, Partitions
 from agents.progress import Progress
 from streams.ledger import Outcome
-from streams.records import Arrival, decode_arrival, decode_event
+from streams.records import Arrival, decode_arrival, decode_event, not_after
 from streams.routing import refuse
 
 
@@ -61,7 +60,7 @@ class Collect:
             return "dead"
         user = message.key
         known = None if user in owned.index else owned.known(user)
-        outcome = owned.index.admit(user, message.offset, arrival, known)
+        outcome = owned.index.admit(user, message.offset, not_after(arrival, now_ms()), known)
         if outcome == "accepted":
             owned.append(user, message.offset, message.value)
         elif outcome == "duplicate":
@@ -73,7 +72,7 @@ class Collect:
         """Somebody else wrote to the keyed topic what intake did not."""
         reason = "not a record of intake: publish events to a source topic instead"
         self._metrics.dead_letters.labels("undecodable").inc()
-        self._outbox.refuse(refuse(raw_record(message), "undecodable", reason, self._events_topic_id, int(time.time() * 1_000)))
+        self._outbox.refuse(refuse(raw_record(message), "undecodable", reason, self._events_topic_id, now_ms()))
 
 
 def _read(message: Message) -> Arrival | None:

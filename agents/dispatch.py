@@ -14,6 +14,7 @@ from collections.abc import Callable
 import structlog
 from msgspec.structs import replace
 
+from agents.clock import now_ms as _now_ms
 from agents.crash_points import reached
 from agents.failed_calls import FailedCalls
 from agents.failstop import stopping_on_error
@@ -163,7 +164,3 @@ class Dispatch:
         """Wait for what is in flight, at most so long."""
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=seconds)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1_000)

@@ -7,12 +7,12 @@ dies.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 import structlog
 from msgspec.structs import replace
 
+from agents.clock import now_ms as _now_ms
 from agents.crash_points import reached
 from agents.metrics import Metrics
 from agents.outbox import Outbox
@@ -74,7 +74,3 @@ class FailedCalls:
                 owned.bury(due.user, offset, arrival, durable)
 
         self._outbox.refuse(letter, lettered)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1_000)

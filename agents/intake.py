@@ -5,13 +5,13 @@ Place in the flow: first. Platforms key and partition as they like; after intake
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 import structlog
 from faust import StreamT
 from faust.types import Message
 
+from agents.clock import now_ms
 from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
 from agents.outbox import Outbox
@@ -54,7 +54,7 @@ class Intake:
     def _take_in(self, message: Message, origin_topic: str) -> None:
         record, decoded = decode(raw_record(message), self._adapters)
         self._metrics.source_records.labels(message.topic).inc()
-        match route(record, decoded, origin_topic, int(time.time() * 1_000)):
+        match route(record, decoded, origin_topic, now_ms()):
             case DeadLetter() as letter:
                 self._metrics.dead_letters.labels(letter.reason).inc()
                 self._say_once(letter)

@@ -6,13 +6,13 @@ so a worker that hangs cannot show a stale number.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from agents.clock import now_ms
 from streams.backpressure import Weight
 from streams.pending import PendingIndex
 
@@ -31,7 +31,7 @@ class Waiting(Collector):
         """The gauges. The oldest age is 0 when nothing waits."""
         indexes = list(self._indexes())
         oldest = min(filter(None, (index.oldest_arrived_at_ms() for index in indexes)), default=None)
-        age = max(0.0, time.time() - oldest / 1_000) if oldest is not None else 0.0
+        age = max(0.0, (now_ms() - oldest) / 1_000) if oldest is not None else 0.0
         yield _gauge("prefstream_pending_users", "Users with pending events.", sum(index.num_users for index in indexes))
         yield _gauge("prefstream_pending_events", "Events stored and not yet in a summary.", sum(i.num_events for i in indexes))
         weight = sum((index.weight for index in indexes), Weight())

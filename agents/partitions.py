@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
+from agents.clock import now_ms
 from agents.store import Shard
 from agents.writer import OWNER_VALUE, PartitionWriter, flush, start_producer
 from prefstream.summaries import Summary, decode_summary
@@ -23,7 +24,7 @@ from streams.flush import FlushPolicy
 from streams.keys import EventKey, event_key, failures_key, parse_key, recent_ids_key
 from streams.ledger import LEDGER_KEY, Ledger, Outcome, decode_ledger, encode_ledger
 from streams.pending import Due, Known, PendingIndex, Place, highest, place_of, source_of
-from streams.records import Arrival, Duplicate, Recent, decode_arrival, decode_recent, encode_recent
+from streams.records import Arrival, Duplicate, Recent, decode_arrival, decode_recent, encode_recent, not_after
 from streams.versions import Step, remember_ids
 
 log = structlog.get_logger()
@@ -183,10 +184,11 @@ class Owned:
         self.ledger = decode_ledger(stored) if stored else Ledger()
         self._counted(self.ledger.position)
         waiting: dict[bytes, Rows] = defaultdict(list)
+        restored_at_ms = now_ms()
         for key, value in self._pending.scan(b"e"):
             parsed = parse_key(key)
             if isinstance(parsed, EventKey) and parsed.offset < self.ledger.position:
-                waiting[parsed.user].append((parsed.offset, decode_arrival(value)))
+                waiting[parsed.user].append((parsed.offset, not_after(decode_arrival(value), restored_at_ms)))
         for user, rows in waiting.items():
             self._restore_user(user, rows)
         self.is_restored = True

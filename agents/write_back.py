@@ -7,11 +7,11 @@ between a check and the write: ownership and base version must be those the call
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 
 import structlog
 
+from agents.clock import now_ms as _now_ms
 from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
 from agents.partitions import Owned
@@ -94,7 +94,3 @@ class WriteBack:
             log.debug("summary durable", reason=summary.reason, events=summary.num_new_events, version=summary.version)
 
         owned.publish(due.user, encode_summary(summary), step, durable)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1_000)

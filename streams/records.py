@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from prefstream.dead_letters import Origin
 from prefstream.events import Event
@@ -26,6 +27,11 @@ class Arrival(Struct, frozen=True, array_like=True):
     tokens: int
     event_id: str
     event: msgspec.Raw
+
+
+def not_after(arrival: Arrival, now_ms: int) -> Arrival:
+    """The arrival for a worker whose clock says ``now_ms``: that of another may be ahead, and nobody is to wait for it."""
+    return arrival if arrival.arrived_at_ms <= now_ms else replace(arrival, arrived_at_ms=now_ms)
 
 
 class Duplicate(Struct, frozen=True, array_like=True):

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from faust.types import Message
 
+from agents.clock import now_ms
 from agents.collect import Collect
 from agents.metrics import Metrics
 from agents.outbox import Outbox
@@ -23,6 +24,7 @@ from streams.ledger import Ledger
 from streams.records import Arrival, encode_arrival
 from tests.agents.scripted import (
     NAMES,
+    POLICY,
     Opened,
     Stopped,
     arrival_of,
@@ -93,6 +95,14 @@ async def test_a_new_event_is_stored_noted_and_done(worker: Worker) -> None:
     await worker.opened.partitions.flush()
     written = [(event_key(b"ada", 3), first.value), (event_key(b"bob", 4), second.value)]
     assert worker.opened.producer.log[NAMES.pending, 0][1:] == written
+
+
+async def test_nobody_waits_for_the_clock_of_another_worker(worker: Worker) -> None:
+    ahead = arrival_of(Click(user="ada", at=AT, item=Item(id="1")), 3, at_ms=now_ms() + 7_200_000)
+    await worker.run(message(NAMES.events, 3, encode_arrival(ahead), b"ada"))
+    due_at_ms = worker.opened.owned.index.next_due_at_ms()
+    assert due_at_ms is not None
+    assert due_at_ms <= now_ms() + int(POLICY.max_age_seconds * 1_000)
 
 
 async def test_duplicates_are_counted_and_change_nothing(worker: Worker) -> None:

@@ -111,7 +111,7 @@ def test_only_these_labels_exist() -> None:
 def test_what_waits_is_counted_at_the_scrape(
     monkeypatch: pytest.MonkeyPatch, partitions: list[list[int]], users: int, events: int, age_seconds: float
 ) -> None:
-    monkeypatch.setattr("agents.metrics.time.time", lambda: NOW_SECONDS)
+    monkeypatch.setattr("agents.metrics.now_ms", lambda: int(NOW_SECONDS * 1_000))
     made = indexes(*partitions)
     assert gauges(Waiting(lambda: made, lambda: 7)) == {
         "pending_users": users,

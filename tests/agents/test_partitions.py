@@ -11,6 +11,7 @@ from unittest.mock import AsyncMock
 import msgspec
 import pytest
 
+from agents.clock import now_ms
 from agents.partitions import Owned
 from agents.store import Row, wall_clock_ms
 from agents.writer import OWNER_VALUE
@@ -22,7 +23,7 @@ from streams.ledger import Ledger
 from streams.pending import Due, Known
 from streams.records import Duplicate, Recent, decode_recent, encode_arrival, encode_recent
 from streams.versions import Step, next_summary, step_from
-from tests.agents.scripted import KEPT_AN_HOUR, NAMES, Opened, arrival_of, open_partition, others_run, until
+from tests.agents.scripted import KEPT_AN_HOUR, NAMES, POLICY, Opened, arrival_of, open_partition, others_run, until
 
 ADA, BOB = b"ada", "👩‍👩‍👧".encode()
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -174,6 +175,19 @@ async def test_after_a_crash_what_was_durable_is_back_and_nothing_else(tmp_path:
     assert after.owned.index.admit(ADA, 5, again, None) == "redelivered"
     collect(after.owned, BOB, 6)  # stored, but not counted before the crash: read again, and admitted again
     collect(after.owned, ADA, 7)
+    await after.close()
+
+
+async def test_nobody_waits_for_the_clock_of_an_earlier_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = await open_partition(tmp_path, monkeypatch)
+    ahead = arrival_of(Click(user="ada", at=AT, item=Item(id="1")), 6, at_ms=now_ms() + 7_200_000)
+    before.owned.append(ADA, 3, encode_arrival(ahead))
+    before.owned.write_ledger(Ledger(4, accepted=1))
+    await before.partitions.flush()
+    await before.close()
+    after = await open_partition(tmp_path, monkeypatch)
+    after.partitions.restore()
+    assert after.owned.index.take_due(now_ms() + int(POLICY.max_age_seconds * 1_000)) == Due(ADA, (3,), "age")
     await after.close()
 
 

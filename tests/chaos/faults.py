@@ -360,6 +360,23 @@ def _clock_jumps(seconds: int) -> Inject:
     return inject
 
 
+def _starts_with_wrong_clock(seconds: int) -> Inject:
+    """What it writes bears the wrong time; its next start, and the others, have the right one."""
+
+    def inject(episode: Episode) -> None:
+        victim = episode.victim()
+        victim.arm(f"clock={seconds}")
+        victim.kill()
+        try:
+            episode.await_ready(victim)
+            episode.pass_time(SHORT_SECONDS)
+        finally:
+            victim.disarm()
+        victim.kill()
+
+    return inject
+
+
 CATALOGUE: tuple[Fault, ...] = (
     *_crashes(),
     Fault("kill -9, disk kept", "SIGKILL at a random moment", _kill(False)),
@@ -417,4 +434,6 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault("stopped while the model hangs", "SIGTERM", _stopped_while_model_hangs),
     Fault("the clock jumps 2 h ahead, and back", "time.time of one worker", _clock_jumps(_HOURS_SECONDS)),
     Fault("the clock jumps 2 h back, and ahead", "time.time of one worker", _clock_jumps(-_HOURS_SECONDS)),
+    Fault("a clock is 2 h ahead for a life", "kill -9 before and after", _starts_with_wrong_clock(_HOURS_SECONDS)),
+    Fault("a clock is 2 h behind for a life", "kill -9 before and after", _starts_with_wrong_clock(-_HOURS_SECONDS)),
 )

@@ -32,7 +32,7 @@ OTHERS = (
     "the model answers 500",
     "the model aborts",
     "stopped with calls in flight",
-    "the clock jumps 2 h back, and ahead",
+    "a clock is 2 h ahead for a life",
 )
 
 

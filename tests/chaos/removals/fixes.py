@@ -638,6 +638,13 @@ _OF_PROGRESS = (
 
 _OF_PARTITIONS = (
     Removal(
+        "place-of-a-duplicate",
+        "partitions",
+        "a duplicate hides the events before it when they are read again",
+        (PARTITIONS + "a_duplicate_hides_nothing_that_is_read_again_with_it",),
+        (Edited(Owned, "known", ".counted(self.ledger.position)", ".counted(1 << 62)"),),
+    ),
+    Removal(
         "delete-what-is-durable",
         "partitions",
         "events are deleted before the summary that covers them is durable",
