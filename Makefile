@@ -36,6 +36,7 @@ check: $(INSTALLED) ## Check style, formatting, types and the direction of impor
 
 bench: setup ## Measure speed, as ratios taken side by side in one run
 	@$(RUN) -m benchmarks.stream
+	@$(RUN) -m benchmarks.backpressure
 
 docs: $(INSTALLED) ## Write the reference pages from the code and check what the documents say
 	@$(RUN) -m docs.generate

@@ -26,19 +26,26 @@ class Gate:
 
     def __init__(self, name: GateName, topics: Set[str], policy: GatePolicy, metrics: Metrics) -> None:
         self.topics = topics
-        self.is_closed = False
+        self._closed_by = (False, False)  # ordinary events, hot users' surplus
         self._name = name
         self._policy = policy
         self._metric = metrics.gate_closed.labels(name)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is let through."""
+        return any(self._closed_by)
+
     def look(self, waiting: Weight, num_coming: int, max_bytes: int) -> None:
         """Close or open, and say so."""
-        full = fullness(waiting, num_coming, max_bytes)
-        was_closed, self.is_closed = self.is_closed, self._policy.is_closed(full, self.is_closed)
+        was_closed = self.is_closed
+        ordinary, surplus = fullness(waiting, num_coming, max_bytes)
+        by_ordinary, by_surplus = self._closed_by
+        self._closed_by = self._policy.is_closed(ordinary, by_ordinary), self._policy.is_closed(surplus, by_surplus)
         if self.is_closed == was_closed:
             return
         self._metric.set(self.is_closed)
-        facts = {"gate": self._name, "full": f"{full:.0%}", "hot_users_surplus_mib": waiting.surplus_bytes >> 20}
+        facts = {"gate": self._name, "full": f"{ordinary:.0%}", "full_of_hot_users": f"{surplus:.0%}"}
         if self.is_closed:
             log.warning("a gate closed: what comes waits on its topics", uncollected_events=num_coming, **facts)
         else:

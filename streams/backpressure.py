@@ -43,24 +43,24 @@ def weigh(num_events: int, num_ids: int, max_events: int) -> Weight:
     return Weight(USER_BYTES + num_events * EVENT_BYTES + num_ids * ID_BYTES - surplus_bytes, surplus_bytes)
 
 
-def fullness(waiting: Weight, num_coming: int, max_bytes: int) -> float:
-    """How full the memory for waiting events is, 1.0 being full; ``num_coming`` events are as good as here.
+def fullness(waiting: Weight, num_coming: int, max_bytes: int) -> tuple[float, float]:
+    """How full the two parts of the memory for waiting events are, 1.0 being full; ``num_coming`` events are as good as here.
 
-    Ordinary events and surplus have a part each, and the fuller one counts: a hot user's backlog, which only that user's own
-    calls can work off, one after the other, does not use up the room through which everybody else's events flow.
+    Ordinary events and surplus have a part each: a hot user's backlog, which only that user's own calls can work off, one
+    after the other, does not use up the room through which everybody else's events flow.
     """
     ordinary = waiting.ordinary_bytes + num_coming * (EVENT_BYTES + ID_BYTES)
-    return max(ordinary / (max_bytes * _ORDINARY_PART), waiting.surplus_bytes / (max_bytes * (1 - _ORDINARY_PART)))
+    return ordinary / (max_bytes * _ORDINARY_PART), waiting.surplus_bytes / (max_bytes * (1 - _ORDINARY_PART))
 
 
 class GatePolicy(Struct, frozen=True):
-    """A gate closes when the memory is ``close_at`` full, and opens again below ``open_below``."""
+    """A gate closes when a part of the memory is ``close_at`` full, and opens when that part is below ``open_below``."""
 
     close_at: float
     open_below: float
 
     def is_closed(self, fullness: float, was_closed: bool) -> bool:
-        """Whether the gate is closed now."""
+        """Whether a part that is so full keeps the gate closed now."""
         return fullness >= (self.open_below if was_closed else self.close_at)
 
 

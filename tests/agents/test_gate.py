@@ -102,7 +102,7 @@ async def test_a_gate_says_once_that_it_closes_and_once_that_it_opens(opened: Op
         ("warning", "a gate closed: what comes waits on its topics", "intake"),
         ("info", "a gate opened", "intake"),
     ]
-    assert {"full": "108%", "uncollected_events": 0, "hot_users_surplus_mib": 0}.items() <= said[0].items()
+    assert {"full": "108%", "uncollected_events": 0, "full_of_hot_users": "0%"}.items() <= said[0].items()
 
 
 async def test_intake_also_closes_on_what_waits_on_the_keyed_topic(opened: Opened) -> None:
@@ -123,6 +123,17 @@ async def test_a_hot_user_alone_closes_nothing_until_its_own_part_is_full(opened
     assert one.closed() == OPEN
     one.wait([b"hot"] * 2)
     assert one.closed() == INTAKE_CLOSED
+
+
+async def test_what_hot_users_have_left_does_not_keep_shut_what_others_closed(opened: Opened) -> None:
+    one = Watched(opened)
+    one.wait([b"hot"] * (30 + int(MAX_BYTES / 3 / EVENT_BYTES * 0.9)))
+    assert one.closed() == OPEN
+    one.wait(b"%d" % n for n in range(20))
+    assert one.closed() == INTAKE_CLOSED
+    for n in range(20):
+        one.index.covered(b"%d" % n, one.num_stored, 0, Failures())
+    assert one.closed() == OPEN
 
 
 async def lag_of(ends: Mapping[TP, int], **committed: int | None) -> dict[str, int]:
