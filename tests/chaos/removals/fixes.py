@@ -278,7 +278,7 @@ _OF_FAUST = (
         "topics by id",
         "records fetched for a former assignment pass for a gap of the broker's",
         (FIXES + "what_was_fetched_for_a_former_assignment_is_forgotten",),
-        (Edited(WatermarkConsumer, "_fetch", "generation != self.app.consumer_generation_id", "False"),),
+        (Edited(WatermarkConsumer, "_getmany", "generation != self.app.consumer_generation_id", "False"),),
     ),
     Removal(
         "fence-before-end-offsets",
@@ -348,7 +348,14 @@ _OF_FAUST = (
         "stop in a rebalance",
         "takes the end of the fetcher for a crash, and exits with 1",
         (FIXES + "a_fetcher_cancelled_while_the_worker_stops_just_ends",),
-        (Edited(WatermarkConsumer, "_drain_messages", "asyncio.CancelledError, ", ""),),
+        (
+            Edited(
+                WatermarkConsumer,
+                "_drain_messages",
+                "(asyncio.CancelledError, *self.consumer_stopped_errors)",
+                "self.consumer_stopped_errors",
+            ),
+        ),
     ),
     Removal(
         "store-at-the-fetch",
@@ -369,7 +376,11 @@ _OF_FAUST = (
         "speed of recovery",
         "what was fetched before the seek of a recovery is stored after it",
         (FIXES + "the_seek_of_a_recovery_waits_for_the_fetch_on_its_way",),
-        (Stock(OrderedRecovery, "_seek_offsets"),),
+        (
+            Edited(
+                OrderedRecovery, "_seek_offsets", "async with cast(WatermarkConsumer, consumer).between_fetches:", "if True:"
+            ),
+        ),
     ),
     Removal(
         "store-after-the-seek",
@@ -556,7 +567,7 @@ _OF_STORE = (
         "store",
         "a store that cannot write is logged, and recovery goes on",
         (STORE + "a_store_that_cannot_write_ends_the_worker",),
-        (Edited(LoggedStore, "apply_changelog_batch", "stop_now(", "print("),),
+        (Edited(LoggedStore, "recover", "stop_now(", "print("),),
     ),
     Removal(
         "too-old",
