@@ -11,6 +11,9 @@ from uuid import UUID
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 from msgspec import Struct
+from msgspec.structs import replace
+
+from tests.chaos.journal import Former
 
 OWN_TOPICS = ("events", "dead-letters", "pending", "summaries")
 Offsets = dict[tuple[str, int], int]  # by topic and partition
@@ -84,6 +87,41 @@ def read_exhibits(bootstrap_servers: str, namespace: str, sources: Iterable[str]
         ends=reading.ends,
         aborted=frozenset(aborted),
     )
+
+
+def with_former(exhibits: Exhibits, former: Iterable[Former]) -> Exhibits:
+    """The same with topics that are no more, as if they were still there under the names that the journal gives them."""
+    sources, topic_ids = list(exhibits.sources), dict(exhibits.topic_ids)
+    ends, committed, hidden = dict(exhibits.ends), dict(exhibits.committed), set(exhibits.aborted)
+    for topic in former:
+        topic_ids[topic.name] = topic.topic_id
+        shown = {(topic.name, partition, offset) for partition, offset, _ in topic.records}
+        sources += [RawRecord(topic.name, *record, None, None) for record in topic.records]
+        own = {(name, partition): offset + 1 for name, partition, offset in sorted(shown)}
+        hidden |= {(*place, offset) for place, end in own.items() for offset in range(end)} - shown
+        ends, committed = ends | own, committed | own
+    return replace(
+        exhibits, sources=tuple(sources), topic_ids=topic_ids, ends=ends, committed=committed, aborted=frozenset(hidden)
+    )
+
+
+def read_former(bootstrap_servers: str, topic: str) -> Former | None:
+    """A topic that is about to be deleted; None while a transaction is open on it, which may hide records."""
+    with KafkaAdminClient(bootstrap_servers=bootstrap_servers) as admin:
+        topic_id = _topic_ids(admin, [topic])[topic]
+    with _Reading(bootstrap_servers) as reading, _Reading(bootstrap_servers, "read_uncommitted") as uncommitted:
+        records = reading.records(topic)
+        uncommitted.records(topic)
+    if reading.ends != uncommitted.ends:
+        return None
+    return Former(topic, topic_id, tuple((one.partition, one.offset, one.timestamp_ms) for one in records))
+
+
+def is_read(bootstrap_servers: str, group: str, topic: Former) -> bool:
+    """Whether the group has committed every record of a topic that still is what it was."""
+    with KafkaAdminClient(bootstrap_servers=bootstrap_servers) as admin:
+        committed = _committed(admin, group)
+    return all(offset < committed.get((topic.topic, partition), 0) for partition, offset, _ in topic.records)
 
 
 def _committed(admin: Any, group: str) -> Offsets:

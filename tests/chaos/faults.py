@@ -16,6 +16,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from msgspec import Struct
 
 from agents.crash_points import Point
+from tests.chaos.created_again import Meanwhile, created_again
 from tests.chaos.episode import Episode
 from tests.chaos.fleet import Supervised
 from tests.chaos.model import Mode
@@ -403,6 +404,15 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault("a send fails while a commit flushes", "a send raises during the flush", _scripted("fail=flush", most=5)),
     Fault("a commit is refused", "one commit is answered with a refusal", _scripted("refuse=commit", most=3)),
     Fault("aborted source transactions", "three, one of them open for 2 s", _aborted_transactions),
+    *(
+        Fault(
+            f"a source created again while {meanwhile}, disk {disk}",
+            "its topic, when all of it is read; a worker that asks for a decision is told to begin at its beginning",
+            created_again(meanwhile, loses_disk=disk == "lost"),
+        )
+        for meanwhile in get_args(Meanwhile)
+        for disk in ("kept", "lost")
+    ),
     Fault("an old disk comes back after compaction", "a copy of the tables, older than the compaction", _old_disk),
     Fault("a worker joins or leaves", "a second one is started, or stopped by SIGTERM", _fleet_changes),
     Fault("a worker is lost for good", "SIGKILL without a new start: the session has to end", _lost_for_good),

@@ -55,7 +55,8 @@ class Events:
         self.strangers: list[RawRecord] = []
         self.outcomes: dict[int, list[tuple[int, Outcome]]] = defaultdict(list)  # by partition: offset and outcome
         self.topic = f"{exhibits.namespace}.events"
-        self._names = {topic_id: topic for topic, topic_id in exhibits.topic_ids.items()}
+        # A title names a topic as it was called when it was sent: without what tells a former topic from the one of today.
+        self._names = {topic_id: topic.partition("@")[0] for topic, topic_id in exhibits.topic_ids.items()}
         self._findings = findings
         self._highest: dict[tuple[bytes, str], Arrived] = {}
         self._last_mark: dict[tuple[bytes, str], int] = {}

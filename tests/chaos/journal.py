@@ -20,6 +20,22 @@ class Place(NamedTuple):
     offset: int
 
 
+class Former(Struct, frozen=True):
+    """A source topic that was deleted, all of it read and committed by then. ``records`` are those that everybody could see.
+
+    Each record is a partition, an offset and Kafka's timestamp in ms since 1970.
+    """
+
+    topic: str
+    topic_id: str
+    records: tuple[tuple[int, int, int], ...]
+
+    @property
+    def name(self) -> str:
+        """How places name it, once there is another topic of its name; no topic can be called so."""
+        return f"{self.topic}@{self.topic_id}"
+
+
 class IntendedEvent(Struct, frozen=True):
     """One event of a record. ``event_id`` is the publisher's, or empty; of a user's events with one id, one is applied."""
 
@@ -36,7 +52,7 @@ class Sent(Struct, frozen=True):
 
 
 class Journal(Struct, frozen=True):
-    """Everything that was sent to the ``sources`` (adapters by topic).
+    """Everything that was sent to the ``sources`` (adapters by topic), those among them that are ``former`` ones by now.
 
     ``num_unacknowledged`` records may or may not be on the topics: 0 after a clean stop. ``num_aborted`` records, of aborted
     transactions, lie on the topics, and nobody may see them.
@@ -46,6 +62,7 @@ class Journal(Struct, frozen=True):
     records: tuple[Sent, ...]
     num_unacknowledged: int = 0
     num_aborted: int = 0
+    former: tuple[Former, ...] = ()
 
     @property
     def num_events(self) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.chaos.exhibits import Exhibits, RawRecord, read_exhibits
+from tests.chaos.exhibits import Exhibits, RawRecord, read_exhibits, with_former
 from tests.chaos.inquiry import (
     Events,
     Found,
@@ -51,6 +51,7 @@ def judge(
 def judge_records(exhibits: Exhibits, journal: Journal | None = None, *, expects_poison: bool = False) -> Judgement:
     """Judge what was read. ``expects_poison``: good events may become dead letters, whatever the journal says."""
     findings = Findings()
+    exhibits = with_former(exhibits, journal.former if journal else ())
     events = Events(exhibits, findings)
     letters = Letters(exhibits, events, findings)
     pending = Pending(exhibits, findings)

@@ -28,6 +28,7 @@ OTHERS = (
     "a send fails while a commit flushes",
     "a commit is refused",
     "aborted source transactions",
+    "a source created again while none runs, its offsets stay, disk lost",
     "the network is cut for a moment",
     "the model answers 500",
     "the model aborts",

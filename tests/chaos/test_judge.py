@@ -13,12 +13,13 @@ import pytest
 
 from tests.chaos.exhibits import Exhibits, RawRecord
 from tests.chaos.inquiry import longest_stall_seconds
-from tests.chaos.journal import IntendedEvent, Journal, Place, Sent, load_journal
+from tests.chaos.journal import Former, IntendedEvent, Journal, Place, Sent, load_journal
 from tests.chaos.judge import judge_records, main
 from tests.chaos.judgement import MAX_EXAMPLES, Crime, Findings, Judgement
 
 SECOND = 1_000
 IDS = {"s": "ID-s", "ns.events": "ID-events"}
+NEW_ID = "ID-s-again"
 OWN = ("events", "dead-letters", "pending", "summaries")
 
 
@@ -33,6 +34,8 @@ class World:
         self.committed = {("s", 0): 0, ("s", 1): 0, ("ns.events", 0): 0}
         self.sent: list[Sent] = []
         self.aborted: set[tuple[str, int, int]] = set()
+        self.topic_ids = dict(IDS)
+        self.former: list[Former] = []
         self._marks: dict[tuple[str, int], int] = {}
         for name in ("pending", "summaries"):
             self.write(name, b"\xffowner", b"owner")
@@ -57,7 +60,7 @@ class World:
         if not mark:
             mark = self._marks[user, partition] = self._marks.get((user, partition), 0) + 1
         event = {"type": "view", "user": user, "item": {"id": "1", "title": f"Heat @s/{partition}#{mark}"}}
-        arrival = [[IDS["s"], partition, offset, index], 1_700_000_000_000, 20, event_id, event]
+        arrival = [[self.topic_ids["s"], partition, offset, index], 1_700_000_000_000, 20, event_id, event]
         place = self.write("events", user.encode(), msgspec.msgpack.encode(arrival))
         self.committed["ns.events", 0] = place + 1
         return place
@@ -105,6 +108,14 @@ class World:
         """A ledger."""
         self.write("pending", b"l", msgspec.msgpack.encode([position, accepted, redelivered, duplicate, dead]))
 
+    def create_again(self) -> None:
+        """The source is deleted, with all that is on it, and created again."""
+        records = [self.topics[topic].pop(0)[1:4] for topic in ("s/0", "s/1") for _ in self.topics[topic][:]]
+        self.former.append(Former("s", IDS["s"], tuple(records)))
+        self.sent = [msgspec.structs.replace(sent, place=sent.place._replace(topic=self.former[0].name)) for sent in self.sent]
+        self.topic_ids["s"] = NEW_ID
+        self.committed |= {("s", 0): 0, ("s", 1): 0}
+
     def edit(self, topic: str, index: int, **fields: Any) -> None:
         """Change fields of a JSON record."""
         record = self.topics[topic][index]
@@ -121,7 +132,7 @@ class World:
             num_partitions=1,
             read_at_ms=60 * SECOND,
             sources=(*self.topics["s/0"], *self.topics["s/1"]),
-            topic_ids=IDS,
+            topic_ids=self.topic_ids,
             committed=self.committed,
             beginnings=dict.fromkeys(ends, 0),
             ends=ends,
@@ -131,7 +142,7 @@ class World:
 
     def judged(self, *, expects_poison: bool = False, knows: bool = True) -> Judgement:
         """The judgement; ``knows``: with the journal."""
-        journal = Journal({"s": "native"}, tuple(self.sent)) if knows else None
+        journal = Journal({"s": "native"}, tuple(self.sent), former=tuple(self.former)) if knows else None
         return judge_records(self.exhibits(), journal, expects_poison=expects_poison)
 
 
@@ -184,6 +195,20 @@ def test_an_honest_run_is_clean() -> None:
     assert evidence[0, 2, 0] == ("duplicate", "ns.events/0/1 has its id 'id-1'")
     assert evidence[1, 1, 0] == ("dead", "ns.dead-letters/0/0")
     assert evidence[1, 3, 0] == ("pending", "its row of ns.events/0/8 on ns.pending")
+
+
+def test_a_source_that_was_created_again_is_two_sources() -> None:
+    judgement = created_again().judged()
+    assert judgement.findings == ()
+    assert judgement.counts == {
+        "applied": 9, "duplicate": 1, "filtered": 0, "erased": 0, "dead": 1, "pending": 0, "lost": 0
+    }  # fmt: skip
+    fates = {(one.topic, one.partition, one.offset, one.index): one.fate for one in judgement.whereabouts}
+    assert (fates["s@ID-s", 1, 1, 0], fates["s", 0, 0, 0], fates["s", 1, 0, 0]) == ("dead", "applied", "applied")
+
+
+def test_without_a_journal_nobody_knows_that_there_was_a_former_topic() -> None:
+    assert created_again().judged(knows=False).crimes.keys() == {"from_nowhere"}
 
 
 def test_what_is_under_way_is_pending() -> None:
@@ -450,6 +475,71 @@ def a_poison_that_nobody_counts(world: World) -> None:
     world.write("pending", failures_key(BOB), msgspec.msgpack.encode([0, 3]))
 
 
+def created_again() -> World:
+    """The honest run, and after it a source that was created again: an event of each user at offsets that were there before."""
+    world = honest()
+    world.create_again()
+    adas, bobs = world.take(0, ADA), world.take(1, BOB)  # 9, 10
+    world.cover(ADA, [adas])
+    world.cover(BOB, [8, bobs])
+    world.count(11, 9, 1, 1)
+    return world
+
+
+def a_former_record_is_lost(world: World) -> None:
+    world.publish(0, BOB)
+    world.create_again()
+
+
+def a_former_record_was_not_there(world: World) -> None:
+    world.create_again()
+    world.sent.append(Sent(Place(world.former[0].name, 0, 77), (IntendedEvent(BOB),)))
+
+
+def former_records_were_out_of_order(world: World) -> None:
+    swapped_before_the_source(world)
+    world.create_again()
+
+
+def an_event_behind_a_former_end(world: World) -> None:
+    an_event_of_no_record(world)
+    world.create_again()
+
+
+def an_event_of_what_a_former_topic_hid(world: World) -> None:
+    an_aborted_record_is_taken_in(world)
+    world.create_again()
+
+
+def an_event_of_a_topic_that_never_was(world: World) -> None:
+    world.create_again()
+    world.topic_ids["s"] = "ID-never"
+    world.keep(BOB, world.forward(0, 0, BOB))
+    world.topic_ids["s"] = NEW_ID
+    world.count(10, 8, 1, 1)
+
+
+def an_event_of_the_new_topic_before_there_is_one(world: World) -> None:
+    world.create_again()
+    world.keep(BOB, world.forward(0, 0, BOB))
+    world.count(10, 8, 1, 1)
+
+
+def the_new_topic_is_read_from_the_old_offset(world: World) -> None:
+    world.create_again()
+    world.publish(0, BOB)
+
+
+def a_new_record_is_taken_for_a_former_one(world: World) -> None:
+    """It has the origin of the record that was at its offset, and collect drops it as redelivered."""
+    world.create_again()
+    offset = world.publish(0, ADA)
+    world.topic_ids["s"] = IDS["s"]
+    world.forward(0, offset, ADA)
+    world.topic_ids["s"] = NEW_ID
+    world.count(10, 7, 2, 1)
+
+
 CRIMES: list[tuple[Callable[[World], None], dict[Crime, int]]] = [
     (consumed_without_a_trace, {"lost": 1}),
     (covered_and_not_counted, {"lost": 1}),
@@ -486,6 +576,15 @@ CRIMES: list[tuple[Callable[[World], None], dict[Crime, int]]] = [
     (an_event_of_no_record, {"from_nowhere": 1}),
     (an_aborted_record_is_taken_in, {"from_nowhere": 1}),
     (a_letter_of_no_record, {"from_nowhere": 1}),
+    (a_former_record_is_lost, {"lost": 1}),
+    (a_former_record_was_not_there, {"not_on_source": 1}),
+    (former_records_were_out_of_order, {"out_of_order": 1}),
+    (an_event_behind_a_former_end, {"from_nowhere": 1}),
+    (an_event_of_what_a_former_topic_hid, {"from_nowhere": 1}),
+    (an_event_of_a_topic_that_never_was, {"from_nowhere": 1}),
+    (an_event_of_the_new_topic_before_there_is_one, {"from_nowhere": 1}),
+    (the_new_topic_is_read_from_the_old_offset, {"lost": 1}),
+    (a_new_record_is_taken_for_a_former_one, {"lost": 1}),
     (a_row_of_nobody, {"impossible": 1}),
     (a_row_that_says_something_else, {"impossible": 1}),
     (a_ledger_counts_one_too_many, {"miscounted": 1}),
@@ -619,10 +718,11 @@ def imported_by(module: str) -> set[str]:
 
 
 def test_a_journal_comes_back_as_it_was_saved(tmp_path: Path) -> None:
-    journal = Journal({"s": "native"}, tuple(honest().sent), 3, 1)
+    world = created_again()
+    journal = Journal({"s": "native"}, tuple(world.sent), 3, 1, tuple(world.former))
     journal.save(tmp_path / "journal.json")
     assert load_journal(tmp_path / "journal.json") == journal
-    assert (journal.num_events, journal.num_dead) == (7, 1)
+    assert (journal.num_events, journal.num_dead) == (9, 1)
 
 
 def test_the_command_line_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:

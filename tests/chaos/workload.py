@@ -9,16 +9,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, Self
 
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
+from msgspec.structs import replace
 
 from prefstream.admin import create_topics
 from prefstream.topics import TopicNames, topic_specs
-from tests.chaos.journal import Journal, Place, Sent
+from tests.chaos.journal import Former, Journal, Place, Sent
 from tests.chaos.publications import Publication, Publications, Source
 from tests.kafka.worker_process import create_sources
 
@@ -46,7 +47,7 @@ class Workload:
         self.namespace = namespace
         self.seed = seed
         self.adapters = {f"{namespace}-clicks": "native", f"{namespace}-app": "native", f"{namespace}-cloud": "cloudevents"}
-        counts = dict(zip(self.adapters, (3, 5, 2), strict=True))
+        self._counts = counts = dict(zip(self.adapters, (3, 5, 2), strict=True))
         create_topics(bootstrap_servers, topic_specs(namespace, num_partitions))
         create_sources(bootstrap_servers, counts)
         sources = [Source(topic, self.adapters[topic], count) for topic, count in counts.items()]
@@ -54,18 +55,12 @@ class Workload:
         self._publications = iter(Publications(sources, seed, num_users))
         self._bootstrap_servers = bootstrap_servers
         self._interval_seconds = 1.0 / events_per_second
-        self._producer = KafkaProducer(
-            bootstrap_servers=bootstrap_servers,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=5,
-            delivery_timeout_ms=PATIENCE_MS,
-            max_block_ms=PATIENCE_MS,
-            reconnect_backoff_max_ms=500,
-        )
+        self._producer = _patient_producer(bootstrap_servers)
         self._aborting = _Aborting(bootstrap_servers, fence=f"{namespace}-aborting")
         self._sent: list[tuple[Any, Publication]] = []
         self._settled: list[Sent] = []
+        self._former: list[Former] = []
+        self._turn = threading.Lock()
         self._goes_on = threading.Event()
         self._stopped = threading.Event()
         self._failure: BaseException | None = None
@@ -91,6 +86,35 @@ class Workload:
         """Publish nothing more until :meth:`start`."""
         self._goes_on.clear()
 
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """In here nothing is published, and what was published before is acknowledged; aborted transactions may still come."""
+        self.pause()
+        try:
+            with self._turn:
+                self._producer.flush(timeout=PATIENCE_MS / 1_000)
+                yield
+        finally:
+            self.start()
+
+    def delete(self, former: Former) -> None:
+        """During a :meth:`silence`: ask the broker to delete a source topic, on which there is no more than this."""
+        self.journal()
+        self._former.append(former)
+        self._settled = [
+            replace(sent, place=sent.place._replace(topic=former.name)) if sent.place.topic == former.topic else sent
+            for sent in self._settled
+        ]
+        with KafkaAdminClient(bootstrap_servers=self._bootstrap_servers) as admin:
+            admin.delete_topics([former.topic])
+
+    def create_again(self, topic: str) -> None:
+        """When it is gone: the topic as it was, but empty. Then the silence may end."""
+        create_sources(self._bootstrap_servers, {topic: self._counts[topic]})
+        # The old one numbers its records for the former topic.
+        self._producer.close()
+        self._producer = _patient_producer(self._bootstrap_servers)
+
     def stop(self, within_seconds: float = 120.0) -> Journal:
         """Publish nothing more, and wait until the broker has acknowledged everything. Returns what was sent.
 
@@ -114,7 +138,7 @@ class Workload:
             place = Place(landed.topic, landed.partition, landed.offset)
             self._settled.append(Sent(place, publication.events, publication.reason))
         num_unacknowledged = len(self._sent) - len(self._settled)
-        return Journal(self.sources, tuple(self._settled), num_unacknowledged, self._aborting.num_aborted)
+        return Journal(self.sources, tuple(self._settled), num_unacknowledged, self._aborting.num_aborted, tuple(self._former))
 
     def close(self) -> None:
         """End the thread and disconnect, whatever was acknowledged."""
@@ -134,7 +158,8 @@ class Workload:
     def _run(self) -> None:
         try:
             for publication in self._in_time():
-                self._publish(publication)
+                with self._turn:
+                    self._publish(publication)
         except BaseException as failure:  # the thread has nobody to raise to: stop() does
             self._failure = failure
 
@@ -208,6 +233,18 @@ class _Aborting:
             delivery_timeout_ms=_ABORT_WITHIN_MS,  # so that it can be closed
             reconnect_backoff_max_ms=500,
         )
+
+
+def _patient_producer(bootstrap_servers: str) -> KafkaProducer:
+    return KafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=5,
+        delivery_timeout_ms=PATIENCE_MS,
+        max_block_ms=PATIENCE_MS,
+        reconnect_backoff_max_ms=500,
+    )
 
 
 def _send(producer: KafkaProducer, publication: Publication) -> Any:
