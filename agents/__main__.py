@@ -79,11 +79,13 @@ def _new_worker() -> Worker:
 def _run(worker: Worker) -> int:
     runner = Runner(worker, override_logging=False, redirect_stdouts=False, quiet=True)
     runner.spinner = None
+    code: int | str | None = 0
     try:
         runner.execute_from_commandline()
     except SystemExit as exit:
-        return exit.code if isinstance(exit.code, int) else 1
-    return 0
+        code = exit.code
+    log.info("worker stopped", exit_code=code)
+    return code if isinstance(code, int) else 1
 
 
 def _settings_help() -> str:

@@ -203,7 +203,6 @@ class Worker(FixedApp):
         await self.client.__aexit__(None, None, None)
         await self.health.stop()
         await self.topic_watch.close()
-        log.info("worker stopped")
 
     def _shards_of(self, number: int) -> dict[str, Any]:
         stores = {table.changelog_topic.get_topic_name(): table.data for table in self.tables.values()}

@@ -66,7 +66,12 @@ class Intake:
         """The first of each topic and reason; all of them are counted. Not its message, which may quote the record."""
         if (letter.source, letter.reason) not in self._said:
             self._said.add((letter.source, letter.reason))
-            log.warning("a record became a dead letter, the first of its kind", record=letter.id, reason=letter.reason)
+            log.warning(
+                "a record became a dead letter, the first of its kind",
+                record=letter.id,
+                reason=letter.reason,
+                see=f"prefstream dead-letters show {letter.id}",
+            )
 
 
 def raw_record(message: Message) -> RawRecord:

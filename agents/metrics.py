@@ -53,7 +53,10 @@ class Unread(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauge."""
-        meaning = "Records of a topic that this worker reads and has not read yet; looked up every few seconds."
+        meaning = (
+            "Offsets of a topic that this worker reads and has not read yet, looked up every few seconds. A transaction's "
+            "marker is one: where a transaction wrote last, 1 is left for each partition, as on the topic of replays."
+        )
         family = GaugeMetricFamily("prefstream_unread_records", meaning, labels=["topic"])
         for topic, number in self._num_unread().items():
             family.add_metric([topic], number)

@@ -27,7 +27,7 @@ REASONS: dict[DeadLetterReason, str] = {
     "too_large": "it is larger than an event may be",
     "unsupported": "it is understood, but nothing acts on it yet",
     "poison": "no summary could be written with it, and could for others",
-    "unknown_source": "no worker reads its topic any more",
+    "unknown_source": "the worker that met it does not read its topic",
 }
 _MAX_SHOWN_CHARS = 2_000
 _MAX_HEX_LINES = 16

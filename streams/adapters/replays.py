@@ -43,7 +43,10 @@ def _as_it_was(record: RawRecord) -> RawRecord:
 def _decode_again(record: RawRecord, replay: Replay, adapters: Mapping[str, Adapter]) -> Decoded:
     adapter = native if replay.is_event else adapters.get(replay.source)
     if adapter is None or adapter is replays:
-        return refuse("unknown_source", f"source: no worker reads {replay.source} any more; configure it, and replay again")
+        return refuse(
+            "unknown_source",
+            f"source: the worker that met it does not read {replay.source}; give all workers the same, and replay again",
+        )
     decoded = adapter(record)
     if isinstance(decoded, Undecodable):
         return decoded

@@ -79,7 +79,10 @@ def test_an_event_comes_in_our_own_json_whatever_its_source() -> None:
 @pytest.mark.parametrize("source", ["gone", "p.replays"])
 def test_a_source_that_is_read_no_more_is_named(source: str) -> None:
     _, found = decoded_with(replayed(msgspec.structs.replace(REPLAY, source=source)), (search(),))
-    assert found == Undecodable("unknown_source", f"source: no worker reads {source} any more; configure it, and replay again")
+    assert found == Undecodable(
+        "unknown_source",
+        f"source: the worker that met it does not read {source}; give all workers the same, and replay again",
+    )
 
 
 def test_a_replay_that_fails_again_is_a_letter_with_the_same_id_and_one_attempt_more() -> None:
