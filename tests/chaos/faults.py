@@ -49,6 +49,7 @@ def _rebalanced(episode: Episode, victim: Supervised) -> None:
     """Somebody else joins, or leaves in order: either way the victim has to let go of its partitions."""
     others = [worker for worker in episode.fleet if worker is not victim]
     if others:
+        episode.await_ready(others[0])  # one that has not joined yet leaves nobody
         episode.retire(others[0])
         others[0].ask_to_stop()
     else:
