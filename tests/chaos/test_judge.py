@@ -221,6 +221,15 @@ def test_what_is_under_way_is_pending() -> None:
     assert judgement.counts["pending"] == 3
 
 
+def test_of_a_record_that_is_not_read_yet_some_events_may_be_missing() -> None:
+    world = honest()
+    offset = world.publish(0, ADA, BOB)
+    world.keep(BOB, world.forward(0, offset, BOB, index=1))
+    assert world.judged().crimes == {"wrong_fate": 1}
+    world.committed["s", 0] = offset
+    assert world.judged().is_clean
+
+
 def test_a_row_that_a_crash_left_over_is_no_crime() -> None:
     world = honest()
     world.keep(ADA, 6)
