@@ -73,6 +73,7 @@ class Worker(FixedApp):
         self.topic_ids = {topic: cluster.topic_ids[topic] for topic in (*adapters, self.topic_names.events)}
         self.topic_watch = TopicWatch(settings.bootstrap_servers, self.topic_ids)
         self.progress = Progress()
+        self._one_count = asyncio.Lock()
         self.metrics = Metrics()
         self.partitions = Partitions(settings.bootstrap_servers, self.topic_names, settings.flush_policy)
         self.outbox = Outbox(settings.bootstrap_servers, self.topic_names, cluster.num_partitions)
@@ -220,8 +221,7 @@ class Worker(FixedApp):
     async def open_partitions(self, changelogs: set[TP]) -> None:
         """Take ownership of the partitions of these changelog partitions."""
         await self.release_partitions()
-        for number in sorted({tp.partition for tp in changelogs}):
-            await self.partitions.open(number, self._shards_of(number))
+        await self.partitions.open_all({tp.partition: self._shards_of(tp.partition) for tp in changelogs})
 
     def restore_partitions(self) -> None:
         """Rebuild the indexes after recovery."""
@@ -249,11 +249,12 @@ class Worker(FixedApp):
 
         A ledger is written when the dead letters it counts are durable; what it counts beside them is in its own lane.
         """
-        ledgers = self.partitions.ledgers()
-        await self.outbox.flush()
-        for owned, ledger in ledgers:
-            if owned.is_alive:
-                owned.write_ledger(replace(ledger, topic_id=self.topic_ids[self.topic_names.events]))
+        async with self._one_count:  # of two at once, the one that counted less could write last
+            ledgers = self.partitions.ledgers()
+            await self.outbox.flush()
+            for owned, ledger in ledgers:
+                if owned.is_alive:
+                    owned.write_ledger(replace(ledger, topic_id=self.topic_ids[self.topic_names.events]))
         await self.partitions.flush()
 
     async def finish_calls(self) -> None:

@@ -15,6 +15,7 @@ topics by id         stock reads on in a topic that was deleted and created agai
 failed commit        stock counts a refused commit as done; ours is told only of one that succeeded
 commit on revoke     stock forgets acknowledgements first, then lets the partitions go; ours flushes and commits before
 read committed       stock reads the records of aborted transactions
+header names         aiokafka raises for a whole batch, at every start again, when a header's name is no UTF-8
 idle fetches         stock lets an idle fetch hold its connection for 1.5 seconds, and each question of a recovery waits
                      behind one: 5 seconds a rebalance
 false alarms         stock takes a changelog that nobody streams for a hanging agent, and logs it every second
@@ -57,6 +58,7 @@ from msgspec.structs import replace
 
 from agents.crash_points import reached
 from agents.failstop import stop_now
+from agents.header_names import read_any_header_name
 from agents.progress import Progress
 from agents.store import LoggedStore
 from agents.writer import NotDurable
@@ -125,6 +127,7 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the Kafka consumer: reads committed records only, and asks often rather than long."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+        read_any_header_name()
         consumer = super()._create_worker_consumer(transport)
         # Faust ties this to its own transactions; the consumer reads both when it starts, which is after this.
         consumer._isolation_level = "read_committed"

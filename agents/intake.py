@@ -5,6 +5,7 @@ Place in the flow: first. Platforms key and partition as they like; after intake
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 
 import structlog
@@ -19,7 +20,7 @@ from agents.progress import Progress
 from prefstream.dead_letters import DeadLetter
 from streams.adapters import Adapter, RawRecord
 from streams.adapters.replays import decode
-from streams.routing import route
+from streams.routing import Forward, refuse, route
 
 log = structlog.get_logger()
 
@@ -52,15 +53,27 @@ class Intake:
             await self._outbox.room()
 
     def _take_in(self, message: Message, origin_topic: str) -> None:
-        record, decoded = decode(raw_record(message), self._adapters)
         self._metrics.source_records.labels(message.topic).inc()
-        match route(record, decoded, origin_topic, now_ms()):
+        match self._decided(raw_record(message), origin_topic):
             case DeadLetter() as letter:
                 self._metrics.dead_letters.labels(letter.reason).inc()
                 self._say_once(letter)
                 self._outbox.refuse(letter)
             case forwards:
                 self._outbox.forward(forwards)
+
+    def _decided(self, raw: RawRecord, origin_topic: str) -> tuple[Forward, ...] | DeadLetter:
+        """What becomes of a record. A defect that it meets would stop every worker that reads it, one after the other."""
+        try:
+            record, decoded = decode(raw, self._adapters)
+            return route(record, decoded, origin_topic, now_ms())
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{type(error).__name__} in {frame.name}, line {frame.lineno}"  # its words may quote the record
+            log.error("a record met a defect of this version: please report it", where=where)
+            return refuse(
+                raw, "unprocessable", f"a defect of this version: {where}; replay it with a later one", origin_topic, now_ms()
+            )
 
     def _say_once(self, letter: DeadLetter) -> None:
         """The first of each topic and reason; all of them are counted. Not its message, which may quote the record."""

@@ -8,7 +8,7 @@ answer that comes back after a rebalance is dropped even when the same worker ow
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 import structlog
@@ -19,7 +19,7 @@ from agents.store import Shard
 from agents.writer import OWNER_VALUE, PartitionWriter, flush, start_producer
 from prefstream.summaries import Summary, decode_summary
 from prefstream.topics import OWNER_KEY, TopicNames
-from streams.failures import Failures, after_death, after_success, decode_failures, encode_failures
+from streams.failures import Failures, after_death, after_success, decode_failures, encode_failures, not_waiting_for
 from streams.flush import FlushPolicy
 from streams.keys import EventKey, event_key, failures_key, parse_key, recent_ids_key
 from streams.ledger import LEDGER_KEY, Ledger, Outcome, decode_ledger, encode_ledger
@@ -56,6 +56,7 @@ class Owned:
         self.ledger = Ledger()
         self._counted_below = 0
         self._topics = topics
+        self._policy = policy
         self._shards = shards
         self._pending = shards[topics.pending]
         self._summaries = shards[topics.summaries]
@@ -131,7 +132,7 @@ class Owned:
     def failures(self, user: bytes) -> Failures:
         """How the user's calls have failed, and what was given up of the user's events."""
         stored = self._pending.get(failures_key(user))
-        return decode_failures(stored) if stored else Failures()
+        return not_waiting_for(decode_failures(stored), self._policy, now_ms()) if stored else Failures()
 
     def _write_failures(self, user: bytes, failures: Failures, then: Callable[[], None] | None = None) -> None:
         value = encode_failures(failures) if failures != Failures() else None
@@ -228,6 +229,7 @@ class Partitions:
         self._topics = topics
         self._policy = policy
         self._owned: dict[int, Owned] = {}
+        self._num_closes = 0
 
     def __iter__(self) -> Iterator[Owned]:
         return iter(list(self._owned.values()))
@@ -236,13 +238,20 @@ class Partitions:
         """The ownership of a partition, or ``None``."""
         return self._owned.get(number)
 
+    async def open_all(self, shards: Mapping[int, dict[str, Shard]]) -> None:
+        """Take ownership of these partitions, one after another, until it is given up: a revoke may come in between."""
+        num_closes = self._num_closes
+        for number, of_number in sorted(shards.items()):
+            if self._num_closes == num_closes:
+                await self.open(number, of_number)
+
     async def open(self, number: int, shards: dict[str, Shard]) -> None:
         """Take ownership: a producer of its own, and a barrier record at the end of each topic it writes.
 
         From the barrier on, the broker refuses what a former owner still sends. It comes before recovery reads the end
         offsets, so recovery has everything that was ever accepted, and always a last record to wait for.
         """
-        fence = f"{self._topics.namespace}-{number}"
+        fence, num_closes = f"{self._topics.namespace}-{number}", self._num_closes
         producer = await start_producer(self._bootstrap_servers, fence=fence)
         try:
             for topic in shards:
@@ -250,6 +259,9 @@ class Partitions:
         except BaseException:  # a rebalance cancels this
             await producer.stop()
             raise
+        if self._num_closes != num_closes:  # it may belong to somebody else by now
+            await producer.stop()
+            return
         for shard in shards.values():
             shard.unstage()
         writer = PartitionWriter(producer, number, shards, fence)
@@ -286,6 +298,7 @@ class Partitions:
 
     async def close(self) -> None:
         """Give up ownership of everything."""
+        self._num_closes += 1
         closing, self._owned = self._owned, {}
         for owned in closing.values():
             await owned.close()

@@ -112,8 +112,11 @@ def _item_strength(event: View | Click | Skip | Purchase | Rating) -> float:
 
 def _rating_strength(value: float, scale: tuple[float, float]) -> float:
     lowest, highest = scale
-    # Halved first: the width of a scale of the largest floats is no float.
-    share = (value / 2 - lowest / 2) / (highest / 2 - lowest / 2)
+    # Halved first: the width of a scale of the largest floats is no float. That of the smallest ones is nothing then.
+    width = highest / 2 - lowest / 2
+    if not width:
+        return 0.0
+    share = (value / 2 - lowest / 2) / width
     return min(1.0, max(-1.0, 2.0 * share - 1.0))
 
 

@@ -112,6 +112,16 @@ def after_death(before: Failures) -> Failures:
     return Failures(before.num_dead + 1, before.condemned, num_repeats=before.num_repeats, failed_at_ms=before.failed_at_ms)
 
 
+def not_waiting_for(failures: Failures, policy: FlushPolicy, now_ms: int) -> Failures:
+    """The same by the clock of who reads it: a former owner's may have been ahead, and nobody waits for that."""
+    latest_ms = now_ms + int(policy.max_backoff_seconds * 1_000)
+    if failures.failed_at_ms <= now_ms and failures.not_before_ms <= latest_ms:
+        return failures
+    return replace(
+        failures, failed_at_ms=min(failures.failed_at_ms, now_ms), not_before_ms=min(failures.not_before_ms, latest_ms)
+    )
+
+
 def poison_letter(arrival: Arrival, failures: Failures, source: str, now_ms: int) -> DeadLetter:
     """The dead letter of a condemned event: the event itself as JSON of the contract, so that it can be read and replayed.
 

@@ -27,6 +27,7 @@ REASONS: dict[DeadLetterReason, str] = {
     "too_large": "it is larger than an event may be",
     "unsupported": "it is understood, but nothing acts on it yet",
     "poison": "no summary could be written with it, and could for others",
+    "unprocessable": "this version of prefstream fails on it, which is a defect",
     "unknown_source": "the worker that met it does not read its topic",
 }
 _MAX_SHOWN_CHARS = 2_000

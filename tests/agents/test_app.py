@@ -13,12 +13,12 @@ from faust.types import TP
 
 from agents.app import Cluster, Worker
 from agents.settings import PREFIX, Settings
-from agents.writer import NotDurable
+from agents.writer import Lane, NotDurable
 from prefstream.sources import UNMARKED, Standing
 from prefstream.topics import TopicNames
 from streams.adapters.native import native
 from streams.ledger import LEDGER_KEY, Ledger, decode_ledger
-from tests.agents.scripted import KEPT_AN_HOUR, NAMES, Opened, open_partition, others_run
+from tests.agents.scripted import KEPT_AN_HOUR, NAMES, Opened, ScriptedProducer, open_partition, others_run
 
 EVENTS = TP(NAMES.events, 0)
 
@@ -65,6 +65,27 @@ async def test_a_flush_writes_the_ledger_after_the_letters_it_counts(
     letters.set()
     await asyncio.wait_for(flushing, 5)
     assert counted_in_the_log(opened) == [1]
+
+
+@pytest.mark.parametrize("num_turns", range(8))
+async def test_of_two_flushes_the_one_that_counted_less_never_writes_last(
+    worker: Worker, opened: Opened, monkeypatch: pytest.MonkeyPatch, num_turns: int
+) -> None:
+    """That of a commit and that of a drain: the outbox may be found durable by the second before the first is woken."""
+    lane = Lane(producer := ScriptedProducer(is_held=True), "t.events", 0)
+    monkeypatch.setattr(worker.outbox, "flush", lane.flushed)
+    lane.put((b"k", b"v"))
+    batch = await producer.sent.get()
+    opened.owned.count(0, "accepted")
+    first = asyncio.create_task(worker.flush())
+    await others_run()
+    opened.owned.count(1, "accepted")
+    batch.acknowledge(0)
+    for _ in range(num_turns):
+        await asyncio.sleep(0)
+    await asyncio.gather(first, asyncio.create_task(worker.flush()))
+    await lane.close()
+    assert counted_in_the_log(opened) == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import AsyncMock
@@ -129,35 +129,32 @@ async def test_what_was_done_and_what_is_not_ours_is_left_alone(worker: Worker) 
     assert (counted(worker.metrics)["source_records clicks"], worker.progress.committable()) == (1, {SOURCE: 41})
 
 
-def bug(record: RawRecord) -> tuple[Event, ...]:
-    raise ZeroDivisionError("a bug")
-
-
-@pytest.mark.parametrize(
-    ("offsets", "adapter", "reason", "committable"),
-    [
-        ([40, 41], bug, "intake met something unexpected: a bug", {}),
-        ([40, 42], native, "intake met something unexpected: clicks/0: expected offset 41, got 42", {SOURCE: 41}),
-    ],
-    ids=["bug", "hole"],
-)
-async def test_what_nobody_expects_stops_the_worker_with_the_record_undone(
-    worker: Worker,
-    monkeypatch: pytest.MonkeyPatch,
-    offsets: list[int],
-    adapter: Callable[[RawRecord], tuple[Event, ...]],
-    reason: str,
-    committable: dict[tuple[str, int], int],
-) -> None:
+async def test_a_hole_stops_the_worker_with_the_record_undone(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     stops = stops_recorded(monkeypatch, "agents.failstop")
     worker.progress.start(SOURCE, 40)
     worker.progress.hand_over(SOURCE, [40, 41, 42])
-    intake = Intake({"clicks": adapter}, worker.outbox, worker.progress, worker.metrics)
+    intake = Intake({"clicks": native}, worker.outbox, worker.progress, worker.metrics)
     with pytest.raises(Stopped):
-        await intake.run(stream_of(message("clicks", offset, b"?") for offset in offsets))
+        await intake.run(stream_of(message("clicks", offset, b"?") for offset in (40, 42)))
     assert len(stops) == 1
-    assert stops[0].startswith(reason)
-    assert worker.progress.committable() == committable
+    assert stops[0].startswith("intake met something unexpected: clicks/0: expected offset 41, got 42")
+    assert worker.progress.committable() == {SOURCE: 41}
+
+
+async def test_a_record_that_meets_a_defect_is_a_letter_that_quotes_nothing_and_the_next_goes_on(worker: Worker) -> None:
+    """It would stop every worker that reads it, one after the other."""
+
+    def defective(record: RawRecord) -> tuple[Event, ...]:
+        if record.offset == 40:
+            raise ZeroDivisionError(f"a secret of {record.value!r}")
+        return (click("ada"),)
+
+    await worker.run(message("clicks", 40, b"ada"), message("clicks", 41, b"ada"), adapter=defective)
+    (letter,) = await worker.letters()
+    assert (letter.reason, letter.value, letter.origin.offset) == ("unprocessable", b"ada", 40)
+    assert "ZeroDivisionError in defective, line " in letter.message
+    assert "secret" not in letter.message
+    assert worker.progress.committable() == {SOURCE: 42}
 
 
 async def test_a_full_lane_holds_back_the_next_record(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,18 +12,29 @@ import msgspec
 import pytest
 
 from agents.clock import now_ms
-from agents.partitions import Owned
-from agents.store import Row, wall_clock_ms
+from agents.partitions import Owned, Partitions
+from agents.store import Row, Shard, wall_clock_ms
 from agents.writer import OWNER_VALUE
 from prefstream.events import Click, Item
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from prefstream.topics import OWNER_KEY
+from streams.failures import Failures
 from streams.keys import event_key, recent_ids_key
 from streams.ledger import Ledger
 from streams.pending import Due, Known
 from streams.records import Duplicate, Recent, decode_recent, encode_arrival, encode_recent
 from streams.versions import Step, next_summary, step_from
-from tests.agents.scripted import KEPT_AN_HOUR, NAMES, POLICY, Opened, arrival_of, open_partition, others_run, until
+from tests.agents.scripted import (
+    KEPT_AN_HOUR,
+    NAMES,
+    POLICY,
+    Opened,
+    ScriptedProducer,
+    arrival_of,
+    open_partition,
+    others_run,
+    until,
+)
 
 ADA, BOB = b"ada", "👩‍👩‍👧".encode()
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -324,3 +335,39 @@ async def test_nothing_is_written_before_the_restore(opened: Opened, monkeypatch
         num_written = sum(map(len, opened.producer.log.values())) - 2  # the barriers
         assert (num_written > 0, opened.pending.offset is not None, len(renewed)) == (is_restored, is_restored, is_restored)
         opened.owned.restore()
+
+
+async def test_what_is_opened_behind_a_revoke_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recovery goes on after a revoke until the next assignment cancels it; by then the partitions may have an heir."""
+    answered, producers = asyncio.Event(), [ScriptedProducer(), ScriptedProducer(), ScriptedProducer()]
+    fences: list[str] = []
+
+    async def start_producer(bootstrap_servers: str, fence: str) -> ScriptedProducer:
+        fences.append(fence)
+        if len(fences) == 2:
+            await answered.wait()
+        return producers[len(fences) - 1]
+
+    monkeypatch.setattr("agents.partitions.start_producer", start_producer)
+    partitions = Partitions("nowhere:1", NAMES, POLICY)
+    shards = {
+        number: {topic: Shard(tmp_path / f"{topic}-{number}", KEPT_AN_HOUR) for topic in (NAMES.pending, NAMES.summaries)}
+        for number in range(3)
+    }
+    opening = asyncio.create_task(partitions.open_all(shards))
+    await until(lambda: len(fences) == 2)
+    await partitions.close()
+    answered.set()
+    await opening
+    assert ([*partitions], fences) == ([], ["t-0", "t-1"])
+    assert [producer.is_stopped for producer in producers] == [True, True, False]
+    for shard in (shard for of_number in shards.values() for shard in of_number.values()):
+        shard.close()
+
+
+async def test_nobody_waits_for_the_clock_of_a_former_owner(opened: Opened) -> None:
+    opened.owned.fail(b"ada", Failures(failed_at_ms=now_ms() + 86_400_000, not_before_ms=now_ms() + 86_400_000))
+    await opened.partitions.flush()
+    failures = opened.owned.failures(b"ada")
+    assert failures.failed_at_ms <= now_ms()
+    assert failures.not_before_ms <= now_ms() + POLICY.max_backoff_seconds * 1_000

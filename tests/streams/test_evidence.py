@@ -48,6 +48,7 @@ STRENGTHS: list[tuple[Event, str, float]] = [
     (Rating(item=STAR, value=5, **BASE), "rating", 1.0),
     (Rating(item=STAR, value=0.5, scale=(0, 1), **BASE), "rating", 0.0),
     (Rating(item=STAR, value=-1, scale=(-1, 1), **BASE), "rating", -1.0),
+    (Rating(item=STAR, value=0, scale=(0, 5e-324), **BASE), "rating", 0.0),  # half of it is nothing
     (Choice(chosen=STAR, **BASE), "choice", 0.9),
     (Feedback(item=STAR, liked=True, **BASE), "feedback", 0.8),
     (Feedback(item=STAR, liked=False, **BASE), "feedback", -0.8),

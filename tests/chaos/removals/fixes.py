@@ -77,6 +77,7 @@ INTAKE = "tests/agents/test_intake.py::test_"
 WRITE_BACK = "tests/agents/test_write_back.py::test_"
 FENCING = "tests/kafka/test_fencing.py::test_"
 HOLES = "tests/kafka/test_holes.py::test_"
+BAD_INPUT = "tests/kafka/test_bad_input.py::test_"
 
 _OF_FAUST = (
     Removal(
@@ -175,6 +176,13 @@ _OF_FAUST = (
             HOLES + "markers_are_passed_and_what_was_aborted_is_never_applied",
         ),
         (Edited(CommittedConsumerThread, "_create_worker_consumer", '"read_committed"', '"read_uncommitted"'),),
+    ),
+    Removal(
+        "header-names",
+        "header names",
+        "raises for a whole batch when a header's name is no UTF-8, at every start again",
+        (BAD_INPUT + "a_header_whose_name_is_no_text_holds_up_nobody",),
+        (Edited(CommittedConsumerThread, "_create_worker_consumer", "read_any_header_name()"),),
     ),
     Removal(
         "idle-fetches",
@@ -677,6 +685,30 @@ _OF_PARTITIONS = (
         (Edited(Owned, "publish", "if self.is_alive:", "if True:"),),
     ),
     Removal(
+        "open-until-a-revoke",
+        "partitions",
+        "a recovery goes on taking fences after a revoke",
+        (PARTITIONS + "what_is_opened_behind_a_revoke_is_nobodys",),
+        (
+            Edited(Partitions, "open_all", "if self._num_closes == num_closes:", "if True:"),
+            Edited(Partitions, "open", "if self._num_closes != num_closes:", "if False:"),
+        ),
+    ),
+    Removal(
+        "former-clock",
+        "partitions",
+        "a user waits for a former owner's clock",
+        (PARTITIONS + "nobody_waits_for_the_clock_of_a_former_owner",),
+        (
+            Edited(
+                Owned,
+                "failures",
+                "not_waiting_for(decode_failures(stored), self._policy, now_ms())",
+                "decode_failures(stored)",
+            ),
+        ),
+    ),
+    Removal(
         "orphan-deletes",
         "partitions",
         "events whose deletes a crash cut short are applied again",
@@ -750,6 +782,13 @@ _OF_APP = (
         (Edited(Worker, "on_stop", "await self.dispatch.drain(self.settings.drain_seconds)"),),
     ),
     Removal(
+        "one-count-at-a-time",
+        "app",
+        "of two flushes the one that counted less can write its ledger last",
+        (APP + "of_two_flushes_the_one_that_counted_less_never_writes_last",),
+        (Edited(Worker, "flush", "async with self._one_count:", "if True:"),),
+    ),
+    Removal(
         "flush-at-stop",
         "app",
         "the answers of the drain are lost at a stop",
@@ -784,7 +823,7 @@ _OF_AGENTS = (
         "fail-stop-of-intake",
         "intake",
         "an agent that raises acknowledges its event",
-        (INTAKE + "what_nobody_expects_stops_the_worker_with_the_record_undone",),
+        (INTAKE + "a_hole_stops_the_worker_with_the_record_undone",),
         (Replaced(Intake, "run", vars(Intake)["run"].__wrapped__),),
     ),
     Removal(
