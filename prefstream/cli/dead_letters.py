@@ -22,7 +22,7 @@ from prefstream.errors import PrefstreamError
 from prefstream.letter_box import Settlement, read_stories, read_whole
 from prefstream.letter_stories import Story, Wanted, in_batches, named
 from prefstream.rendering import counted
-from prefstream.rendering.letters import letters_table, story_panel, totals_table
+from prefstream.rendering.letters import letters_list, story_panel, totals_table
 from prefstream.replays import why_not
 from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
 
@@ -125,7 +125,7 @@ def _without_bytes(letter: DeadLetter) -> dict[str, object]:
 
 def _show_many(chosen: Sequence[Story], limit: int) -> None:
     console = Console()
-    console.print(letters_table(chosen[:limit], datetime.now(UTC)))
+    console.print(letters_list(chosen[:limit], datetime.now(UTC), console.width))
     if len(chosen) > limit:
         console.print(Text(f"… and {len(chosen) - limit:,} more: --limit shows them", "dim"))
     console.print()
@@ -248,10 +248,11 @@ def _settle(verb: Literal["replay", "drop"], asked: _Asked, flow: _Flow, act: Ac
 
 def _confirm(verb: str, chosen: Sequence[Story], *, is_needless: bool) -> None:
     """Show what it is about, and ask. Ends the program unless the answer is yes."""
+    console = Console()
     if len(chosen) == 1:
-        Console().print(letters_table(chosen, datetime.now(UTC)))
+        console.print(letters_list(chosen, datetime.now(UTC), console.width))
     else:
-        Console().print(totals_table(chosen))
+        console.print(totals_table(chosen))
     if is_needless:
         return
     try:

@@ -184,3 +184,23 @@ def test_the_examples_work(start: Callable[..., Popen[str]], namespace: str, wri
     assert (published, errors) == (f"2 events are on {namespace}.inbox\n", "")
     write("ada", summary(1, "Likes space horror."))
     read_until(start(str(EXAMPLES / "follow_summaries.py")).stdout, "ada: Likes space horror.")
+
+
+def test_sources_of_a_namespace_that_is_not_there(bootstrap_servers: str, namespace: str) -> None:
+    environment = {"PREFSTREAM_BOOTSTRAP_SERVERS": bootstrap_servers, "PREFSTREAM_NAMESPACE": namespace}
+    result = run(cli.app, ["sources", "list"], env=environment)
+    assert (result.exit_code, result.output) == (1, "")
+    assert str(result.exception).startswith(f"topic {namespace}.inbox does not exist; `prefstream topics create`")
+    create_topics(bootstrap_servers, topic_specs(namespace, 2))
+    result = run(cli.app, ["sources", "list"], env=environment)
+    assert (result.exit_code, result.output.splitlines()[1:]) == (
+        0,
+        [line for name in ("events", "inbox", "replays") for line in (f"{namespace}.{name}", "2 partitions are empty")],
+    )
+    result = run(cli.app, ["sources", "accept", "nosuch"], env=environment)
+    assert (result.exit_code, str(result.exception)) == (
+        1,
+        "no such source: nosuch does not exist; see `prefstream sources list`",
+    )
+    result = run(cli.app, ["sources", "accept", f"{namespace}.inbox"], env=environment)
+    assert (result.exit_code, result.output) == (0, f"{namespace}.inbox: nothing to decide.\n")

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from prefstream.admin import Difference
-from prefstream.rendering import age, printable
+from prefstream.rendering import age, printable, short_age
 from prefstream.rendering.summaries import summary_panel, version_lines
 from prefstream.rendering.topics import topics_table
 from prefstream.summaries import ModelUsed, Summary
@@ -53,6 +53,11 @@ def summary(**changes: Any) -> Summary:
 )
 def test_age(seconds: int, words: str) -> None:
     assert age(NOW - timedelta(seconds=seconds), NOW) == words
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(50, "50s ago"), (60, "1m ago"), (7_200, "2h ago"), (200_000, "2d ago")])
+def test_short_age(seconds: int, words: str) -> None:
+    assert short_age(NOW - timedelta(seconds=seconds), NOW) == words
 
 
 def test_printable_leaves_text_and_takes_commands() -> None:
