@@ -49,7 +49,7 @@ down: ## Stop that broker; its data stays
 	@if [ -x $(RUN) ]; then $(RUN) -m deploy.kafka.broker down; fi
 
 clean: down ## Remove all that was installed, fetched and built here
-	rm -rf $(VENV) .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis prefstream-state*
 
 $(INSTALLED): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -119,11 +119,22 @@ def shown_default(field: FieldInfo) -> str:
 def unknown_variables(names: Iterable[str]) -> list[str]:
     """A sentence for each variable with our prefix that nobody reads: a typing error would silently change nothing."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | _READ_BY_OTHERS
+    beginnings = _unique_beginnings(known)
     sentences = []
     for name in sorted(set(filter(lambda name: name.startswith(PREFIX), names)) - known):
-        near = get_close_matches(name, known, 1)
-        sentences.append(f"{name}: no setting has this name{f'; do you mean {near[0]}?' if near else ''}")
+        near = get_close_matches(name.removeprefix(PREFIX), beginnings, 1)
+        sentences.append(f"{name}: no setting has this name{f'; do you mean {beginnings[near[0]]}?' if near else ''}")
     return sentences
+
+
+def _unique_beginnings(known: Iterable[str]) -> dict[str, str]:
+    """Which variable is meant by so many first words of its name, without our prefix: people leave out the unit."""
+    meant: dict[str, list[str]] = {}
+    for variable in sorted(known):
+        words = variable.removeprefix(PREFIX).split("_")
+        for count in range(1, len(words) + 1):
+            meant.setdefault("_".join(words[:count]), []).append(variable)
+    return {beginning: variables[0] for beginning, variables in meant.items() if len(variables) == 1}
 
 
 def asks_to_crash() -> bool:
@@ -132,14 +143,15 @@ def asks_to_crash() -> bool:
 
 
 def read_settings() -> Settings:
-    """The settings of this process's environment. Raises :class:`InvalidSettings` naming each wrong variable."""
-    unknown = unknown_variables(os.environ)
-    if unknown:
-        raise InvalidSettings("\n".join(unknown))
+    """The settings of this process's environment. Raises :class:`InvalidSettings` naming every wrong variable."""
+    wrong = unknown_variables(os.environ)
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
-        lines = [
+        wrong += [
             f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
         ]
-        raise InvalidSettings("\n".join(lines)) from None
+        raise InvalidSettings("\n".join(wrong)) from None
+    if wrong:
+        raise InvalidSettings("\n".join(wrong))
+    return settings

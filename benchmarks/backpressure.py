@@ -43,6 +43,17 @@ from prefstream.topics import TopicNames, topic_specs
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+DESCRIPTION = """\
+Publishers ten times faster than the model: memory, backlog and freshness of a worker, and what a hot user costs.
+
+It starts a broker of its own, takes several minutes (two overloads of --seconds, and the drain), and replaces
+backpressure.json, backpressure.txt and backpressure.png in benchmarks/results.
+"""
+EXAMPLES = """\
+examples:
+  python -m benchmarks.backpressure                as the results that are kept
+  python -m benchmarks.backpressure --seconds 20   a first look
+"""
 NUM_PARTITIONS = 4
 NUM_USERS = 200
 FLUSH_EVENTS = 20
@@ -379,7 +390,12 @@ def plot(run: Overload, path: Path) -> None:
 
 def main() -> int:
     """Run the benchmark and write its results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.backpressure",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--seconds", type=float, default=60, help="how long publishers publish (default: %(default)s)")
     parser.add_argument("--model-rate", type=int, default=200, help="events a second the model takes (default: %(default)s)")
     parser.add_argument("--max-pending-mib", type=int, default=2, help="PREFSTREAM_MAX_PENDING_MIB (default: %(default)s)")

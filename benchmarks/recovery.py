@@ -46,6 +46,17 @@ from streams.ledger import LEDGER_KEY, Ledger, encode_ledger
 from streams.records import Arrival, encode_arrival, encode_event
 from streams.tokens import estimate_event_tokens
 
+DESCRIPTION = """\
+How a worker comes back, by number of users: recovery, restart with local state, memory, cost per event.
+
+It starts a broker of its own, takes many minutes, most of them for the largest number of users, and replaces
+recovery.json and recovery.txt in benchmarks/results.
+"""
+EXAMPLES = """\
+examples:
+  python -m benchmarks.recovery                            as the results that are kept
+  python -m benchmarks.recovery --users 10000 --rounds 1   a first look
+"""
 NUM_PARTITIONS = DEFAULT_NUM_PARTITIONS
 PENDING_EVENTS = (1, 2, 3)  # offsets of the pending rows of one user in a hundred; summaries cover offset 0
 TIMEOUT_SECONDS = 600.0
@@ -355,7 +366,12 @@ def report(sizes: Sequence[Size], arguments: argparse.Namespace) -> dict[str, ob
 
 def main() -> int:
     """Run the benchmark and write its results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.recovery",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--users", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="(default: 10000 100000 1000000)"
     )

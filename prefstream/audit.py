@@ -20,6 +20,7 @@ from prefstream.audit_folds import (
     SourceFold,
     SummariesFold,
 )
+from prefstream.topics import TopicNames
 
 Verdict = Literal["holds", "undecided", "broken"]
 
@@ -101,7 +102,7 @@ def conclude(namespace: str, partitions: Mapping[int, PartitionFolds], sources: 
     return Audit(
         namespace=namespace,
         verdict=verdict,
-        sentence=_sentence(verdict, accounts, source_accounts, findings),
+        sentence=_sentence(namespace, verdict, accounts, source_accounts, findings),
         partitions=accounts,
         sources=source_accounts,
         findings=tuple(findings),
@@ -230,7 +231,11 @@ def _verdict(findings: Iterable[Finding]) -> Verdict:
 
 
 def _sentence(
-    verdict: Verdict, accounts: Sequence[PartitionAccount], sources: Sequence[SourceAccount], findings: Sequence[Finding]
+    namespace: str,
+    verdict: Verdict,
+    accounts: Sequence[PartitionAccount],
+    sources: Sequence[SourceAccount],
+    findings: Sequence[Finding],
 ) -> str:
     shown = [finding for finding in findings if finding.kind == "broken" or (verdict != "broken" and finding.kind != "note")]
     if shown:
@@ -240,6 +245,9 @@ def _sentence(
         return f"{opening}: {facts}{more}."
     accepted = sum(account.accepted for account in accounts)
     fates = _fates(*(sum(getattr(account, name) for account in accounts) for name in ("applied", "pending", "poison")))
-    met, older = sum(source.met for source in sources), sum(source.older for source in sources)
+    replays = TopicNames(namespace).replays
+    num_replays = sum(source.met for source in sources if source.topic == replays)
+    met, older = sum(source.met for source in sources) - num_replays, sum(source.older for source in sources)
+    again = f" and {num_replays:,} replay{'' if num_replays == 1 else 's'}" if num_replays else ""
     notes = f", and {_records(older)} older than retention reaches" if older else ""
-    return f"Holds: {_events(accepted)} accepted = {fates}, and {met:,} source records found again{notes}."
+    return f"Holds: {_events(accepted)} accepted = {fates}, and {met:,} source records{again} found again{notes}."

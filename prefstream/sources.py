@@ -25,7 +25,7 @@ from kafka.structs import OffsetAndMetadata
 from msgspec import Struct
 
 from prefstream.admin import topic_ids, topic_states
-from prefstream.connection import connect, missing_topic, reaching
+from prefstream.connection import connect, reaching
 from prefstream.errors import BrokerUnreachable, PrefstreamError
 from prefstream.reader import MAX_SILENCE_SECONDS
 from prefstream.topics import TopicNames
@@ -216,15 +216,15 @@ def accept(bootstrap_servers: str, namespace: str, topic: str, start: Beginning 
 
     A topic that was created again is read from its beginning, unless ``start`` says its end; one that lost its end, from
     there. Partitions that need no decision are left as they are, so that it can be repeated.
-    Raises NotAcceptable, TopicMismatch and BrokerUnreachable.
+    Raises NotAcceptable, also where a worker runs, and BrokerUnreachable.
     """
     standings = [one for one in read_standings(bootstrap_servers, namespace, [topic]) if one.topic == topic]
     if not standings:
-        raise missing_topic(topic)
-    decided = decide(namespace, standings, start)
-    if decided:
-        with reaching(bootstrap_servers), connect(KafkaAdminClient, bootstrap_servers) as admin:
-            _refuse_live_members(admin, namespace)
+        raise NotAcceptable(f"no such source: {topic} does not exist; see `prefstream sources list`")
+    with reaching(bootstrap_servers), connect(KafkaAdminClient, bootstrap_servers) as admin:
+        _refuse_live_members(admin, namespace)
+        decided = decide(namespace, standings, start)
+        if decided:
             _commit(admin, namespace, decided)
     return decided
 

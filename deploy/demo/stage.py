@@ -65,7 +65,9 @@ class Stage(Struct, frozen=True):
         return (
             f"export PATH=.venv/bin:$PATH PREFSTREAM_NAMESPACE={self.namespace}",
             f"export PREFSTREAM_BOOTSTRAP_SERVERS={self.bootstrap_servers}",
-            f"prefstream watch   prefstream summary {user}   prefstream publish FILE",
+            "prefstream watch",
+            f"prefstream summary {user}",
+            "prefstream sources list",
         )
 
 

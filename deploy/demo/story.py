@@ -88,7 +88,8 @@ def _kills(settings: DemoSettings) -> tuple[Kill, ...]:
 
 
 def _announce(cast: Cast, settings: DemoSettings, first_user: str) -> None:
-    say(f"Replaying {cast.plan.num_ratings:,} real ratings in {settings.seconds:g} s. In another terminal, meanwhile:")
+    say(f"Replaying {cast.plan.num_ratings:,} real ratings: it ends by itself after {settings.seconds:g} s, with the accounts.")
+    say("In another terminal, until then:")
     for line in cast.stage.follow_along(first_user):
         say(f"  {line}")
     if settings.is_chaos:

@@ -22,7 +22,7 @@ from prefstream.errors import PrefstreamError
 from prefstream.letter_box import Settlement, read_stories, read_whole
 from prefstream.letter_stories import Story, Wanted, in_batches, named
 from prefstream.rendering import counted
-from prefstream.rendering.letters import letters_table, story_panel, totals_table
+from prefstream.rendering.letters import letters_list, story_panel, totals_table
 from prefstream.replays import why_not
 from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
 
@@ -125,7 +125,7 @@ def _without_bytes(letter: DeadLetter) -> dict[str, object]:
 
 def _show_many(chosen: Sequence[Story], limit: int) -> None:
     console = Console()
-    console.print(letters_table(chosen[:limit], datetime.now(UTC)))
+    console.print(letters_list(chosen[:limit], datetime.now(UTC), console.width))
     if len(chosen) > limit:
         console.print(Text(f"… and {len(chosen) - limit:,} more: --limit shows them", "dim"))
     console.print()
@@ -238,24 +238,33 @@ def _settle(verb: Literal["replay", "drop"], asked: _Asked, flow: _Flow, act: Ac
         if not chosen:
             Console().print(_nothing(found))
             return
-        _confirm(verb, chosen, is_needless=dry_run or yes)
-        refused = _act(verb, act, flow, settlement, chosen)
+        refused = _act("check", act, flow, None, chosen)
+        _confirm(verb, chosen, len(refused), is_needless=dry_run or yes or len(refused) == len(chosen))
+        if settlement is not None:
+            refused = _act(verb, act, flow, settlement, chosen)
     would = "would be " if dry_run else ""
-    Console().print(f"{counted(len(chosen) - len(refused), 'dead letter')} {would}{_DONE[verb]}.")
+    Console().print(f"{_so_many(chosen, len(refused))} {would}{_DONE[verb]}.")
     if refused:
         _end(refused, _FAILED)
 
 
-def _confirm(verb: str, chosen: Sequence[Story], *, is_needless: bool) -> None:
+def _so_many(chosen: Sequence[Story], num_refused: int) -> str:
+    part = f"{len(chosen) - num_refused:,} of " if num_refused else ""
+    return f"{part}{counted(len(chosen), 'dead letter')}"
+
+
+def _confirm(verb: str, chosen: Sequence[Story], num_refused: int, *, is_needless: bool) -> None:
     """Show what it is about, and ask. Ends the program unless the answer is yes."""
+    console = Console()
     if len(chosen) == 1:
-        Console().print(letters_table(chosen, datetime.now(UTC)))
+        console.print(letters_list(chosen, datetime.now(UTC), console.width))
     else:
-        Console().print(totals_table(chosen))
+        console.print(totals_table(chosen))
     if is_needless:
         return
+    refusals = f" {num_refused:,} cannot be: --dry-run says why." if num_refused else ""
     try:
-        if typer.confirm(f"{verb.capitalize()} {counted(len(chosen), 'dead letter')}?"):
+        if typer.confirm(f"{verb.capitalize()} {_so_many(chosen, num_refused)}?{refusals}"):
             return
     except typer.Abort:
         Console().print()
@@ -264,7 +273,7 @@ def _confirm(verb: str, chosen: Sequence[Story], *, is_needless: bool) -> None:
 
 
 def _act(verb: str, act: Act, flow: _Flow, settlement: Settlement | None, chosen: Sequence[Story]) -> list[str]:
-    """Act on all of them, a batch at a time. Returns why some could not be settled."""
+    """Act on all of them, a batch at a time; only look, without a settlement. Returns why some cannot be settled."""
     refused: list[str] = []
     num_done = 0
     with progress_bar() as progress:
@@ -275,7 +284,8 @@ def _act(verb: str, act: Act, flow: _Flow, settlement: Settlement | None, chosen
                 num_done += len(batch)
                 progress.update(bar, completed=num_done)
         except (PrefstreamError, KeyboardInterrupt):
-            complain(f"Before it was interrupted: {counted(num_done - len(refused), 'dead letter')} {_DONE[verb]}.")
+            if settlement is not None:
+                complain(f"Before it was interrupted: {counted(num_done - len(refused), 'dead letter')} {_DONE[verb]}.")
             raise
     return refused
 

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from prefstream.cli.options import BootstrapServers, Namespace
-from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
-from prefstream.rendering.sources import standings_table
+from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS, missing_topic
+from prefstream.rendering.sources import standings_list
 from prefstream.sources import Beginning, Standing, read_standings
 from prefstream.sources import accept as accept_topic
 from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
@@ -26,15 +26,20 @@ def list_sources(
 ) -> None:
     """Show where the workers stand in each partition they read, and whether they may go on from there.
 
-    The exit code is 1 if a topic was created again or lost its end: workers refuse to start until that is decided.
+    The exit code is 1 if a topic was created again or lost its end, because workers refuse to start until that is decided;
+    and if one of prefstream's own topics does not exist.
     """
     names = TopicNames(namespace)
-    found = read_standings(bootstrap_servers, namespace, (names.inbox, names.events))
+    always = (names.inbox, names.replays, names.events)
+    found = read_standings(bootstrap_servers, namespace, always)
     if as_json:
         for standing in found:
             typer.echo(msgspec.json.encode(_standing_line(standing)))
-    else:
-        Console().print(standings_table(found))
+    elif found:
+        Console().print(standings_list(found))
+    for name in always:
+        if name not in {standing.topic for standing in found}:
+            raise missing_topic(name)
     if any(standing.needs_decision for standing in found):
         raise typer.Exit(1)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from prefstream.admin import apply, compare_topics, refuse
+from prefstream.admin import Difference, apply, compare_topics, refuse
 from prefstream.cli.options import BootstrapServers, Namespace
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
-from prefstream.rendering.topics import topics_table
+from prefstream.rendering import counted
+from prefstream.rendering.topics import differences_list
 from prefstream.topics import DEFAULT_NAMESPACE, DEFAULT_NUM_PARTITIONS, topic_specs
 
 topics = typer.Typer(help="The topics of the flow.", no_args_is_help=True)
@@ -30,8 +32,19 @@ def create(
     """
     specs = topic_specs(namespace, partitions, replication_factor)
     found = compare_topics(bootstrap_servers, specs)
-    Console().print(topics_table(specs, found))
+    console = Console()
+    if not found:
+        console.print("Nothing to do.")
+        return
+    console.print(differences_list(specs, found))
     refuse(found)
     if not dry_run:
         apply(bootstrap_servers, specs, found)
-        Console().print(f"{len(found)} differences, all applied." if found else "Nothing to do.")
+    console.print(_told(found, dry_run))
+
+
+def _told(found: Sequence[Difference], dry_run: bool) -> str:
+    would = "would be " if dry_run else ""
+    num_created = sum(one.remedy == "create" for one in found)
+    counts = {f"{would}created": (num_created, "topic"), f"{would}changed": (len(found) - num_created, "setting")}
+    return ", ".join(f"{counted(number, what)} {done}" for done, (number, what) in counts.items() if number) + "."

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
-from rich import box
 from rich.console import Group, RenderableType
 from rich.highlighter import JSONHighlighter
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from prefstream.dead_letters import DeadLetter, DeadLetterReason, LetterState
 from prefstream.letter_stories import Story
-from prefstream.rendering import age, counted, printable
+from prefstream.rendering import Section, age, columns, counted, printable, short_age
 
 STATE_STYLES: dict[LetterState, str] = {"open": "yellow", "replayed": "green", "dropped": "dim"}
 REASONS: dict[DeadLetterReason, str] = {
@@ -36,22 +36,39 @@ _HEX_WIDTH = 16
 _MIN_READABLE = 0.9  # of the characters of a text: other bytes can be UTF-8 by chance
 
 
-def letters_table(found: Sequence[Story], now: datetime) -> Table:
-    """One line for each story."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    table.add_column("id", no_wrap=True, style="bold")
-    table.add_column("last seen", no_wrap=True, style="dim")
-    table.add_column("reason", no_wrap=True)
-    table.add_column("tries", justify="right")
-    table.add_column("message")
-    states = {story.letter.state for story in found}
-    for story in found:
-        letter = story.letter
-        state = Text(f"{letter.state}  ", STATE_STYLES[letter.state]) if len(states) > 1 else ""
-        # Its text does not wrap, and the column may: so this is the one that becomes narrow.
-        message = Text.assemble(state, printable(_one_line(letter.message)), no_wrap=True, overflow="ellipsis")
-        table.add_row(printable(story.id), age(letter.last_seen_at, now), letter.reason, str(letter.attempts), message)
-    return table
+def letters_list(found: Sequence[Story], now: datetime, width: int) -> Group:
+    """Each story in a line of ``width`` characters; where a message does not fit, all of them have a line of their own."""
+    headings = ["id", "seen", "reason", *_TOLD_WHERE_THEY_DIFFER]
+    rows: list[list[str | Text]] = [_row(story, now) for story in found]
+    kept = [index for index, name in enumerate(headings) if name not in _TOLD_WHERE_THEY_DIFFER or _differs(found, name)]
+    heading, *lines = columns(
+        [headings[index] for index in kept],
+        [Section("", [[row[index] for index in kept] for row in rows])],
+        "".join("r" if headings[index] == "tries" else "l" for index in kept),
+    )
+    messages = [Text(printable(_one_line(story.letter.message))) for story in found]
+    room = width - heading.cell_len - 2
+    if all(message.cell_len <= room for message in messages):
+        told = [Text("  ").join(pair) for pair in zip(lines, messages, strict=True)]
+        return Group(Text("  ").join((heading, Text("message", "bold"))), *told)
+    indented = [Padding(message, (0, 0, 0, 4)) for message in messages]
+    return Group(heading, *(part for pair in zip(lines, indented, strict=True) for part in pair))
+
+
+_TOLD_WHERE_THEY_DIFFER = ("tries", "state")
+
+
+def _differs(found: Sequence[Story], name: str) -> bool:
+    if name == "tries":
+        return any(story.letter.attempts > 1 for story in found)
+    return len({story.letter.state for story in found}) > 1
+
+
+def _row(story: Story, now: datetime) -> list[str | Text]:
+    letter = story.letter
+    seen = Text(short_age(letter.last_seen_at, now), "dim")
+    state = Text(letter.state, STATE_STYLES[letter.state])
+    return [Text(printable(story.id), "bold"), seen, letter.reason, str(letter.attempts), state]
 
 
 def _one_line(text: str) -> str:

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
-from prefstream.rendering import numbers_table, printable
+from prefstream.rendering import Section, columns, empty_partitions, printable
 from prefstream.sources import Standing, Verdict
 
 VERDICT_STYLES: dict[Verdict, str] = {"ok": "dim", "expired": "yellow", "recreated": "bold red", "beyond end": "bold red"}
-COLUMNS = ("topic", "partition", "committed", "beginning", "end", "lag", "expired", "verdict")
+HEADINGS = ("partition", "committed", "beginning", "end", "lag", "expired", "verdict")
 
 
-def standings_table(found: Iterable[Standing]) -> Table:
-    """Each partition, by topic; ``expired`` is how many records were gone before they were read, ever."""
-    table = numbers_table("sources", COLUMNS)
-    topic = ""
-    for one in found:
-        if topic not in ("", one.topic):
-            table.add_section()
-        name, topic = "" if topic == one.topic else printable(one.topic), one.topic
-        committed = "–" if one.committed is None else f"{one.committed:,}"
-        numbers = (f"{number:,}" for number in (one.beginning, one.end, one.lag, one.mark.num_expired))
-        table.add_row(name, str(one.partition), committed, *numbers, Text(one.verdict, VERDICT_STYLES[one.verdict]))
-    return table
+def standings_list(found: Iterable[Standing]) -> Group:
+    """Each topic with its partitions; those in which there never was anything are only counted.
+
+    ``expired`` is how many records were gone before they were read, ever; it is left out where nothing was.
+    """
+    found = tuple(found)
+    has_expired = any(one.mark.num_expired for one in found)
+    sections = [_section(topic, tuple(ones), has_expired) for topic, ones in groupby(found, key=lambda one: one.topic)]
+    headings = [name for name in HEADINGS if name != "expired" or has_expired]
+    return Group(*columns(headings, sections, "r" * (len(headings) - 1) + "l"))
+
+
+def _section(topic: str, standings: Sequence[Standing], has_expired: bool) -> Section:
+    told = [one for one in standings if not _is_empty(one)]
+    rows: list[Sequence[str | Text] | str] = [_row(one, has_expired) for one in told]
+    if num_empty := len(standings) - len(told):
+        rows.append(empty_partitions(num_empty))
+    return Section(printable(topic), rows)
+
+
+def _is_empty(standing: Standing) -> bool:
+    return standing.verdict == "ok" and not (standing.committed or standing.end or standing.mark.num_expired)
+
+
+def _row(standing: Standing, has_expired: bool) -> list[str | Text]:
+    committed = "–" if standing.committed is None else f"{standing.committed:,}"
+    numbers = [standing.beginning, standing.end, standing.lag, *([standing.mark.num_expired] if has_expired else ())]
+    verdict = Text(standing.verdict, VERDICT_STYLES[standing.verdict])
+    return [str(standing.partition), committed, *(f"{number:,}" for number in numbers), verdict]

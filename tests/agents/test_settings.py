@@ -120,9 +120,26 @@ def test_every_setting_says_what_it_is_for(name: str) -> None:
     assert "Undefined" not in shown
 
 
-def test_a_variable_nobody_reads_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFSTREAM_FLUSH_EVENT", "5")
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("FLUSH_EVENT", "FLUSH_EVENTS"),
+        ("FLUSH_AEG", "FLUSH_AGE_SECONDS"),
+        ("FLUSH_AGE", "FLUSH_AGE_SECONDS"),
+        ("SESSION_TIMEOUT", "SESSION_TIMEOUT_SECONDS"),
+        ("SOURCE", "SOURCES"),
+    ],
+)
+def test_a_variable_nobody_reads_is_refused_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, near: str
+) -> None:
     monkeypatch.setenv("PREFSTREAM_CACHE", "/tmp")
     with pytest.raises(InvalidSettings) as refused:
-        read_settings()
-    assert str(refused.value) == "PREFSTREAM_FLUSH_EVENT: no setting has this name; do you mean PREFSTREAM_FLUSH_EVENTS?"
+        read(monkeypatch, **{name: "5"})
+    assert str(refused.value) == f"{PREFIX}{name}: no setting has this name; do you mean {PREFIX}{near}?"
+
+
+def test_a_wrong_name_hides_no_wrong_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        read(monkeypatch, FLUSH_AEG="5", FLUSH_TOKENS="abc")
+    assert [line.split(":")[0] for line in str(refused.value).splitlines()] == [f"{PREFIX}FLUSH_AEG", f"{PREFIX}FLUSH_TOKENS"]

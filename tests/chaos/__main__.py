@@ -15,8 +15,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from prefstream.rendering import counted
 from tests.chaos.faults import CATALOGUE, Fault
 from tests.chaos.outcomes import Injected, Outcome, ends, rows, table, total
 from tests.chaos.run import ground, play
@@ -31,6 +33,13 @@ from tests.chaos.schedule import Plan, schedule
 from tests.chaos.worker import CRASHED
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+WHOLE_RUN = 200
+DESCRIPTION = """\
+Injects faults one after the other into a running system, and says what became of every event.
+200 of them take about half an hour; a broker, the workers and a model are started for it.
+
+Exit code 0: every fault was injected and nothing was found; 1: something was; 130: interrupted, after the table so far.
+"""
 EXAMPLES = """examples:
   make chaos                                            200 faults, a seed of its own
   make chaos FAULTS=30 SEED=7                           30 of them, played again with their seed
@@ -89,20 +98,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 150)
     faults = {fault.name: fault for fault in _chosen(options.only)}
     if options.list or not faults:
-        for fault in faults.values():
-            console.print(f"[bold]{fault.name}[/]: {fault.how}", highlight=False)
+        for line in _listing(tuple(faults.values())):
+            console.print(line, highlight=False)
         return 0 if faults else 1
     plans = schedule(tuple(faults), options.faults, options.seed)
     chosen = [plan for plan in plans if options.episode in (None, plan.number)]
     console.print(
-        f"seed {options.seed}: {sum(len(plan.faults) for plan in chosen)} faults in {len(chosen)} episodes", highlight=False
+        f"seed {options.seed}: {sum(len(plan.faults) for plan in chosen)} faults in {counted(len(chosen), 'episode')}",
+        highlight=False,
     )
+    if options.write and not _is_whole(options):
+        console.print(f"nothing is written: that takes a whole run of {WHOLE_RUN} faults or more", style="dim")
     return _run(options, console, faults, chosen)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.chaos", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.chaos",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--faults", type=int, default=200, help="how many are injected (200)")
     parser.add_argument(
@@ -114,8 +129,32 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--keep", action="store_true", help="leave every episode's logs and disks behind, not only those of failures"
     )
-    parser.add_argument("--write", action="store_true", help="write benchmarks/results/chaos.txt and chaos.json")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help=f"write benchmarks/results/chaos.txt and chaos.json, after a whole run of {WHOLE_RUN} faults or more",
+    )
     return parser.parse_args(arguments)
+
+
+def _is_whole(options: argparse.Namespace) -> bool:
+    """Whether it is a run that stands for the catalogue: a short one must not replace its results."""
+    return options.faults >= WHOLE_RUN and not options.only and options.episode is None
+
+
+def _listing(faults: Sequence[Fault]) -> Iterator[Text]:
+    """A line for each fault; those that are injected the same way stand together, and disks kept and lost in one line."""
+    for how, found in groupby(faults, key=lambda fault: fault.how):
+        disks: dict[str, list[str]] = {}
+        for fault in found:
+            name, _, disk = fault.name.partition(", disk ")
+            disks.setdefault(name, []).append(disk)
+        names = [f"{name}, disk {' or '.join(kinds)}" if any(kinds) else name for name, kinds in disks.items()]
+        if len(names) == 1:
+            yield Text.assemble((names[0], "bold"), f": {how}")
+        else:
+            yield Text(f"{how}:")
+            yield from (Text(f"  {name}", "bold") for name in names)
 
 
 def _chosen(words: Sequence[str]) -> list[Fault]:
@@ -143,7 +182,7 @@ def _run(options: argparse.Namespace, console: Console, faults: dict[str, Fault]
     _conclude(console, options.seed, outcomes, started_at)
     if is_interrupted:
         return 128 + signal.SIGINT
-    if options.write:
+    if options.write and _is_whole(options):
         _write(options.seed, outcomes, started_at)
     has_problems = any(outcome.problems for outcome in outcomes)
     if has_problems or options.keep:

@@ -186,7 +186,7 @@ def test_a_worker_process_runs_without_the_fix(tmp_path: Path) -> None:
 
 
 def test_the_command_takes_a_fix_out_of_a_test_run() -> None:
-    assert "1 fixes, each taken out alone: 1 of 1 tests noticed" in run("tests.chaos.removals", "pinned-versions")
+    assert "1 fix taken out alone: 1 of 1 tests noticed" in run("tests.chaos.removals", "pinned-versions")
 
 
 def test_a_name_that_is_none_is_refused() -> None:

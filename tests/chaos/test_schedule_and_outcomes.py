@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from agents.crash_points import Point
-from tests.chaos.__main__ import main
+from tests.chaos.__main__ import _is_whole, _parse, main
 from tests.chaos.faults import CATALOGUE
 from tests.chaos.judgement import Finding
 from tests.chaos.outcomes import Injected, Outcome, Row, ends, rows, table, total
@@ -97,3 +97,27 @@ def test_the_command_line_lists_what_it_would_do(capsys: pytest.CaptureFixture[s
         "the broker is restarted: SIGTERM, started again",
     ]
     assert main(["--list", "--only", "no such fault"]) == 1
+
+
+def test_faults_that_are_injected_the_same_way_are_listed_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", "--only", "crash at commit", "kill -9, disk lost"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "os._exit at the crash point, under load:",
+        "  crash at commit.flushed, disk kept or lost",
+        "  crash at commit.done, disk kept or lost",
+        "kill -9, disk lost: SIGKILL at a random moment, an empty directory at the next start",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_whole"),
+    [
+        ([], True),
+        (["--faults", "300"], True),
+        (["--faults", "199"], False),
+        (["--only", "the broker"], False),
+        (["--episode", "3"], False),
+    ],
+)
+def test_only_a_whole_run_replaces_the_results(arguments: list[str], is_whole: bool) -> None:
+    assert _is_whole(_parse(["--write", *arguments])) == is_whole

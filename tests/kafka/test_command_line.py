@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from prefstream import cli
 from prefstream.admin import create_topics
+from prefstream.dead_letters import DeadLetter, Origin, encode_letter, letter_key
 from prefstream.errors import TopicMismatch
 from prefstream.summaries import Summary, decode_summary, encode_summary
 from prefstream.topics import TopicNames, topic_specs
@@ -87,11 +88,12 @@ def summary(version: int, text: str, user: str = "ada") -> Summary:
 def test_topics_are_created_once_and_refused_when_they_would_break(environment: dict[str, str], namespace: str) -> None:
     create = ["topics", "create", "--partitions", "2"]
     dry = run(cli.app, [*create, "--dry-run"], env=environment)
-    assert (dry.exit_code, "applied" in dry.output) == (0, False)
+    assert (dry.exit_code, "6 topics would be created." in dry.output) == (0, True)
     first = run(cli.app, create, env=environment)
-    assert (first.exit_code, "6 differences, all applied." in first.output) == (0, True)
+    assert (first.exit_code, "6 topics created." in first.output) == (0, True)
+    assert [line.split()[0] for line in first.output.splitlines()] == [*(spec.name for spec in topic_specs(namespace)), "6"]
     second = run(cli.app, create, env=environment)
-    assert (second.exit_code, "Nothing to do." in second.output) == (0, True)
+    assert (second.exit_code, second.output) == (0, "Nothing to do.\n")
     refused = subprocess.run(
         [sys.executable, "-c", PROGRAM, "topics", "create", "--partitions", "3"],
         env=os.environ | environment,
@@ -184,3 +186,55 @@ def test_the_examples_work(start: Callable[..., Popen[str]], namespace: str, wri
     assert (published, errors) == (f"2 events are on {namespace}.inbox\n", "")
     write("ada", summary(1, "Likes space horror."))
     read_until(start(str(EXAMPLES / "follow_summaries.py")).stdout, "ada: Likes space horror.")
+
+
+def test_sources_of_a_namespace_that_is_not_there(bootstrap_servers: str, namespace: str) -> None:
+    environment = {"PREFSTREAM_BOOTSTRAP_SERVERS": bootstrap_servers, "PREFSTREAM_NAMESPACE": namespace}
+    result = run(cli.app, ["sources", "list"], env=environment)
+    assert (result.exit_code, result.output) == (1, "")
+    assert str(result.exception).startswith(f"topic {namespace}.inbox does not exist; `prefstream topics create`")
+    create_topics(bootstrap_servers, topic_specs(namespace, 2))
+    result = run(cli.app, ["sources", "list"], env=environment)
+    assert (result.exit_code, result.output.splitlines()[1:]) == (
+        0,
+        [line for name in ("events", "inbox", "replays") for line in (f"{namespace}.{name}", "2 partitions are empty")],
+    )
+    result = run(cli.app, ["sources", "accept", "nosuch"], env=environment)
+    assert (result.exit_code, str(result.exception)) == (
+        1,
+        "no such source: nosuch does not exist; see `prefstream sources list`",
+    )
+    result = run(cli.app, ["sources", "accept", f"{namespace}.inbox"], env=environment)
+    assert (result.exit_code, result.output) == (0, f"{namespace}.inbox: nothing to decide.\n")
+
+
+def test_what_cannot_be_replayed_is_said_before_it_is_asked(environment: dict[str, str], namespace: str, write: Write) -> None:
+    now = datetime.now(UTC)
+    with KafkaProducer(bootstrap_servers=environment["PREFSTREAM_BOOTSTRAP_SERVERS"]) as producer:
+        for offset, value in enumerate([b"{}", None, b"{}"]):
+            letter = DeadLetter(
+                origin=Origin("id", 0, offset),
+                source="a",
+                reason="invalid",
+                message="user: missing",
+                key=None,
+                value=value,
+                value_size=len(value or b""),
+                first_seen_at=now,
+                last_seen_at=now,
+            )
+            producer.send(TopicNames(namespace).dead_letters, key=letter_key(letter), value=encode_letter(letter)).get(10)
+    replay, why = ["dead-letters", "replay", "--all"], "a/0/1: the record had no value, so nothing can become of it."
+    dry = run(cli.app, [*replay, "--dry-run"], env=environment)
+    assert (dry.exit_code, dry.output.splitlines()[1:]) == (1, ["2 of 3 dead letters would be replayed.", why])
+    asked = run(cli.app, replay, env=environment, input="y\n")
+    assert (asked.exit_code, asked.output.splitlines()[1:]) == (
+        1,
+        [
+            "Replay 2 of 3 dead letters? 1 cannot be: --dry-run says why. [y/N]: y",
+            "2 of 3 dead letters replayed.",
+            why,
+        ],
+    )
+    left = run(cli.app, [*replay], env=environment)
+    assert (left.exit_code, left.output.splitlines()[-2:]) == (1, ["0 of 1 dead letter replayed.", why])

@@ -208,6 +208,8 @@ def test_a_decision_is_refused_while_a_worker_runs(flow: Flow, engine: Engine, a
         1,
         True,
     )
+    exit_code, output = sources(flow, "accept", flow.names.inbox)
+    assert (exit_code, "stop them first" in output) == (1, True), "there is nothing to decide in it, and a worker runs"
     other.close()
     assert sources(flow, "accept", source(flow), "--from", "end") == (
         0,

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 
 from prefstream.dead_letters import DeadLetter, DeadLetterReason, Origin
 from prefstream.letter_stories import filed, stories
-from prefstream.rendering.letters import REASONS, letters_table, story_panel, totals_table
+from prefstream.rendering.letters import REASONS, letters_list, story_panel, totals_table
 
 NOW = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 LETTER = DeadLetter(
@@ -50,21 +50,42 @@ def test_every_reason_is_explained() -> None:
     assert set(REASONS) == set(get_args(DeadLetterReason))
 
 
-def test_a_list_has_a_line_for_each_story_whatever_the_width() -> None:
-    letters = [LETTER, msgspec.structs.replace(LETTER, origin=Origin("TOPIC", 3, 42), message="long " * 60)]
-    for width in (80, 120):
-        lines = words_of(shown(letters_table(stories(filed(one, 0, n) for n, one in enumerate(letters)), NOW), width))
-        assert [len(line) <= width for line in lines] == [True] * 4
-        assert lines[0] == "id last seen reason tries message"
-        assert "ratings/3/41 5 minutes ago invalid 1 value: 7 is outside its scale" in lines
-        assert lines[3].startswith("ratings/3/42 5 minutes ago invalid 1 long long")
-        assert lines[3].endswith("…")
+def listed(letters: list[DeadLetter], width: int) -> list[str]:
+    lines = shown(letters_list(stories(filed(one, 0, n) for n, one in enumerate(letters)), NOW, width), width)
+    assert all(len(line) <= width for line in lines.splitlines())
+    return words_of(lines)
+
+
+def test_a_list_has_a_line_for_each_story_where_there_is_room() -> None:
+    other = msgspec.structs.replace(LETTER, origin=Origin("TOPIC", 3, 42), message="item.id: missing")
+    assert listed([LETTER, other], 80) == [
+        "id seen reason message",
+        "ratings/3/41 5m ago invalid value: 7 is outside its scale",
+        "ratings/3/42 5m ago invalid item.id: missing",
+    ]
+
+
+def test_messages_have_lines_of_their_own_where_one_is_too_long() -> None:
+    message = " ".join(f"word{number}" for number in range(20))
+    other = msgspec.structs.replace(LETTER, origin=Origin("TOPIC", 3, 42), message=message, attempts=2)
+    lines = listed([LETTER, other], 80)
+    assert lines[:5] == [
+        "id seen reason tries",
+        "ratings/3/41 5m ago invalid 1",
+        "value: 7 is outside its scale",
+        "ratings/3/42 5m ago invalid 2",
+        " ".join(message.split()[:12]),
+    ]
+    assert " ".join(lines[4:]) == message
 
 
 def test_states_are_named_where_they_differ() -> None:
     letters = [LETTER, msgspec.structs.replace(LETTER, origin=Origin("TOPIC", 3, 42), state="dropped", message="")]
-    lines = words_of(shown(letters_table(stories(filed(one, 0, n) for n, one in enumerate(letters)), NOW)))
-    assert {line.split("invalid 1 ")[1] for line in lines[2:]} == {"open value: 7 is outside its scale", "dropped"}
+    assert listed(letters, 80) == [
+        "id seen reason state message",
+        "ratings/3/41 5m ago invalid open value: 7 is outside its scale",
+        "ratings/3/42 5m ago invalid dropped",
+    ]
 
 
 def test_totals_are_by_reason_and_source_the_most_first() -> None:

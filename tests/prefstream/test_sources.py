@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
 
-from prefstream.rendering.sources import standings_table
+from prefstream.rendering.sources import standings_list
 from prefstream.sources import (
     UNMARKED,
     Beginning,
@@ -116,8 +118,35 @@ def test_a_mark_of_a_later_version_is_read() -> None:
     assert decode_mark('{"topic_id":"id-2","colour":"red"}') == NEW
 
 
-def test_the_table_shows_every_partition() -> None:
-    console = Console(width=120, record=True)
-    console.print(standings_table([standing(50, OLD), standing(None), standing(5, topic="views")]))
-    text = console.export_text()
-    assert [text.count(word) for word in ("ratings", "views", "recreated", "expired", "–")] == [1, 1, 1, 2, 1]
+LONG = "company.production.european-shop.ratings-of-films-and-of-many-other-things.v2"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_list_names_every_topic_whole_and_counts_what_is_empty(width: int) -> None:
+    empty = [replace(standing(None, beginning=0, end=0), partition=number) for number in (4, 5)]
+    assert listed([standing(50, OLD), standing(5), *empty, standing(9_000_000_000, topic=LONG)], width) == [
+        "partition committed beginning end lag expired verdict",
+        "ratings",
+        "3 50 10 90 80 2 recreated",
+        "3 5 10 90 80 0 expired",
+        "2 partitions are empty",
+        LONG,
+        "3 9,000,000,000 10 90 80 0 beyond end",
+    ]
+
+
+def test_the_list_leaves_out_what_never_was() -> None:
+    assert listed([standing(None, beginning=0)], 80) == [
+        "partition committed beginning end lag verdict",
+        "ratings",
+        "3 – 0 90 90 ok",
+    ]
+
+
+def listed(found: list[Standing], width: int) -> list[str]:
+    """Each line of the list, its spaces made one."""
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(standings_list(found))
+    lines = console.export_text().splitlines()
+    assert all(len(line) <= width for line in lines)
+    return [" ".join(line.split()) for line in lines]

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from deploy.kafka.broker import ADDRESS_VARIABLE, Broker, external_bootstrap_servers
 from tests.chaos.removals.fixes import REMOVALS, Removal
@@ -140,12 +141,11 @@ def table_of(trials: Sequence[Trial]) -> Table:
     return table
 
 
-def listing(removals: Sequence[Removal]) -> Table:
-    """What there is to take out."""
-    table = Table("name", "of", "stock behaviour", "tests")
+def listing(removals: Sequence[Removal]) -> Iterator[Text]:
+    """What there is to take out, what happens without it, and the tests that notice, as they are typed."""
     for removal in removals:
-        table.add_row(*map(escape, (removal.name, removal.fix, removal.stock, "\n".join(removal.tests))))
-    return table
+        yield Text.assemble((removal.name, "bold"), f", of {removal.fix}: {removal.stock}")
+        yield from (Text(f"    {test}", "dim") for test in removal.tests)
 
 
 def chosen(names: Sequence[str]) -> Sequence[Removal]:
@@ -163,7 +163,8 @@ def sentence(removals: Sequence[Removal], trials: Sequence[Trial], seconds: floa
     if missed:
         lines = [f"  {trial.removal}: {trial.test}: {trial.with_fix}, then {trial.without} {trial.why}" for trial in missed]
         return "\n".join([f"{len(missed)} of {len(trials)} tests do not tell a fix from its absence:", *lines])
-    return f"{len(removals)} fixes, each taken out alone: {len(trials)} of {len(trials)} tests noticed, in {seconds:.0f} s"
+    fixes = "1 fix" if len(removals) == 1 else f"{len(removals)} fixes, each"
+    return f"{fixes} taken out alone: {len(trials)} of {len(trials)} tests noticed, in {seconds:.0f} s"
 
 
 def main(
@@ -173,11 +174,12 @@ def main(
     show: Annotated[bool, typer.Option("--list", help="Show what there is, and run nothing.")] = False,
 ) -> None:
     """Take each fix out of the worker, one at a time, and see that the named tests fail without it and pass with it."""
-    console = Console(width=140, record=True)
     removals = chosen(names or [])
     if show:
-        console.print(listing(removals))
+        for line in listing(removals):
+            Console().print(line, soft_wrap=True)
         return
+    console = Console(width=140, record=True)
     started = time.monotonic()
     trials = try_all(removals, console)
     seconds = time.monotonic() - started
