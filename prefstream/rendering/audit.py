@@ -53,11 +53,12 @@ def _account_numbers(account: PartitionAccount) -> _Numbers:
 
 
 def _sources(found: Audit) -> list[Text]:
-    numbers = [_source_numbers(source) for source in found.sources]
+    in_order = sorted(found.sources, key=lambda source: (source.topic, source.partition))
+    numbers = [_source_numbers(source) for source in in_order]
     kept = _kept(_SOURCE_COLUMNS, numbers)
     sections = [
         Section(printable(topic), _rows([(source.partition, _source_numbers(source)) for source in sources], kept))
-        for topic, sources in groupby(found.sources, key=lambda source: source.topic)
+        for topic, sources in groupby(in_order, key=lambda source: source.topic)
     ]
     headings = ("partition", *(_SOURCE_COLUMNS[index] for index in kept))
     return columns(headings, sections, "r" * len(headings))

@@ -226,7 +226,8 @@ def test_it_waits_only_for_what_may_be_decided(wait_seconds: float, verdict: Ver
 @pytest.mark.parametrize("width", [80, 120])
 def test_what_a_person_sees(width: int) -> None:
     folds = {3: folded([*THREE, deleted(1)], [], [ledger(9, 9)]), 12: folded([row(0), ledger(6, 1, 1, 2, 2), failures(1, 0)])}
-    found = conclude("test", folds | {13: folded()}, [source(range(5, 1_209), range(5, 1_209))])
+    others = [SourceFold("views", 1, range(9)), SourceFold("ratings", 0, range(0))]
+    found = conclude("test", folds | {13: folded()}, [others[0], source(range(5, 1_209), range(5, 1_209)), others[1]])
     assert seen(found, width) == [
         "partition accepted applied pending poison redelivered duplicate dead on topic",
         "3 3 0 2 0 0 0 0 3",
@@ -238,6 +239,9 @@ def test_what_a_person_sees(width: int) -> None:
         "partition from committed found",
         "ratings",
         "1 5 1,209 1,204",
+        "1 partition is empty",
+        "views",
+        "1 0 9 0",
         "",
         *" ".join(("broken partition 3: 1 event missing: 0 applied + 2 pending, of 3 accepted", found.sentence)).split("\n"),
     ]
