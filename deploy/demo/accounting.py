@@ -141,10 +141,10 @@ def _place(record: Record) -> Place:
 
 
 def _dead(letters: Iterable[Record], formats: Mapping[str, Identify]) -> dict[Place, DeadLetterReason]:
-    """The raw records that are dead letters; one that was refused twice, around a crash, is one."""
+    """The raw records that are dead letters; one that was refused twice, around a crash or after a replay, is one."""
     read = (_decode_letter(letter.value or b"") for letter in letters)
     return {
-        (letter.source, letter.origin.partition, letter.origin.offset): letter.reason
+        (letter.source, letter.beginning.partition, letter.beginning.offset): letter.reason
         for letter in read
         if letter.source in formats
     }

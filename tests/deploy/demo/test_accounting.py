@@ -46,9 +46,15 @@ def summary(user: str, num_events: int, version: int = 1, position: int = 100) -
     return Record("summaries", 0, version, user.encode(), encode_summary(made))
 
 
-def letter(source: str, offset: int, partition: int = 0) -> Record:
+def letter(source: str, offset: int, partition: int = 0, first_origin: Origin | None = None) -> Record:
     made = DeadLetter(
-        origin=Origin("id", partition, offset), source=source, reason="invalid", message="", first_seen_at=NOW, last_seen_at=NOW
+        origin=Origin("id", partition, offset),
+        source=source,
+        reason="invalid",
+        message="",
+        first_seen_at=NOW,
+        last_seen_at=NOW,
+        first_origin=first_origin,
     )
     return Record("dead-letters", 0, 0, b"", msgspec.json.encode(made))
 
@@ -101,6 +107,12 @@ def test_a_dead_letter_of_a_redelivered_record_counts_once_and_one_from_elsewher
     accounts = settled([stars(0), stars(0, partition=1)], letters=letters)
     assert accounts.dead == {"invalid": 2}
     assert accounts.is_exact
+
+
+def test_a_dead_letter_that_somebody_replays_in_vain_counts_once() -> None:
+    again = letter("stars", 7, partition=2, first_origin=Origin("id", 0, 0))
+    accounts = settled([stars(0)], letters=[letter("stars", 0), again])
+    assert (accounts.dead, accounts.is_exact) == ({"invalid": 1}, True)
 
 
 def test_a_dead_record_is_never_read() -> None:
