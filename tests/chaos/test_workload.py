@@ -69,8 +69,9 @@ def test_what_is_intended_is_what_intake_finds() -> None:
 def test_every_kind_occurs() -> None:
     sent = publications()
     users = Counter(event.user for publication in sent for event in publication.events)
-    # Of the others, one is for a replay, and one for an event that was accepted.
-    assert {publication.reason for publication in sent} == {"", *get_args(DeadLetterReason)} - {"unknown_source", "poison"}
+    # Of the others, one is for a replay, one for an event that was accepted, and one for a defect of ours.
+    others = {"unknown_source", "poison", "unprocessable"}
+    assert {publication.reason for publication in sent} == {"", *get_args(DeadLetterReason)} - others
     assert set(users) == set(user_ids(NUM_USERS))
     assert abs(users[user_ids(NUM_USERS)[0]] / users.total() - HOT_SHARE) < 0.02
     assert any(publication.is_aborted for publication in sent)
