@@ -207,11 +207,11 @@ def test_exactly_the_poison_is_given_up_in_few_calls(
     assert run.num_calls <= ceil(num_events / max_events) + len(poison) * (2 * levels + 2 + attempts)
 
 
-def test_one_poison_event_of_twenty_takes_a_handful_of_calls() -> None:
+@pytest.mark.parametrize("poison", range(20))
+def test_one_poison_event_of_twenty_takes_a_handful_of_calls(poison: int) -> None:
     """Five halvings at most, four attempts alone, and the rest in few shares."""
-    for poison in range(20):
-        run = Run(20, POLICY, lambda share, poison=poison: "rejected" if poison in share else None)  # type: ignore[misc]
-        assert (run.dead, run.num_calls <= 13) == ([poison], True)
+    run = Run(20, POLICY, lambda share: "rejected" if poison in share else None)
+    assert (run.dead, run.num_calls <= 13) == ([poison], True)
 
 
 @given(fits=st.integers(1, 20), num_events=st.integers(1, 60))
