@@ -63,7 +63,10 @@ def _rocksdb_options() -> Options:
 
 
 def wall_clock_ms() -> int:
-    """Now, in milliseconds since 1970."""
+    """Now, in milliseconds since 1970: the machine's clock, not the agents', which stands still while a machine is suspended.
+
+    A store must not look younger for that.
+    """
     return time.time_ns() // 1_000_000
 
 
