@@ -38,7 +38,7 @@ from agents.stamps import Changelog
 from agents.store import SCHEME, LoggedStore
 from agents.write_back import WriteBack
 from agents.writer import NotDurable
-from model_server.client import ModelClient
+from model_server.client import CallOptions, ModelClient
 from prefstream.sources import Mark, Standing
 from prefstream.summaries import ModelUsed
 from prefstream.topics import TopicNames
@@ -277,7 +277,7 @@ def _client(settings: Settings) -> ModelClient:
     key = settings.model_api_key
     return ModelClient(
         settings.model_url,
-        settings.model_name,
+        CallOptions(settings.model_name),
         timeout_seconds=settings.model_timeout_seconds,
         capacity=settings.model_capacity,
         api_key=key.get_secret_value() if key else None,

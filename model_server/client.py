@@ -21,11 +21,10 @@ from aiohttp import (
     DummyCookieJar,
     TCPConnector,
 )
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn, Unavailable
 
-TEMPERATURE = 0.0
 # The most likely answer to a prompt that failed fails again.
 REPEAT_TEMPERATURE = 0.5
 SEED = 0
@@ -37,14 +36,47 @@ MAX_MESSAGE_CHARS = 300
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
+class CallOptions(Struct, frozen=True):
+    """What every call says beside its prompt: which ``model``, and how it samples.
+
+    All of the sampling is sent, because what a request leaves out the server takes from the model's own configuration.
+    ``top_k`` 0 considers all tokens. ``chat_template_kwargs`` goes to the chat template. With ``thinking_tokens`` the model
+    may think for so many tokens before it answers, on top of the prompt's ``max_tokens``; 0 says nothing about thinking.
+    """
+
+    model: str
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    chat_template_kwargs: Mapping[str, object] = {}
+    thinking_tokens: int = 0
+
+
+class _Schema(Struct, frozen=True):
+    schema: Mapping[str, object]
+    name: str = "summary"
+    strict: bool = True
+
+
+class _ResponseFormat(Struct, frozen=True, tag_field="type", tag="json_schema"):
+    json_schema: _Schema
+
+
 class _Request(Struct, frozen=True):
     model: str
     messages: tuple[Turn, ...]
     # Always sent: the completions API of vLLM would otherwise stop after 16 tokens.
     max_tokens: int
-    temperature: float = TEMPERATURE
-    seed: int = SEED
+    temperature: float
+    top_p: float
+    top_k: int
+    repetition_penalty: float
+    seed: int
     stream: bool = False
+    response_format: _ResponseFormat | UnsetType = UNSET
+    chat_template_kwargs: Mapping[str, object] | UnsetType = UNSET
+    thinking_token_budget: int | UnsetType = UNSET
 
 
 class _Message(Struct, frozen=True):
@@ -88,16 +120,18 @@ class _ModelList(Struct, frozen=True):
 
 
 class ModelClient:
-    """Calls ``model`` on one OpenAI-compatible server at ``base_url`` (its root, with or without ``/v1``).
+    """Calls the model of ``options`` on one OpenAI-compatible server at ``base_url`` (its root, with or without ``/v1``).
 
     A call may take ``timeout_seconds``, and ``capacity`` calls run at once; the wait for a free place does not count into
     the timeout. Nothing is retried here: dispatch decides. One client is one replica, so several replicas are several
     clients behind something with the same ``evolve``, choosing by ``num_in_flight``.
     """
 
-    def __init__(self, base_url: str, model: str, *, timeout_seconds: float, capacity: int, api_key: str | None = None) -> None:
+    def __init__(
+        self, base_url: str, options: CallOptions, *, timeout_seconds: float, capacity: int, api_key: str | None = None
+    ) -> None:
         self._root = base_url.rstrip("/").removesuffix("/v1")
-        self._model = model
+        self._options = options
         self._timeout_seconds = timeout_seconds
         self._places = asyncio.Semaphore(capacity)
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -147,10 +181,10 @@ class ModelClient:
                 models = msgspec.json.decode(await response.read(), type=_ModelList)
         except (ClientError, OSError, *_MALFORMED):
             return False
-        return response.status == 200 and any(model.id == self._model for model in models.data)
+        return response.status == 200 and any(model.id == self._options.model for model in models.data)
 
     async def _call(self, prompt: Prompt, request_id: str) -> CallResult:
-        body = msgspec.json.encode(_request(self._model, prompt))
+        body = msgspec.json.encode(_request(self._options, prompt))
         headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
         timeout = ClientTimeout(total=self._timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
         session, url = self._opened(), f"{self._root}/v1/chat/completions"
@@ -168,9 +202,20 @@ class ModelClient:
         return self._session
 
 
-def _request(model: str, prompt: Prompt) -> _Request:
-    temperature = REPEAT_TEMPERATURE if prompt.num_repeats else TEMPERATURE
-    return _Request(model, prompt.turns, prompt.max_tokens, temperature, SEED + prompt.num_repeats)
+def _request(options: CallOptions, prompt: Prompt) -> _Request:
+    return _Request(
+        options.model,
+        prompt.turns,
+        prompt.max_tokens + options.thinking_tokens,
+        max(options.temperature, REPEAT_TEMPERATURE) if prompt.num_repeats else options.temperature,
+        options.top_p,
+        options.top_k,
+        options.repetition_penalty,
+        SEED + prompt.num_repeats,
+        response_format=_ResponseFormat(_Schema(prompt.schema)) if prompt.schema is not None else UNSET,
+        chat_template_kwargs=options.chat_template_kwargs or UNSET,
+        thinking_token_budget=options.thinking_tokens or UNSET,
+    )
 
 
 def _read_reply(status: int, headers: Mapping[str, str], body: bytes) -> CallResult:

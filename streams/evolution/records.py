@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -15,11 +16,15 @@ class Turn(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """What is sent to the model: the turns, the most tokens it may answer with, and how often that was tried in vain."""
+    """What is sent to the model: the turns, the most tokens it may answer with, and how often that was tried in vain.
+
+    With a ``schema`` (JSON schema) the answer is a JSON text that satisfies it.
+    """
 
     turns: tuple[Turn, ...]
     max_tokens: int
     num_repeats: int = 0
+    schema: Mapping[str, object] | None = None
 
 
 class Completion(Struct, frozen=True):

@@ -13,7 +13,7 @@ import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from model_server.client import ModelClient
+from model_server.client import CallOptions, ModelClient
 from model_server.counting import MODEL
 from streams.evolution.guards import GuardLimits, Rejected, judge
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
@@ -37,7 +37,8 @@ async def behave(served: Served, mode: Mode, seconds: float = 0.0) -> None:
 
 async def asked(served: Served, prompt: Prompt, timeout_seconds: float = 20.0) -> CallResult:
     """What the worker's client makes of one call."""
-    async with ModelClient(str(served.make_url("")), MODEL, timeout_seconds=timeout_seconds, capacity=4) as client:
+    url, options = str(served.make_url("")), CallOptions(MODEL)
+    async with ModelClient(url, options, timeout_seconds=timeout_seconds, capacity=4) as client:
         return await client.evolve(prompt, request_id="1")
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from model_server.client import MAX_MESSAGE_CHARS, ModelClient, parse_retry_after
+from model_server.client import MAX_MESSAGE_CHARS, CallOptions, ModelClient, parse_retry_after
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn, Unavailable
 from tests.model_server.scripted import Reply, ScriptedServer, says
 
@@ -15,8 +15,13 @@ PROMPT = Prompt((Turn("system", "Keep one short text."), Turn("user", "liked «A
 NOW = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 
 
-def client_of(url: str, *, timeout_seconds: float = 20.0, capacity: int = 4, api_key: str | None = None) -> ModelClient:
-    return ModelClient(url, "evolve", timeout_seconds=timeout_seconds, capacity=capacity, api_key=api_key)
+OPTIONS = CallOptions("evolve")
+
+
+def client_of(
+    url: str, options: CallOptions = OPTIONS, *, timeout_seconds: float = 20.0, capacity: int = 4, api_key: str | None = None
+) -> ModelClient:
+    return ModelClient(url, options, timeout_seconds=timeout_seconds, capacity=capacity, api_key=api_key)
 
 
 async def call(server: ScriptedServer) -> CallResult:
@@ -127,9 +132,41 @@ async def test_the_request_says_everything_and_carries_the_key() -> None:
         ],
         "max_tokens": 160,
         "temperature": 0.0,
+        "top_p": 1.0,
+        "top_k": 0,
+        "repetition_penalty": 1.0,
         "seed": 0,
         "stream": False,
     }
+
+
+async def body_of(options: CallOptions, prompt: Prompt = PROMPT) -> dict[str, object]:
+    """What one call sends."""
+    async with ScriptedServer(says("ok")) as server, client_of(server.url, options) as client:
+        await client.evolve(prompt, request_id="call-1")
+    ((_, body),) = server.requests
+    return msgspec.json.decode(body, type=dict[str, object])
+
+
+async def test_a_call_carries_its_options() -> None:
+    options = CallOptions("qwen3", 0.6, 0.95, 20, 1.05, {"enable_thinking": True}, thinking_tokens=512)
+    assert await body_of(options) == await body_of(OPTIONS) | {
+        "model": "qwen3",
+        "temperature": 0.6,
+        "top_p": 0.95,
+        "top_k": 20,
+        "repetition_penalty": 1.05,
+        "chat_template_kwargs": {"enable_thinking": True},
+        "thinking_token_budget": 512,
+        "max_tokens": 160 + 512,
+    }
+
+
+async def test_a_prompt_with_a_schema_asks_for_json_that_satisfies_it() -> None:
+    schema = {"type": "object", "properties": {"loves": {"type": "array"}}}
+    body = await body_of(OPTIONS, msgspec.structs.replace(PROMPT, schema=schema))
+    wanted = {"type": "json_schema", "json_schema": {"schema": schema, "name": "summary", "strict": True}}
+    assert body == await body_of(OPTIONS) | {"response_format": wanted}
 
 
 async def test_what_was_tried_in_vain_is_asked_for_differently() -> None:
@@ -138,6 +175,11 @@ async def test_what_was_tried_in_vain_is_asked_for_differently() -> None:
             await client.evolve(msgspec.structs.replace(PROMPT, num_repeats=num_repeats), request_id="call-1")
         bodies = [msgspec.json.decode(body) for _, body in server.requests]
     assert [(body["temperature"] > 0, body["seed"]) for body in bodies] == [(True, 1), (True, 2)]
+
+
+async def test_a_repeat_is_no_more_certain_than_the_options() -> None:
+    body = await body_of(CallOptions("evolve", temperature=0.9), msgspec.structs.replace(PROMPT, num_repeats=1))
+    assert body["temperature"] == 0.9
 
 
 async def test_without_a_key_no_authorization_is_sent() -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestServer
 
-from model_server.client import ModelClient
+from model_server.client import CallOptions, ModelClient
 from model_server.counting import MODEL, Settings, make_app
 from prefstream.events import Item, Rating
 from prefstream.summaries import Tally
@@ -55,7 +55,7 @@ async def serving(server: Server, *script: Reply, model: str = MODEL, capacity: 
 
 
 def client_of(url: str, model: str, capacity: int) -> ModelClient:
-    return ModelClient(url, model, timeout_seconds=20.0, capacity=capacity)
+    return ModelClient(url, CallOptions(model), timeout_seconds=20.0, capacity=capacity)
 
 
 async def test_an_update_is_answered_and_passes_the_guards(server: Server) -> None:
