@@ -44,7 +44,7 @@ from prefstream.summaries import ModelUsed
 from prefstream.topics import TopicNames
 from streams.adapters import Adapter
 from streams.availability import Availability
-from streams.evolution import plain
+from streams.evolution.dialects import dialect_of
 from streams.evolution.guards import GuardLimits
 
 log = structlog.get_logger()
@@ -95,13 +95,15 @@ class Worker(FixedApp):
         availability = Availability(settings.flush_policy)
         topic_names = {topic_id: name for name, topic_id in cluster.topic_ids.items()}
         failed_calls = FailedCalls(settings.flush_policy, availability, self.outbox, topic_names, self.metrics)
-        model = ModelUsed(name=settings.model_name, dialect=plain.NAME, prompt_sha256=plain.PROMPT_SHA256)
+        dialect = dialect_of("plain")
+        model = ModelUsed(name=settings.model_name, dialect=dialect.name, prompt_sha256=dialect.prompt_sha256)
         limits = GuardLimits(max_tokens=settings.max_summary_tokens)
         return Dispatch(
             self.partitions,
             self.client,
+            dialect,
             availability,
-            WriteBack(limits, model, availability, failed_calls, self.metrics),
+            WriteBack(dialect, limits, model, availability, failed_calls, self.metrics),
             failed_calls,
             self.metrics,
             capacity=settings.model_capacity,

@@ -23,8 +23,8 @@ from agents.partitions import Owned, Partitions
 from agents.write_back import WriteBack
 from model_server.client import ModelClient
 from streams.availability import Availability
-from streams.evolution.plain import write_prompt
-from streams.evolution.records import CallResult, Unavailable
+from streams.evolution.dialects import Dialect
+from streams.evolution.records import CallResult, Unavailable, Update
 from streams.pending import Due
 from streams.versions import step_from
 
@@ -40,6 +40,7 @@ class Dispatch:
         self,
         partitions: Partitions,
         client: ModelClient,
+        dialect: Dialect,
         availability: Availability,
         write_back: WriteBack,
         failed_calls: FailedCalls,
@@ -51,6 +52,7 @@ class Dispatch:
     ) -> None:
         self._partitions = partitions
         self._client = client
+        self._dialect = dialect
         self._availability = availability
         self._write_back = write_back
         self._failed_calls = failed_calls
@@ -122,15 +124,15 @@ class Dispatch:
     @stopping_on_error("evolve")
     async def _evolve(self, owned: Owned, due: Due, is_probe: bool) -> None:
         step = step_from(due.user, owned.summary(due.user), owned.rows(due), due.reason)
-        prompt = write_prompt(step.old_text, step.tally, step.evidence, self._max_summary_tokens, step.pins)
-        prompt = replace(prompt, num_repeats=due.num_repeats)
+        update = Update(step.old_text, step.tally, step.evidence, step.pins, self._max_summary_tokens)
+        prompt = replace(self._dialect.write_prompt(update), num_repeats=due.num_repeats)
         started = time.monotonic()
         reached("call.sending")
         result = await self._client.evolve(prompt, request_id=uuid.uuid4().hex)
         reached("call.answered")
         self._metrics.call_seconds.observe(time.monotonic() - started)
         retry_at_ms = self._learn(due.user, result)
-        self._write_back.write_back(owned, due, step, prompt, result, retry_at_ms, is_probe)
+        self._write_back.write_back(owned, due, step, update, prompt, result, retry_at_ms, is_probe)
 
     def _learn(self, user: bytes, result: CallResult) -> int | None:
         """Notice an outage and its end. Returns when to try again in an outage (ms since 1970), ``None`` if there is none."""

@@ -17,8 +17,9 @@ from agents.metrics import Metrics
 from agents.partitions import Owned
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability
+from streams.evolution.dialects import Dialect
 from streams.evolution.guards import Accepted, GuardLimits, Rejected, judge
-from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
+from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable, Update
 from streams.failures import Failure
 from streams.pending import Due
 from streams.versions import Step, next_summary
@@ -30,8 +31,15 @@ class WriteBack:
     """What becomes of an answer."""
 
     def __init__(
-        self, limits: GuardLimits, model: ModelUsed, availability: Availability, failed_calls: FailedCalls, metrics: Metrics
+        self,
+        dialect: Dialect,
+        limits: GuardLimits,
+        model: ModelUsed,
+        availability: Availability,
+        failed_calls: FailedCalls,
+        metrics: Metrics,
     ) -> None:
+        self._dialect = dialect
         self._limits = limits
         self._model = model
         self._availability = availability
@@ -43,6 +51,7 @@ class WriteBack:
         owned: Owned,
         due: Due,
         step: Step,
+        update: Update,
         prompt: Prompt,
         result: CallResult,
         retry_at_ms: int | None,
@@ -72,7 +81,7 @@ class WriteBack:
                 self._metrics.calls.labels("completion").inc()
                 self._metrics.prompt_tokens.inc(result.prompt_tokens)
                 self._metrics.completion_tokens.inc(result.completion_tokens)
-                self._judge(owned, due, step, prompt, result)
+                self._judge(owned, due, step, prompt, self._dialect.read_answer(result, update))
 
     def _judge(self, owned: Owned, due: Due, step: Step, prompt: Prompt, answer: Completion) -> None:
         match judge(answer, prompt, step.old_text, self._limits, pins=step.pins):

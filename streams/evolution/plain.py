@@ -2,7 +2,7 @@
 
 The system turn is the same for every user and every call, so a server computes it once. The user turn holds, in this order,
 the old summary, the sentences the person pinned, the tally in words and the new events, each between tags that no data can
-contain.
+contain. Last comes how long the new summary may be, firmly after an answer that was too long.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from prefstream.events import Item
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, title_of
 from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Claims, one_line, quotable
-from streams.evolution.records import Prompt, Turn
+from streams.evolution.records import Completion, Prompt, Turn, Update
+from streams.evolution.thoughts import without_thought
 from streams.tally import digest, read_digest
 
 NAME = "plain"
@@ -47,10 +48,13 @@ sentence and no other. Without a tally, weigh the old summary and the events you
 PROMPT_SHA256 = hashlib.sha256(SYSTEM.encode()).hexdigest()
 """Of the constant part: the same for every prompt that asks the same thing in the same way."""
 
+FIRMLY = "Your last answer was longer and could not be used: leave out what matters least, and end before the limit."
+
 _NONE = "(none)"
 _SECTIONS = ("old_summary", "pinned", "tally", "new_events")
 _USER_TURN = re.compile(
-    "".join(rf"<{name}>\n(.*)\n</{name}>\n" for name in _SECTIONS) + r"\nWrite the new summary in at most (\d+) tokens\.",
+    "".join(rf"<{name}>\n(.*)\n</{name}>\n" for name in _SECTIONS)
+    + rf"\nWrite the new summary in at most (\d+) tokens\.(?: {re.escape(FIRMLY)})?",
     re.DOTALL,
 )
 # Chat templates of the models served, tags in general (ours among them), and halves that two fields could make whole.
@@ -70,16 +74,35 @@ class PromptParts(Struct, frozen=True):
     max_summary_tokens: int
 
 
+class Plain:
+    """The dialect, for whoever does not care which one it is."""
+
+    name = NAME
+    prompt_sha256 = PROMPT_SHA256
+
+    def write_prompt(self, update: Update) -> Prompt:
+        """The prompt for one update."""
+        return write_prompt(
+            update.old_text, update.tally, update.evidence, update.max_summary_tokens, update.pins, update.is_firm
+        )
+
+    def read_answer(self, completion: Completion, update: Update) -> Completion:
+        """The answer as it is, without the space around it and without a thought."""
+        return without_thought(completion)
+
+
 def write_prompt(
     old_text: str,
     tally: Tally,
     evidence: Sequence[Evidence],
     max_summary_tokens: int = 160,
     pins: Sequence[str] = (),
+    is_firm: bool = False,
 ) -> Prompt:
     """The prompt for one update; ``tally`` includes the evidence already, or is empty where the text is the only memory.
 
     The answer may take half as many tokens again as the summary: models count differently, and a cut text is no summary.
+    With ``is_firm`` the last sentence insists on the length.
     """
     several = len({*tally.domains, *(one.domain for one in evidence)}) > 1
     contents = (
@@ -88,17 +111,13 @@ def write_prompt(
         [as_data(line, MAX_LINE_CHARS) for line in digest(tally).splitlines()],
         [word_event(one, with_domain=several) for one in evidence],
     )
-    user = "".join(map(_fenced, _SECTIONS, contents)) + f"\nWrite the new summary in at most {max_summary_tokens} tokens."
+    asked = f"\nWrite the new summary in at most {max_summary_tokens} tokens." + (f" {FIRMLY}" if is_firm else "")
+    user = "".join(map(_fenced, _SECTIONS, contents)) + asked
     return Prompt((Turn("system", SYSTEM), Turn("user", user)), max_tokens=max_summary_tokens * 3 // 2)
 
 
 def _fenced(name: str, lines: Iterable[str]) -> str:
     return f"<{name}>\n" + ("\n".join(filter(None, lines)) or _NONE) + f"\n</{name}>\n"
-
-
-def read_answer(text: str) -> str:
-    """The summary in a model's answer: all of it, without the space around it."""
-    return text.strip()
 
 
 def parse_prompt(prompt: Prompt) -> PromptParts | None:

@@ -1,4 +1,4 @@
-"""The records of one evolve call: the prompt that goes out and the ways an answer can come back, all plain values."""
+"""The records of one evolve call: what it is about, the prompt that goes out, and the ways an answer can come back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
+
+from prefstream.summaries import Tally
+from streams.evidence import Evidence
+
+
+class Update(Struct, frozen=True):
+    """What one prompt says: the text so far (empty for a new user), the tally with the evidence counted, the new evidence.
+
+    ``pins`` are the sentences the new text has to keep. It ``is_firm`` about the length after an answer that was over budget.
+    """
+
+    old_text: str
+    tally: Tally
+    evidence: tuple[Evidence, ...]
+    pins: tuple[str, ...] = ()
+    max_summary_tokens: int = 160
+    is_firm: bool = False
 
 
 class Turn(Struct, frozen=True):
@@ -28,7 +45,10 @@ class Prompt(Struct, frozen=True):
 
 
 class Completion(Struct, frozen=True):
-    """The model answered. ``finish_reason`` decides whether the text may be looked at at all."""
+    """The model answered. ``finish_reason`` decides whether the text may be looked at at all.
+
+    ``completion_tokens`` is 0 where nobody counted those of the text alone.
+    """
 
     text: str
     finish_reason: str

@@ -20,7 +20,7 @@ from prefstream.events import Post
 from prefstream.summaries import ModelUsed
 from streams.availability import Availability
 from streams.evolution.guards import GuardLimits
-from streams.evolution.plain import parse_prompt
+from streams.evolution.plain import Plain, parse_prompt
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
 from streams.failures import Failures
 from streams.records import encode_arrival
@@ -88,8 +88,9 @@ class Running:
         self.dispatch = Dispatch(
             opened.partitions,
             client,
+            Plain(),
             self.availability,
-            WriteBack(limits, model_used, self.availability, failed_calls, self.metrics),
+            WriteBack(Plain(), limits, model_used, self.availability, failed_calls, self.metrics),
             failed_calls,
             self.metrics,
             capacity=capacity,

@@ -17,8 +17,8 @@ from prefstream.events import Item, Rating
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability
 from streams.evolution.guards import GuardLimits
-from streams.evolution.plain import write_prompt
-from streams.evolution.records import CallResult, Completion, Refused, Unavailable
+from streams.evolution.plain import Plain
+from streams.evolution.records import CallResult, Completion, Refused, Unavailable, Update
 from streams.failures import Failures
 from streams.records import encode_arrival
 from streams.versions import step_from
@@ -51,11 +51,11 @@ class Call:
 
     def ends(self, result: CallResult, retry_at_ms: int | None = None, is_probe: bool = False) -> None:
         step = self.step
-        prompt = write_prompt(step.old_text, step.tally, step.evidence, 160, step.pins)
+        update = Update(step.old_text, step.tally, step.evidence, step.pins, 160)
         outbox: Any = Lettered()
         failed_calls = FailedCalls(POLICY, self.availability, outbox, {}, self.metrics)
-        write_back = WriteBack(GuardLimits(max_tokens=160), MODEL, self.availability, failed_calls, self.metrics)
-        write_back.write_back(self.owned, self.due, step, prompt, result, retry_at_ms, is_probe)
+        write_back = WriteBack(Plain(), GuardLimits(max_tokens=160), MODEL, self.availability, failed_calls, self.metrics)
+        write_back.write_back(self.owned, self.due, step, update, Plain().write_prompt(update), result, retry_at_ms, is_probe)
 
     def counted(self) -> dict[str, float]:
         return counted(self.metrics)
@@ -110,6 +110,23 @@ async def test_an_accepted_answer_is_the_next_version_and_its_events_are_applied
     }
     value = call.metrics.registry.get_sample_value
     assert value("prefstream_arrival_to_summary_seconds_sum") == 1.0
+
+
+async def test_a_thought_is_no_part_of_the_summary_nor_are_its_tokens(opened: Opened) -> None:
+    call = Call(opened)
+    call.ends(replace(GOOD, text=f"<think>He liked Heat.</think>\n\n{GOOD.text}", completion_tokens=900))
+    await until(lambda: ADA not in call.index)
+    summary = call.owned.summary(ADA)
+    assert summary is not None
+    assert (summary.text, summary.tokens < 30, call.counted()["completion_tokens"]) == (GOOD.text, True, 900)
+
+
+async def test_a_thought_that_never_ended_is_no_summary(opened: Opened) -> None:
+    call = Call(opened)
+    call.ends(replace(GOOD, text=f"<think>{GOOD.text}"))
+    await opened.partitions.flush()
+    assert (call.version(), call.counted()["rejected_rewrites finish_reason"]) == (6, 1)
+    assert "unterminated_thought" in call.owned.failures(ADA).reason
 
 
 async def test_a_first_answer_is_version_one(opened: Opened) -> None:

@@ -16,7 +16,7 @@ from prefstream.events import Item, Rating
 from prefstream.summaries import Tally
 from streams.evidence import evidence_of
 from streams.evolution.guards import Accepted, GuardLimits, Rejected, judge
-from streams.evolution.plain import read_answer, write_prompt
+from streams.evolution.plain import write_prompt
 from streams.evolution.records import Completion, Prompt, Refused, Turn, Unavailable
 from streams.tally import fold
 from tests.chaos.model import make_app as make_switched_app
@@ -66,7 +66,7 @@ async def test_an_update_is_answered_and_passes_the_guards(server: Server) -> No
     assert completion.prompt_tokens > 0
     assert completion.completion_tokens > 0
     verdict = judge(completion, prompt, OLD, GuardLimits())
-    assert verdict == Accepted(read_answer(completion.text), completion.completion_tokens)
+    assert verdict == Accepted(completion.text.strip(), completion.completion_tokens)
     assert "Fargo (1996)" in completion.text
 
 

@@ -8,22 +8,24 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from prefstream.events import Item
 from prefstream.summaries import Tally
 from streams.evidence import Evidence
 from streams.evolution.plain import (
+    FIRMLY,
     NAME,
     PROMPT_SHA256,
     SYSTEM,
+    Plain,
     as_data,
     parse_prompt,
-    read_answer,
     word_event,
     write_prompt,
 )
 from streams.evolution.prose import Claims
-from streams.evolution.records import Prompt, Turn
+from streams.evolution.records import Completion, Prompt, Turn, Update
 from streams.tally import fold, levels
 
 FARGO = Item(id="1", title="Fargo (1996)", attributes={"genre": ("crime", "drama")})
@@ -133,7 +135,29 @@ def test_another_dialects_prompt_is_told_apart(prompt: Prompt) -> None:
 
 
 def test_an_answer_is_trimmed() -> None:
-    assert read_answer("\n Likes drama. \n") == "Likes drama."
+    answer = Completion("\n Likes drama. \n", "stop", completion_tokens=5)
+    assert Plain().read_answer(answer, Update("", Tally(), ())) == Completion("Likes drama.", "stop", completion_tokens=5)
+
+
+def test_the_dialect_writes_the_same_prompt() -> None:
+    events = (evidence("rating"),)
+    update = Update("Likes drama.", fold(Tally(), events), events, ("I am vegan.",), 80)
+    assert Plain().write_prompt(update) == write_prompt("Likes drama.", update.tally, events, 80, ["I am vegan."])
+    assert (Plain().name, Plain().prompt_sha256) == (NAME, PROMPT_SHA256)
+
+
+def test_a_firm_prompt_differs_in_its_last_sentence_and_reads_back_the_same() -> None:
+    events = (evidence("rating"),)
+    update = Update("Likes drama.", fold(Tally(), events), events, is_firm=True)
+    firm, first = (Plain().write_prompt(one) for one in (update, replace(update, is_firm=False)))
+    assert firm.turns[0] == first.turns[0]
+    assert firm.turns[1].content == f"{first.turns[1].content} {FIRMLY}"
+    assert firm.max_tokens == first.max_tokens
+    assert parse_prompt(firm) == parse_prompt(first)
+
+
+def test_the_constant_part_is_what_summaries_were_made_with() -> None:
+    assert PROMPT_SHA256 == "76a48c6fac4cf03c3ee71af99e08318eba44869ec4d26a3f7622fe74ceef1f32"
 
 
 HOSTILE = [

@@ -1,0 +1,46 @@
+"""Dialects: how a model wants its prompt written, and what of its answer is the summary (dispatch → **dialect** → guards).
+
+:mod:`streams.evolution.plain` is ours, in words that every chat model reads; a model that was trained on another prompt gets
+that one.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+from streams.evolution.plain import Plain
+from streams.evolution.records import Completion, Prompt, Update
+
+__all__ = ["Dialect", "DialectName", "Grammar", "Update", "dialect_of"]
+
+DialectName = Literal["plain"]
+Grammar = Literal[""]
+
+
+class Dialect(Protocol):
+    """One way to write and to read."""
+
+    @property
+    def name(self) -> str:
+        """Its name in a profile, and in the record of every summary it made."""
+
+    @property
+    def prompt_sha256(self) -> str:
+        """Of the constant part: the same for every prompt that asks the same thing in the same way."""
+
+    def write_prompt(self, update: Update) -> Prompt:
+        """The prompt for one update, what is constant first; ``max_tokens`` leaves no room for a thought."""
+
+    def read_answer(self, completion: Completion, update: Update) -> Completion:
+        """The same answer with the summary alone as its text: what the guards judge.
+
+        A thought is cut away; ``completion_tokens`` is 0 where the server's count is not the text's. A thought that never
+        ended has the finish reason ``unterminated_thought``, and no text.
+        """
+
+
+def dialect_of(name: DialectName, grammar: Grammar = "") -> Dialect:
+    """The dialect of this name, for answers in this grammar (empty: free text)."""
+    match name, grammar:
+        case "plain", "":
+            return Plain()
