@@ -110,7 +110,9 @@ class Metrics:
         self.rejected = self._counter("rejected_rewrites", "Answers the guards refused, by reason.", "reason")
         self.call_seconds = self._histogram("call_seconds", "How long an evolve call took.", _CALL_BUCKETS)
         self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens the model reported.")
-        self.completion_tokens = self._counter("completion_tokens", "Answer tokens the model reported.")
+        self.cached_tokens = self._counter("cached_tokens", "Of the prompt tokens those that the model had read before.")
+        self.completion_tokens = self._counter("completion_tokens", "Answer tokens the model reported, thoughts included.")
+        self.reasoning_tokens = self._counter("reasoning_tokens", "Of the answer tokens those that were thoughts.")
 
     def _add_flow(self) -> None:
         self.arrival_to_summary = self._histogram(

@@ -79,9 +79,14 @@ class WriteBack:
                 self._failed_calls.note(owned, due, Failure("refused", f"HTTP {status}: {message}"))
             case Completion():
                 self._metrics.calls.labels("completion").inc()
-                self._metrics.prompt_tokens.inc(result.prompt_tokens)
-                self._metrics.completion_tokens.inc(result.completion_tokens)
+                self._count_tokens(result)
                 self._judge(owned, due, step, prompt, self._dialect.read_answer(result, update))
+
+    def _count_tokens(self, answer: Completion) -> None:
+        self._metrics.prompt_tokens.inc(answer.prompt_tokens)
+        self._metrics.cached_tokens.inc(answer.cached_tokens)
+        self._metrics.completion_tokens.inc(answer.completion_tokens)
+        self._metrics.reasoning_tokens.inc(answer.reasoning_tokens)
 
     def _judge(self, owned: Owned, due: Due, step: Step, prompt: Prompt, answer: Completion) -> None:
         match judge(answer, prompt, step.old_text, self._limits, pins=step.pins):

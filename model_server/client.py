@@ -1,9 +1,28 @@
-"""The one door to the model: a prompt goes out, a CallResult comes back (dispatch → **client** → guards)."""
+"""The one door to the model: a prompt goes out, a CallResult comes back (dispatch → **client** → guards).
+
+What an answer means is decided here, once:
+
+=========================================  =======================  ====================================================
+the server says                            the call is              and then
+=========================================  =======================  ====================================================
+200, a finished text                       a Completion             the guards judge it
+200, ``length``, ``repetition``, no text   a Completion             the guards refuse it
+200, ``abort`` (a vLLM that drains)        away: draining           made again, elsewhere if there is an elsewhere
+408, 429, 503                              away: overloaded         made again, after ``Retry-After``
+500, 502, 504, any other; no protocol      away: server_error       made again; one user alone is suspect
+401, 403, 404                              away: misconfigured      made again, and said loudly: which setting to mend
+hangs up                                   away: disconnected       made again; one user alone is suspect
+no connection                              away: connection         made again
+no answer in time                          away: timeout            made again, never at once: that would burn twice the GPU
+400, 413, 422                              Refused                  never made again as it is
+=========================================  =======================  ====================================================
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,6 +30,7 @@ from types import TracebackType
 from typing import Annotated, Self
 
 import msgspec
+import structlog
 from aiohttp import (
     ClientConnectorError,
     ClientError,
@@ -24,6 +44,10 @@ from aiohttp import (
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn, Unavailable
+from streams.evolution.thoughts import UNTERMINATED
+from streams.tokens import estimate_tokens
+
+log = structlog.get_logger()
 
 # The most likely answer to a prompt that failed fails again.
 REPEAT_TEMPERATURE = 0.5
@@ -33,6 +57,13 @@ READY_TIMEOUT_SECONDS = 5.0
 # vLLM closes an idle connection after 5 s; a client that keeps one longer sends a request into a closed socket.
 KEEP_ALIVE_SECONDS = 4.0
 MAX_MESSAGE_CHARS = 300
+# What somebody has to mend before any prompt is answered.
+FIXES = {
+    401: "the server wants a key: set PREFSTREAM_MODEL_API_KEY",
+    403: "the server does not allow this key: correct PREFSTREAM_MODEL_API_KEY",
+    404: "the server has no such model or no such path: correct PREFSTREAM_MODEL_NAME or PREFSTREAM_MODEL_URL",
+}
+_INPUT_TOKENS = re.compile(r"contains (?:at least )?(\d+) input tokens|\((\d+) in the messages")
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -81,6 +112,9 @@ class _Request(Struct, frozen=True):
 
 class _Message(Struct, frozen=True):
     content: str | None = None
+    # The thought, where the server tells it from the answer: today's name of the field, and the one before.
+    reasoning: str | None = None
+    reasoning_content: str | None = None
 
 
 class _Choice(Struct, frozen=True):
@@ -92,10 +126,15 @@ class _PromptTokensDetails(Struct, frozen=True):
     cached_tokens: int | None = None
 
 
+class _CompletionTokensDetails(Struct, frozen=True):
+    reasoning_tokens: int | None = None
+
+
 class _Usage(Struct, frozen=True):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _PromptTokensDetails | None = None
+    completion_tokens_details: _CompletionTokensDetails | None = None
 
 
 class _Reply(Struct, frozen=True):
@@ -137,6 +176,7 @@ class ModelClient:
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._session: ClientSession | None = None
         self._num_in_flight = 0
+        self._complained_of = 0
 
     @property
     def num_in_flight(self) -> int:
@@ -192,9 +232,17 @@ class ModelClient:
             return Unavailable("connection", "the client was closed while the call waited for a place")
         try:
             async with session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False) as response:
+                self._complain_of(response.status)
                 return _read_reply(response.status, response.headers, await response.read())
         except (ClientError, OSError) as error:
             return _outage(error)
+
+    def _complain_of(self, status: int) -> None:
+        """Once for as long as it lasts, and not for every call."""
+        fix = FIXES.get(status)
+        if fix and status != self._complained_of:
+            log.error("the model server refuses every call", status=status, fix=fix)
+        self._complained_of = status if fix else 0
 
     def _opened(self) -> ClientSession:
         if self._session is None:
@@ -226,11 +274,13 @@ def _read_reply(status: int, headers: Mapping[str, str], body: bytes) -> CallRes
             seconds = parse_retry_after(headers.get("Retry-After"), datetime.now(UTC))
             return Unavailable("overloaded", f"HTTP {status}", seconds)
         case 400 | 413 | 422:
-            return Refused(status, _read_error(body) or f"HTTP {status}")
+            message = _read_error(body)
+            return Refused(status, message[:MAX_MESSAGE_CHARS] or f"HTTP {status}", _read_input_tokens(message))
+        case 401 | 403 | 404:
+            # No prompt is at fault, or a rotated key would look like poison for every user.
+            return Unavailable("misconfigured", f"HTTP {status}: {_read_error(body)[:MAX_MESSAGE_CHARS]}")
         case _:
-            # A rotated key (401, 403) or a model that is not loaded yet (404) is an outage too: no prompt is at fault.
-            detail = f": {_read_error(body)}" if status in (401, 403, 404) else ""  # others may quote the prompt
-            return Unavailable("server_error", f"HTTP {status}{detail}")
+            return Unavailable("server_error", f"HTTP {status}")
 
 
 def _read_completion(body: bytes) -> CallResult:
@@ -239,27 +289,43 @@ def _read_completion(body: bytes) -> CallResult:
     except _MALFORMED:
         # The prompt is not to blame for a server, or a gateway before it, that does not speak the protocol.
         return Unavailable("server_error", "HTTP 200 whose body is no chat completion")
-    choice, usage = reply.choices[0], reply.usage or _Usage()
+    choice = reply.choices[0]
     if choice.finish_reason == "abort":
         # What vLLM says to new requests while it drains before a shutdown, with HTTP 200 and no text.
         return Unavailable("draining", "HTTP 200 with finish_reason 'abort'")
-    details = usage.prompt_tokens_details or _PromptTokensDetails()
+    return _completion(choice, reply.usage or _Usage())
+
+
+def _completion(choice: _Choice, usage: _Usage) -> Completion:
+    message, completion_tokens = choice.message, usage.completion_tokens or 0
+    text, thought = message.content or "", message.reasoning or message.reasoning_content or ""
+    thinking = usage.completion_tokens_details or _CompletionTokensDetails()
+    reasoning_tokens = thinking.reasoning_tokens or 0
+    if thought and not reasoning_tokens:  # told apart and not counted: what the text leaves
+        reasoning_tokens = max(0, completion_tokens - estimate_tokens(text))
     return Completion(
-        # A thought is never taken for the answer: with no content, the text is empty and the guards refuse it.
-        text=choice.message.content or "",
-        finish_reason=choice.finish_reason or "",
-        prompt_tokens=usage.prompt_tokens or 0,
-        completion_tokens=usage.completion_tokens or 0,
-        cached_tokens=details.cached_tokens or 0,
+        text,
+        # A thought is never taken for the answer, whatever the server says of how it ended.
+        UNTERMINATED if thought and not text else choice.finish_reason or "",
+        usage.prompt_tokens or 0,
+        completion_tokens,
+        (usage.prompt_tokens_details or _PromptTokensDetails()).cached_tokens or 0,
+        reasoning_tokens,
     )
 
 
 def _read_error(body: bytes) -> str:
-    """The server's own words, cut; they may quote the prompt, so they are kept and not logged."""
+    """The server's own words; they may quote the prompt, so they are kept and not logged."""
     try:
-        return msgspec.json.decode(body, type=_ErrorReply).error.message[:MAX_MESSAGE_CHARS]
+        return msgspec.json.decode(body, type=_ErrorReply).error.message
     except _MALFORMED:
         return ""
+
+
+def _read_input_tokens(message: str) -> int | None:
+    """vLLM names the tokens of a prompt beyond its context in a sentence only, another one in its earlier versions."""
+    found = _INPUT_TOKENS.search(message)
+    return int(found[1] or found[2]) if found else None
 
 
 def _outage(error: ClientError | OSError) -> Unavailable:

@@ -113,7 +113,7 @@ def judge(
     ask for nothing.
     """
     text = normalise(completion.text)
-    tokens = completion.completion_tokens if completion.completion_tokens > 0 else estimate_tokens(text)
+    tokens = completion.text_tokens or estimate_tokens(text)
     words = _words(text)
     candidate = _Candidate(text, words, tokens, completion.finish_reason, prompt, old_text, limits, pins, forbidden)
     for guard in _GUARDS:

@@ -47,7 +47,8 @@ class Prompt(Struct, frozen=True):
 class Completion(Struct, frozen=True):
     """The model answered. ``finish_reason`` decides whether the text may be looked at at all.
 
-    ``completion_tokens`` is 0 where nobody counted those of the text alone.
+    Tokens are those that the server counted, 0 where nobody did. ``cached_tokens`` are the part of the prompt's that it had
+    read before; ``reasoning_tokens`` the part of the answer's that were a thought, which is no part of the text.
     """
 
     text: str
@@ -55,12 +56,23 @@ class Completion(Struct, frozen=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def text_tokens(self) -> int:
+        """The tokens of the text alone."""
+        return max(0, self.completion_tokens - self.reasoning_tokens)
+
+
+Reason = Literal[
+    "timeout", "connection", "disconnected", "overloaded", "draining", "server_error", "misconfigured", "no_replica"
+]
 
 
 class Unavailable(Struct, frozen=True):
     """Nobody answered. The call is made again; whether it is an outage is for the calls of all users together to tell."""
 
-    reason: Literal["timeout", "connection", "disconnected", "overloaded", "draining", "server_error"]
+    reason: Reason
     message: str
     retry_after_seconds: float | None = None
 
@@ -71,10 +83,14 @@ class Unavailable(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """The server refused this prompt for good (400, 413, 422): the same prompt will not succeed."""
+    """The server refused this prompt for good (400, 413, 422): the same prompt will not succeed.
+
+    ``input_tokens`` is how many tokens it counted in a prompt that is too long for it; ``None`` where it says nothing of it.
+    """
 
     status: int
     message: str
+    input_tokens: int | None = None
 
 
 CallResult = Completion | Unavailable | Refused

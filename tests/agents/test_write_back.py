@@ -163,9 +163,16 @@ LATER_MS = NOW_MS + 1_000
         (Completion("", "stop"), "rejected", {"calls completion": 1, "rejected_rewrites empty": 1}),
         (Completion("Loves war.", "stop"), "rejected", {"calls completion": 1, "rejected_rewrites pin_missing": 1}),
         (
-            replace(GOOD, completion_tokens=161),
+            replace(GOOD, completion_tokens=261, cached_tokens=256, reasoning_tokens=100),
             "rejected",
-            {"calls completion": 1, "rejected_rewrites over_budget": 1, "prompt_tokens": 300, "completion_tokens": 161},
+            {
+                "calls completion": 1,
+                "rejected_rewrites over_budget": 1,
+                "prompt_tokens": 300,
+                "cached_tokens": 256,
+                "completion_tokens": 261,
+                "reasoning_tokens": 100,
+            },
         ),
     ],
     ids=lambda value: getattr(value, "finish_reason", type(value).__name__),

@@ -3,12 +3,15 @@
 import asyncio
 import socket
 from datetime import UTC, datetime
+from typing import Literal, get_args
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from model_server.client import MAX_MESSAGE_CHARS, CallOptions, ModelClient, parse_retry_after
-from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn, Unavailable
+from streams.evolution.records import CallResult, Completion, Prompt, Reason, Refused, Turn, Unavailable
+from streams.tokens import estimate_tokens
 from tests.model_server.scripted import Reply, ScriptedServer, says
 
 PROMPT = Prompt((Turn("system", "Keep one short text."), Turn("user", "liked «Amélie» 🙂")), max_tokens=160)
@@ -33,27 +36,85 @@ def error_reply(status: int, message: str) -> Reply:
     return Reply(status, msgspec.json.encode({"error": {"message": message, "type": "BadRequestError", "code": status}}))
 
 
-ANSWERS: list[tuple[str, Reply, CallResult]] = [
-    ("stop", says("Likes drama."), Completion("Likes drama.", "stop", 30, 7, 16)),
-    ("length", says("Likes", "length"), Completion("Likes", "length", 30, 7, 16)),
-    ("a draining vLLM", says("", "abort"), Unavailable("draining", "HTTP 200 with finish_reason 'abort'")),
-    ("content is null", says(None), Completion("", "stop", 30, 7, 16)),
-    ("no finish_reason", says("Likes", None), Completion("Likes", "", 30, 7, 16)),
-    ("no usage", Reply(body=b'{"choices": [{"message": {"content": "A"}}]}'), Completion("A", "")),
+def thinks(message: dict[str, str | None], finish_reason: str = "stop", reasoning_tokens: int | None = None) -> Reply:
+    """A completion of 90 tokens by a server that tells a thought from the answer."""
+    details = {"reasoning_tokens": reasoning_tokens} if reasoning_tokens else None
+    usage = {"prompt_tokens": 30, "completion_tokens": 90, "completion_tokens_details": details}
+    return Reply(body=msgspec.json.encode({"choices": [{"message": message, "finish_reason": finish_reason}], "usage": usage}))
+
+
+def away(reason: str, message: str, retry_after_seconds: float | None = None) -> Unavailable:
+    return msgspec.convert({"reason": reason, "message": message, "retry_after_seconds": retry_after_seconds}, Unavailable)
+
+
+TOO_LONG = (
+    "This model's maximum context length is 4096 tokens. However, your prompt contains 5210 input tokens, which exceeds this "
+    "limit even without any output tokens. Please reduce the length of the input prompt. (parameter=input_tokens, value=5210)"
+)
+TOO_LONG_ONCE = (
+    "This model's maximum context length is 4096 tokens. However, you requested 5370 tokens (5210 in the messages, 160 in the "
+    "completion). Please reduce the length of the messages or completion."
+)
+TOO_MANY_CHARACTERS = (
+    "This model's maximum context length is 4096 tokens. However, your prompt contains 90000 characters (more than 40960 "
+    "characters, which is the upper bound for 4096 input tokens). Please reduce the length of the input prompt."
+)
+DRAINING = away("draining", "HTTP 200 with finish_reason 'abort'")
+
+# What the server says, and what the call is: the table of the client's docstring, row by row.
+ANSWERS: list[tuple[str, Reply | Literal["disconnect"], CallResult]] = [
+    ("200 stop", says("Likes drama."), Completion("Likes drama.", "stop", 30, 7, 16)),
+    ("200 length", says("Likes", "length"), Completion("Likes", "length", 30, 7, 16)),
+    ("200 repetition", says("Likes likes", "repetition"), Completion("Likes likes", "repetition", 30, 7, 16)),
+    ("200 empty", says(""), Completion("", "stop", 30, 7, 16)),
+    ("200 null", says(None), Completion("", "stop", 30, 7, 16)),
+    ("200 no finish_reason", says("Likes", None), Completion("Likes", "", 30, 7, 16)),
+    ("200 no usage", Reply(body=b'{"choices": [{"message": {"content": "A"}}]}'), Completion("A", "")),
     (
-        "usage is null inside",
+        "200 usage is null inside",
         Reply(body=b'{"choices": [{"message": {"content": "A"}}], "usage": {"prompt_tokens": 3, "completion_tokens": null}}'),
         Completion("A", "", 3),
     ),
-    ("busy, seconds", Reply(503, b"", {"Retry-After": "7"}), Unavailable("overloaded", "HTTP 503", 7.0)),
-    ("busy, no word when", Reply(429), Unavailable("overloaded", "HTTP 429")),
-    ("gateway gave up", Reply(408), Unavailable("overloaded", "HTTP 408")),
-    ("server error", error_reply(500, "EngineDeadError"), Unavailable("server_error", "HTTP 500")),
-    ("bad gateway", Reply(502, b"<html>"), Unavailable("server_error", "HTTP 502")),
-    ("a redirect is no answer", Reply(307, b"", {"Location": "/elsewhere"}), Unavailable("server_error", "HTTP 307")),
-    ("too long", error_reply(400, "context length"), Refused(400, "context length")),
-    ("a long message is cut", error_reply(422, "x" * 5_000), Refused(422, "x" * MAX_MESSAGE_CHARS)),
-    ("no message", Reply(413, b"<html>too large</html>"), Refused(413, "HTTP 413")),
+    (
+        "200 thought and answer",
+        thinks({"reasoning": "Hm.", "content": "Likes drama."}, reasoning_tokens=83),
+        Completion("Likes drama.", "stop", 30, 90, reasoning_tokens=83),
+    ),
+    (
+        "200 thought and answer, not counted apart",
+        thinks({"reasoning_content": "Hm.", "content": "Likes drama."}),
+        Completion("Likes drama.", "stop", 30, 90, reasoning_tokens=90 - estimate_tokens("Likes drama.")),
+    ),
+    (
+        "200 thought alone",
+        thinks({"reasoning": "They like", "content": None}, "length", reasoning_tokens=83),
+        Completion("", "unterminated_thought", 30, 90, reasoning_tokens=83),
+    ),
+    (
+        "200 thought alone, by its earlier name",
+        thinks({"reasoning_content": "They like", "content": None}),
+        Completion("", "unterminated_thought", 30, 90, reasoning_tokens=90),
+    ),
+    ("200 abort", says("", "abort"), DRAINING),
+    ("200 abort after some text", says("Likes", "abort"), DRAINING),
+    ("503 with seconds", Reply(503, b"", {"Retry-After": "7"}), away("overloaded", "HTTP 503", 7.0)),
+    ("503", Reply(503), away("overloaded", "HTTP 503")),
+    ("429", Reply(429), away("overloaded", "HTTP 429")),
+    ("408", Reply(408), away("overloaded", "HTTP 408")),
+    ("500", error_reply(500, "EngineDeadError"), away("server_error", "HTTP 500")),
+    ("502", Reply(502, b"<html>"), away("server_error", "HTTP 502")),
+    ("504", Reply(504, b"<html>"), away("server_error", "HTTP 504")),
+    ("a redirect", Reply(307, b"", {"Location": "/elsewhere"}), away("server_error", "HTTP 307")),
+    ("401", error_reply(401, "Unauthorized"), away("misconfigured", "HTTP 401: Unauthorized")),
+    ("403", error_reply(403, "Forbidden"), away("misconfigured", "HTTP 403: Forbidden")),
+    ("404", error_reply(404, "no model"), away("misconfigured", "HTTP 404: no model")),
+    ("hangs up", "disconnect", away("disconnected", "ServerDisconnectedError")),
+    ("400", error_reply(400, "what?"), Refused(400, "what?")),
+    ("400 too long", error_reply(400, TOO_LONG), Refused(400, TOO_LONG, 5210)),
+    ("400 too long, an earlier vLLM", error_reply(400, TOO_LONG_ONCE), Refused(400, TOO_LONG_ONCE, 5210)),
+    ("400 far too long", error_reply(400, TOO_MANY_CHARACTERS), Refused(400, TOO_MANY_CHARACTERS)),
+    ("413", Reply(413, b"<html>too large</html>"), Refused(413, "HTTP 413")),
+    ("422, a long message is cut", error_reply(422, "x" * 5_000), Refused(422, "x" * MAX_MESSAGE_CHARS)),
 ]
 
 GARBAGE = [
@@ -72,9 +133,30 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize(("reply", "expected"), [case[1:] for case in ANSWERS], ids=[case[0] for case in ANSWERS])
-async def test_an_answer_becomes_a_value(reply: Reply, expected: CallResult) -> None:
+async def test_an_answer_becomes_a_value(reply: Reply | Literal["disconnect"], expected: CallResult) -> None:
     async with ScriptedServer(reply) as server:
         assert await call(server) == expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_cut_short"),
+    [(reason, reason in ("timeout", "disconnected", "server_error")) for reason in get_args(Reason)],
+)
+def test_only_a_prompt_that_the_server_had_is_suspect(reason: Reason, is_cut_short: bool) -> None:
+    assert Unavailable(reason, "").is_cut_short == is_cut_short
+
+
+@pytest.mark.parametrize(
+    ("status", "fix"), [(401, "PREFSTREAM_MODEL_API_KEY"), (403, "PREFSTREAM_MODEL_API_KEY"), (404, "PREFSTREAM_MODEL_NAME")]
+)
+async def test_what_somebody_has_to_mend_is_said_once(status: int, fix: str) -> None:
+    wrong = error_reply(status, "no")
+    async with ScriptedServer(wrong, wrong, says("ok"), wrong) as server, client_of(server.url) as client:
+        with capture_logs() as lines:
+            for number in range(4):
+                await client.evolve(PROMPT, request_id=str(number))
+    assert [(line["log_level"], line["status"]) for line in lines] == [("error", status)] * 2
+    assert fix in lines[0]["fix"]
 
 
 @pytest.mark.parametrize("status", [200, 400])

@@ -202,3 +202,8 @@ def _says(text: str, phrase: str) -> bool:
     """A second opinion for phrases of ASCII letters: by a pattern, where the guards compare lists."""
     between = r"[\W_]+"
     return re.search(rf"(?<!\w){between.join(phrase.split())}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def test_a_thought_that_the_server_counted_is_not_charged_to_the_text() -> None:
+    answer = Completion("Loves drama.", "stop", completion_tokens=900, reasoning_tokens=895)
+    assert judge(answer, Prompt((), 160), "", GuardLimits()) == Accepted("Loves drama.", 5)
