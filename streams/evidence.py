@@ -62,14 +62,6 @@ class Evidence(Struct, frozen=True, kw_only=True):
     quote: str
     recommended: bool
 
-    @property
-    def triple(self) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-        """The AlignXplore+ view: (query, titles chosen, titles rejected); words about no item are what was chosen."""
-        titles = (title_of(self.chosen),) if self.chosen else ()
-        # A search has no words but its query: it asks, and chooses nothing.
-        words = (self.quote,) if self.quote and not self.rejected and self.quote != self.query else ()
-        return self.query, titles or words, tuple(map(title_of, self.rejected))
-
 
 def title_of(item: Item) -> str:
     """The item's title, or its id where it has none."""

@@ -1,19 +1,20 @@
 """Dialects: how a model wants its prompt written, and what of its answer is the summary (dispatch → **dialect** → guards).
 
 :mod:`streams.evolution.plain` is ours, in words that every chat model reads; a model that was trained on another prompt gets
-that one.
+that one (:mod:`streams.evolution.alignxplore`).
 """
 
 from __future__ import annotations
 
 from typing import Literal, Protocol
 
+from streams.evolution.alignxplore import AlignXplore
 from streams.evolution.plain import Plain
 from streams.evolution.records import Completion, Prompt, Update
 
 __all__ = ["Dialect", "DialectName", "Grammar", "Update", "dialect_of"]
 
-DialectName = Literal["plain"]
+DialectName = Literal["plain", "alignxplore"]
 Grammar = Literal[""]
 
 
@@ -44,3 +45,5 @@ def dialect_of(name: DialectName, grammar: Grammar = "") -> Dialect:
     match name, grammar:
         case "plain", "":
             return Plain()
+        case "alignxplore", "":
+            return AlignXplore()

@@ -100,27 +100,6 @@ def test_the_item_is_where_its_sign_says(event: Event, chosen: Item | None, reje
     assert (evidence.chosen, evidence.rejected) == (chosen, rejected)
 
 
-@pytest.mark.parametrize(
-    ("event", "triple"),
-    [
-        (Click(item=STAR, **BASE), ("", ("Star Wars (1977)",), ())),
-        (Skip(item=BARE, **BASE), ("", (), ("52",))),
-        (
-            Choice(chosen=STAR, rejected=(HEAT, BARE), query="for tonight", **BASE),
-            ("for tonight", ("Star Wars (1977)",), ("Heat (1995)", "52")),
-        ),
-        (Comment(text="too long", in_reply_to="Seen Heat?", **BASE), ("Seen Heat?", ("too long",), ())),
-        (Comment(text="too long", item=HEAT, **BASE), ("", ("Heat (1995)",), ())),
-        (Post(text="I love heists", **BASE), ("", ("I love heists",), ())),
-        (Search(query="heist", **BASE), ("heist", (), ())),
-        (Feedback(item=HEAT, liked=False, text="dull", **BASE), ("", (), ("Heat (1995)",))),
-        (Message(text="As an AI...", role="assistant", **BASE), ("", (), ())),
-    ],
-)
-def test_the_triple_is_a_view(event: Event, triple: tuple[str, tuple[str, ...], tuple[str, ...]]) -> None:
-    assert evidence_of(event).triple == triple
-
-
 @pytest.mark.parametrize("length", [MAX_QUOTE_CHARS - 1, MAX_QUOTE_CHARS, MAX_QUOTE_CHARS + 1, 20_000])
 def test_quote_and_query_are_bounded(length: int) -> None:
     text = "é" * length

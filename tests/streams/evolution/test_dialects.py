@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import get_args
 
 import pytest
 
@@ -10,7 +11,7 @@ from prefstream.summaries import Tally
 from streams.evolution.dialects import DialectName, Update, dialect_of
 
 
-@pytest.mark.parametrize("name", ["plain"])
+@pytest.mark.parametrize("name", get_args(DialectName))
 def test_a_dialect_has_its_name_and_one_constant_start(name: DialectName) -> None:
     dialect = dialect_of(name)
     prompts = [dialect.write_prompt(Update(old, Tally(), (), is_firm=is_firm)) for old, is_firm in (("", False), ("A.", True))]
