@@ -45,6 +45,7 @@ from prefstream.topics import TopicNames
 from streams.adapters import Adapter
 from streams.availability import Availability
 from streams.evolution.dialects import dialect_of
+from streams.evolution.fitting import Context
 from streams.evolution.guards import GuardLimits
 
 log = structlog.get_logger()
@@ -108,6 +109,7 @@ class Worker(FixedApp):
             self.metrics,
             capacity=settings.model_capacity,
             max_summary_tokens=settings.max_summary_tokens,
+            context=Context(),
             may_start=self.is_ready,
         )
 

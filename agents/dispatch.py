@@ -24,9 +24,10 @@ from agents.write_back import WriteBack
 from model_server.client import ModelClient
 from streams.availability import Availability
 from streams.evolution.dialects import Dialect
-from streams.evolution.records import CallResult, Unavailable, Update
+from streams.evolution.fitting import Context, Fitted, fit
+from streams.evolution.records import CallResult, Unavailable
 from streams.pending import Due
-from streams.versions import step_from
+from streams.versions import Step, step_from
 
 log = structlog.get_logger()
 
@@ -48,6 +49,7 @@ class Dispatch:
         *,
         capacity: int,
         max_summary_tokens: int,
+        context: Context,
         may_start: Callable[[], bool],
     ) -> None:
         self._partitions = partitions
@@ -60,6 +62,7 @@ class Dispatch:
         # A quarter more than the model takes at once: the next prompt is written while an answer is on its way.
         self._max_in_flight = capacity + max(1, capacity // 4)
         self._max_summary_tokens = max_summary_tokens
+        self._context = context
         self._may_start = may_start
         self._tasks: set[asyncio.Task[None]] = set()
         self._call_ended = asyncio.Event()
@@ -123,16 +126,28 @@ class Dispatch:
 
     @stopping_on_error("evolve")
     async def _evolve(self, owned: Owned, due: Due, is_probe: bool) -> None:
-        step = step_from(due.user, owned.summary(due.user), owned.rows(due), due.reason)
-        update = Update(step.old_text, step.tally, step.evidence, step.pins, self._max_summary_tokens)
-        prompt = replace(self._dialect.write_prompt(update), num_repeats=due.num_repeats)
+        fitted = self._fit(owned, due)
+        due = replace(due, offsets=fitted.step.offsets)
+        prompt = replace(fitted.prompt, num_repeats=due.num_repeats)
         started = time.monotonic()
         reached("call.sending")
         result = await self._client.evolve(prompt, request_id=uuid.uuid4().hex)
         reached("call.answered")
         self._metrics.call_seconds.observe(time.monotonic() - started)
         retry_at_ms = self._learn(due.user, result)
-        self._write_back.write_back(owned, due, step, update, prompt, result, retry_at_ms, is_probe)
+        self._write_back.write_back(owned, due, fitted.step, fitted.update, prompt, result, retry_at_ms, is_probe)
+
+    def _fit(self, owned: Owned, due: Due) -> Fitted:
+        """The call for as much of the share as fits one prompt; the rest stays pending."""
+        base, rows = owned.summary(due.user), owned.rows(due)
+
+        def step_of(num_events: int) -> Step:
+            return step_from(due.user, base, rows[:num_events], due.reason)
+
+        fitted = fit(step_of, len(rows), self._max_summary_tokens, self._dialect, self._context)
+        for cut in fitted.cuts:
+            self._metrics.cuts.labels(cut).inc()
+        return fitted
 
     def _learn(self, user: bytes, result: CallResult) -> int | None:
         """Notice an outage and its end. Returns when to try again in an outage (ms since 1970), ``None`` if there is none."""

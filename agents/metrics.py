@@ -97,6 +97,12 @@ class Metrics:
 
     def _add_calls(self) -> None:
         self.flushes = self._counter("flushes", "Evolve calls begun, by why the user was due.", "reason")
+        self.cuts = self._counter(
+            "prompt_cuts",
+            "Prompts that would not have fitted the model's context, by what gave way: events (the newest wait for the next "
+            "call), words (of a single event), summary (the end of a long one), tally (older titles).",
+            "part",
+        )
         self.calls = self._counter(
             "calls",
             "Evolve calls ended, by result: completion, unavailable, refused, or stale (ownership or version had changed).",

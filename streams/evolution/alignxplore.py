@@ -27,10 +27,10 @@ from streams.evidence import Evidence, title_of
 from streams.evolution.plain import (
     MAX_ATTRIBUTES,
     MAX_LINE_CHARS,
-    MAX_OLD_LINES,
     MAX_QUOTE_CHARS,
     MAX_REJECTED,
     as_data,
+    old_lines,
 )
 from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS
 from streams.evolution.records import Completion, Prompt, Turn, Update
@@ -84,12 +84,14 @@ class AlignXplore:
         """The prompt for one update, without the tally; the answer may take half as many tokens again as the summary."""
         most, pinned = update.max_summary_tokens, _pinned(update.pins)
         closing = [_CLOSING, *([_PINNED] if pinned else []), *([_FIRMLY.format(most)] if update.is_firm else [])]
-        parts = [_TASK.format(most), *_past(update.old_text), *pinned, _history(update.evidence), _END, " ".join(closing)]
+        parts = [_TASK.format(most), *_past(update), *pinned, _history(update.evidence), _END, " ".join(closing)]
         return Prompt((Turn("system", SYSTEM), Turn("user", "\n\n".join(parts))), max_tokens=most * 3 // 2)
 
     def read_answer(self, completion: Completion, update: Update) -> Completion:
-        """What follows the thought. The server counted that too, also where it kept it apart."""
-        return replace(without_thought(completion), completion_tokens=0)
+        """What follows the thought."""
+        answer = without_thought(completion)
+        # A server that says nothing of the thought's tokens may have counted them with the others.
+        return answer if answer.reasoning_tokens else replace(answer, completion_tokens=0)
 
 
 def triple_of(evidence: Evidence) -> Triple | None:
@@ -119,8 +121,8 @@ def _attributes(item: Item) -> Iterator[str]:
             yield f"{named[:1].upper()}{named[1:]}: {told}"
 
 
-def _past(old_text: str) -> tuple[str, str]:
-    lines = (_as_data(line, MAX_LINE_CHARS) for line in old_text.splitlines()[:MAX_OLD_LINES])
+def _past(update: Update) -> tuple[str, str]:
+    lines = (_as_data(line, len(line)) for line in old_lines(update.old_text, update.max_summary_tokens))
     return "=====Past Preference Summary=====", "\n".join(filter(None, lines)) or NO_SUMMARY
 
 

@@ -48,6 +48,9 @@ sentence and no other. Without a tally, weigh the old summary and the events you
 PROMPT_SHA256 = hashlib.sha256(SYSTEM.encode()).hexdigest()
 """Of the constant part: the same for every prompt that asks the same thing in the same way."""
 
+_MIN_LINE_TOKENS = 4  # of a list, its mark and the end of the line among them
+_MAX_TOKEN_CHARS = 8  # on average over a text
+
 FIRMLY = "Your last answer was longer and could not be used: leave out what matters least, and end before the limit."
 
 _NONE = "(none)"
@@ -106,7 +109,7 @@ def write_prompt(
     """
     several = len({*tally.domains, *(one.domain for one in evidence)}) > 1
     contents = (
-        [as_data(line, MAX_LINE_CHARS) for line in old_text.splitlines()[:MAX_OLD_LINES]],
+        [as_data(line, len(line)) for line in old_lines(old_text, max_summary_tokens)],
         [as_data(pin, MAX_LINE_CHARS) for pin in pins],
         [as_data(line, MAX_LINE_CHARS) for line in digest(tally).splitlines()],
         [word_event(one, with_domain=several) for one in evidence],
@@ -114,6 +117,13 @@ def write_prompt(
     asked = f"\nWrite the new summary in at most {max_summary_tokens} tokens." + (f" {FIRMLY}" if is_firm else "")
     user = "".join(map(_fenced, _SECTIONS, contents)) + asked
     return Prompt((Turn("system", SYSTEM), Turn("user", user)), max_tokens=max_summary_tokens * 3 // 2)
+
+
+def old_lines(old_text: str, max_summary_tokens: int) -> list[str]:
+    """The lines of an old text, bounded: a summary within its budget is never cut, the long edit of a person may be."""
+    max_lines = max(MAX_OLD_LINES, max_summary_tokens // _MIN_LINE_TOKENS)
+    max_chars = max(MAX_LINE_CHARS, max_summary_tokens * _MAX_TOKEN_CHARS)
+    return [one_line(line, max_chars) for line in old_text.splitlines()[:max_lines]]
 
 
 def _fenced(name: str, lines: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pytest
@@ -19,6 +19,7 @@ from agents.write_back import WriteBack
 from prefstream.events import Post
 from prefstream.summaries import ModelUsed
 from streams.availability import Availability
+from streams.evolution.fitting import MARGIN_TOKENS, Context
 from streams.evolution.guards import GuardLimits
 from streams.evolution.plain import Plain, parse_prompt
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
@@ -74,7 +75,7 @@ class ScriptedModel:
 class Running:
     """Dispatch on one open partition, with a clock that stands still until the test moves it."""
 
-    def __init__(self, opened: Opened, capacity: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, opened: Opened, capacity: int, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
         self.opened, self.owned, self.index = opened, opened.owned, opened.owned.index
         self.model, self.metrics = ScriptedModel(), Metrics()
         self.now_ms, self.may_start, self.num_stored = START_MS, True, 0
@@ -95,6 +96,7 @@ class Running:
             self.metrics,
             capacity=capacity,
             max_summary_tokens=160,
+            context=context,
             may_start=lambda: self.may_start,
         )
         self.task = asyncio.create_task(self.dispatch.run())
@@ -124,7 +126,13 @@ class Running:
         await self.opened.close()
 
 
-Run = Callable[[int], Running]
+DEFAULT = Context()
+
+
+class Run(Protocol):
+    """Starts dispatch with so many calls at once, and a model of this context."""
+
+    def __call__(self, capacity: int, context: Context = DEFAULT) -> Running: ...
 
 
 @pytest.fixture
@@ -134,8 +142,8 @@ async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     opened = await open_partition(tmp_path, monkeypatch)
     started: list[Running] = []
 
-    def run(capacity: int) -> Running:
-        started.append(Running(opened, capacity, monkeypatch))
+    def run(capacity: int, context: Context = DEFAULT) -> Running:
+        started.append(Running(opened, capacity, context, monkeypatch))
         return started[-1]
 
     yield run
@@ -158,6 +166,43 @@ async def test_who_is_due_is_called_for_and_the_answer_is_their_summary(run: Run
     counts = counted(one.metrics)
     assert (counts["flushes size"], counts["flushes age"], counts["applied_events"], counts["summaries"]) == (1, 1, 5, 2)
     assert one.metrics.registry.get_sample_value("prefstream_call_seconds_count") == 2
+
+
+def lines(prompt: Prompt) -> int:
+    """A tokenizer for whom every event is a token, and nothing else is."""
+    return prompt.turns[-1].content.count('wrote "')
+
+
+FOR_TWO = Context(max_tokens=2 + 240 + MARGIN_TOKENS, count_tokens=lines)
+
+
+async def test_events_that_do_not_fit_the_prompt_go_with_the_next_flush(run: Run) -> None:
+    one = run(4, FOR_TWO)
+    one.store("ada", 3)
+    await one.calls(1)
+    assert one.model.answer(GOOD) == 'wrote "ada 2"'
+    await until(lambda: one.version("ada") == 1 and one.index.num_events == 1)
+    summary = one.owned.summary(b"ada")
+    assert summary is not None
+    assert (summary.position, summary.num_new_events, one.index.next_due_at_ms()) == (2, 2, START_MS + 10_000)
+    one.now_ms += 10_000
+    await one.calls(1)
+    assert one.model.answer(GOOD) == 'wrote "ada 3"'
+    await until(lambda: b"ada" not in one.index)
+    await one.opened.partitions.flush()
+    counts = counted(one.metrics)
+    assert (counts["applied_events"], counts["prompt_cuts events"]) == (3, 1)
+    assert list(one.opened.pending.scan(b"e")) == []
+
+
+async def test_only_what_was_in_the_prompt_is_suspect(run: Run) -> None:
+    one = run(1, FOR_TWO)
+    one.store("ada", 3)
+    await one.calls(1)
+    one.model.answer(BAD)
+    await until(lambda: not one.dispatch.num_in_flight)
+    await one.opened.partitions.flush()
+    assert one.owned.failures(b"ada").suspect_to == 2
 
 
 async def test_a_prompt_carries_the_old_text_and_every_event_of_the_step(run: Run) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from prefstream.events import (
     Choice,
@@ -207,6 +208,12 @@ def test_an_item_is_bounded_however_much_is_known_of_it() -> None:
 def test_the_summary_is_what_follows_the_thought(text: str, finish_reason: str, expected: Completion) -> None:
     answer = Completion(text, finish_reason, completion_tokens=900)
     assert AlignXplore().read_answer(answer, update_of()) == expected
+
+
+def test_the_tokens_are_the_summarys_where_the_server_tells_them_apart() -> None:
+    answer = Completion("Prefers war.", "stop", completion_tokens=904, reasoning_tokens=900)
+    assert AlignXplore().read_answer(answer, update_of()).text_tokens == 4
+    assert AlignXplore().read_answer(replace(answer, reasoning_tokens=0), update_of()).text_tokens == 0
 
 
 HOSTILE = [
