@@ -39,6 +39,7 @@ CLOSED = {
     "failure.kind",  # FailureKind
     "outcome",  # Admission
     "reason",  # RejectionReason
+    "cut",  # Cut
     "name",  # GateName
 }
 
@@ -94,6 +95,7 @@ def test_only_these_labels_exist() -> None:
         "outcome",
         "result",
         "kind",
+        "part",
         "gate",
     }
 
