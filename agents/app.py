@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import structlog
@@ -28,7 +29,7 @@ from agents.gate import Gates
 from agents.health import HealthServer
 from agents.intake import Intake
 from agents.lag import Lag
-from agents.metrics import Metrics, Unread, Waiting
+from agents.metrics import Metrics, Standings, Unread, Waiting
 from agents.outbox import Outbox
 from agents.partitions import Partitions
 from agents.progress import Progress
@@ -39,6 +40,7 @@ from agents.store import SCHEME, LoggedStore
 from agents.write_back import WriteBack
 from agents.writer import NotDurable
 from model_server.client import CallOptions, ModelClient
+from model_server.replicas import Replicas
 from prefstream.sources import Mark, Standing
 from prefstream.summaries import ModelUsed
 from prefstream.topics import TopicNames
@@ -88,6 +90,7 @@ class Worker(FixedApp):
         )
         self.metrics.recovery_records_left.set_function(lambda: self.tables.recovery.num_left)
         self.metrics.registry.register(Unread(self.lag.num_unread))
+        self.metrics.registry.register(Standings(self.client.standings))
         self._add_tables(cluster)
         self._add_agents(cluster, adapters)
 
@@ -107,7 +110,6 @@ class Worker(FixedApp):
             WriteBack(dialect, limits, model, availability, failed_calls, self.metrics),
             failed_calls,
             self.metrics,
-            capacity=settings.model_capacity,
             max_summary_tokens=settings.max_summary_tokens,
             context=Context(),
             may_start=self.is_ready,
@@ -277,15 +279,16 @@ class Worker(FixedApp):
         await self.partitions.close()
 
 
-def _client(settings: Settings) -> ModelClient:
+def _client(settings: Settings) -> Replicas:
     key = settings.model_api_key
-    return ModelClient(
+    client = ModelClient(
         settings.model_url,
         CallOptions(settings.model_name),
         timeout_seconds=settings.model_timeout_seconds,
         capacity=settings.model_capacity,
         api_key=key.get_secret_value() if key else None,
     )
+    return Replicas([client], chance=Random())
 
 
 def _faust_settings(settings: Settings, cluster: Cluster) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
 from agents.partitions import Owned, Partitions
 from agents.write_back import WriteBack
-from model_server.client import ModelClient
+from model_server.replicas import Replicas
 from streams.availability import Availability
 from streams.evolution.dialects import Dialect
 from streams.evolution.fitting import Context, Fitted, fit
@@ -40,14 +40,13 @@ class Dispatch:
     def __init__(
         self,
         partitions: Partitions,
-        client: ModelClient,
+        client: Replicas,
         dialect: Dialect,
         availability: Availability,
         write_back: WriteBack,
         failed_calls: FailedCalls,
         metrics: Metrics,
         *,
-        capacity: int,
         max_summary_tokens: int,
         context: Context,
         may_start: Callable[[], bool],
@@ -59,8 +58,6 @@ class Dispatch:
         self._write_back = write_back
         self._failed_calls = failed_calls
         self._metrics = metrics
-        # A quarter more than the model takes at once: the next prompt is written while an answer is on its way.
-        self._max_in_flight = capacity + max(1, capacity // 4)
         self._max_summary_tokens = max_summary_tokens
         self._context = context
         self._may_start = may_start
@@ -102,7 +99,9 @@ class Dispatch:
     def _has_capacity(self) -> bool:
         if self._draining or not self._may_start() or not self._availability.may_call(_now_ms()):
             return False
-        return self.num_in_flight < self._max_in_flight
+        # A quarter more than the model takes at once: the next prompt is written while an answer is on its way.
+        capacity = self._client.capacity
+        return self.num_in_flight < capacity + max(1, capacity // 4)
 
     def _longest_due(self, now_ms: int) -> Owned | None:
         dues = [

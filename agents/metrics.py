@@ -7,12 +7,15 @@ so a worker that hangs cannot show a stale number.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agents.clock import now_ms
+from model_server.breaker import BreakerState
+from model_server.replicas import Standing
 from streams.backpressure import Weight
 from streams.pending import PendingIndex
 
@@ -61,6 +64,32 @@ class Unread(Collector):
         for topic, number in self._num_unread().items():
             family.add_metric([topic], number)
         yield family
+
+
+class Standings(Collector):
+    """How each replica of the model stands, by its number in the order of the addresses."""
+
+    def __init__(self, standings: Callable[[], Sequence[Standing]]) -> None:
+        self._standings = standings
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges, and a counter."""
+        meaning = "Of a replica's states its own is 1: closed, open (no calls), half_open (a canary asks if it is back)."
+        states = GaugeMetricFamily("prefstream_replica_states", meaning, labels=["replica", "state"])
+        meaning = "Calls that a replica was sent and has not answered."
+        in_flight = GaugeMetricFamily("prefstream_replica_calls_in_flight", meaning, labels=["replica"])
+        meaning = "How many calls a replica may have in flight, as it has shown."
+        places = GaugeMetricFamily("prefstream_replica_places", meaning, labels=["replica"])
+        meaning = "Canaries that a replica did not answer."
+        canaries = CounterMetricFamily("prefstream_replica_failed_canaries", meaning, labels=["replica"])
+        for one in self._standings():
+            number = str(one.number)
+            for state in get_args(BreakerState):
+                states.add_metric([number, state], one.state == state)
+            in_flight.add_metric([number], one.num_in_flight)
+            places.add_metric([number], one.capacity)
+            canaries.add_metric([number], one.num_failed_canaries)
+        yield from (states, in_flight, places, canaries)
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

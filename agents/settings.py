@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     model_name: str = Field("counting", description="the model to ask for")
     model_api_key: SecretStr | None = Field(None, description="bearer key of the model server")
     model_timeout_seconds: FiniteFloat = Field(60.0, gt=0, description="how long one call may take")
-    model_capacity: int = Field(32, ge=1, description="how many calls run at once")
+    model_capacity: int = Field(32, ge=1, description="how many calls run at once at most; fewer if the model takes fewer")
     max_summary_tokens: int = Field(160, ge=40, le=2_000, description="budget of a summary")
     flush_events: int = Field(20, ge=1, description="a user with so many pending events is due")
     flush_tokens: int = Field(1_200, ge=1, description="a user with so many pending tokens is due")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from agents.metrics import Metrics, Unread, Waiting
+from agents.metrics import Metrics, Standings, Unread, Waiting
 from agents.settings import PREFIX, Settings, shown_default
 from prefstream.topics import topic_specs
 
@@ -37,6 +37,7 @@ def metrics_page() -> str:
     metrics = Metrics()
     metrics.registry.register(Waiting(list, lambda: 0))
     metrics.registry.register(Unread(dict))
+    metrics.registry.register(Standings(list))
     families = sorted(metrics.registry.collect(), key=lambda family: family.name)
     names = {family.name: getattr(family, "_labelnames", ()) or metrics.labels_of(family.name) for family in families}
     labels = {family: ", ".join(f"`{name}`" for name in labelnames) for family, labelnames in names.items()}

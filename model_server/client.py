@@ -53,7 +53,9 @@ log = structlog.get_logger()
 # on a CPU, for everybody, as soon as its prompt is computed in parts.
 REPEAT_TEMPERATURE = 0.5
 CONNECT_TIMEOUT_SECONDS = 5.0
-READY_TIMEOUT_SECONDS = 5.0
+GET_TIMEOUT_SECONDS = 5.0
+CANARY = (Turn("user", "Say yes."),)
+CANARY_TIMEOUT_SECONDS = 20.0
 # vLLM closes an idle connection after 5 s; a client that keeps one longer sends a request into a closed socket.
 KEEP_ALIVE_SECONDS = 4.0
 MAX_MESSAGE_CHARS = 300
@@ -63,6 +65,7 @@ FIXES = {
     403: "the server does not allow this key: correct PREFSTREAM_MODEL_API_KEY",
     404: "the server has no such model or no such path: correct PREFSTREAM_MODEL_NAME or PREFSTREAM_MODEL_URL",
 }
+_QUEUE_TIMES = re.compile(rb"^vllm:request_queue_time_seconds_(sum|count)(?:\{.*\})? (\S+)", re.MULTILINE)
 _INPUT_TOKENS = re.compile(r"contains (?:at least )?(\d+) input tokens|\((\d+) in the messages")
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -157,12 +160,19 @@ class _ModelList(Struct, frozen=True):
     data: tuple[_Model, ...]
 
 
+class QueueTimes(Struct, frozen=True):
+    """Seconds that all calls of a server spent in its queue, and how many calls those were, since it started."""
+
+    sum_seconds: float = 0.0
+    num_calls: float = 0.0
+
+
 class ModelClient:
     """Calls the model of ``options`` on one OpenAI-compatible server at ``base_url`` (its root, with or without ``/v1``).
 
     A call may take ``timeout_seconds``, and ``capacity`` calls run at once; the wait for a free place does not count into
-    the timeout. Nothing is retried here: dispatch decides. One client is one replica, so several replicas are several
-    clients behind something with the same ``evolve``, choosing by ``num_in_flight``.
+    the timeout. Nothing is retried here. One client is one replica; :class:`model_server.replicas.Replicas` has the same
+    ``evolve``, chooses among several and learns how many calls each of them takes.
     """
 
     def __init__(
@@ -171,6 +181,7 @@ class ModelClient:
         self._root = base_url.rstrip("/").removesuffix("/v1")
         self._options = options
         self._timeout_seconds = timeout_seconds
+        self.capacity = capacity
         self._places = asyncio.Semaphore(capacity)
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._session: ClientSession | None = None
@@ -206,26 +217,45 @@ class ModelClient:
         async with self._places:
             self._num_in_flight += 1
             try:
-                return await self._call(prompt, request_id)
+                return await self._send(_request(self._options, prompt), request_id, self._timeout_seconds)
             finally:
                 self._num_in_flight -= 1
 
+    async def ask_canary(self, *, request_id: str) -> CallResult:
+        """What becomes of a real completion of one token, of no user's prompt. It takes no place, and waits for none.
+
+        A server that reads only prompts of its own dialect refuses it: it has read it, so it is there.
+        """
+        request = _Request(self._options.model, CANARY, 1, 0.0, 1.0, 0, 1.0)
+        return await self._send(request, request_id, min(self._timeout_seconds, CANARY_TIMEOUT_SECONDS))
+
     async def is_ready(self) -> bool:
         """Whether the server answers and serves this model. It says nothing about load: vLLM answers so while it drains."""
-        session, timeout = self._opened(), ClientTimeout(total=READY_TIMEOUT_SECONDS)
-        if session.closed:
-            return False
         try:
-            async with session.get(f"{self._root}/v1/models", timeout=timeout, allow_redirects=False) as response:
-                models = msgspec.json.decode(await response.read(), type=_ModelList)
-        except (ClientError, OSError, *_MALFORMED):
+            models = msgspec.json.decode(await self._get("/v1/models"), type=_ModelList)
+        except _MALFORMED:
             return False
-        return response.status == 200 and any(model.id == self._options.model for model in models.data)
+        return any(model.id == self._options.model for model in models.data)
 
-    async def _call(self, prompt: Prompt, request_id: str) -> CallResult:
-        body = msgspec.json.encode(_request(self._options, prompt))
+    async def queue_times(self) -> QueueTimes | None:
+        """How long calls waited in the server's queue since its start; ``None`` where it does not tell."""
+        return parse_queue_times(await self._get("/metrics"))
+
+    async def _get(self, path: str) -> bytes:
+        """The page at ``path``; empty if there is none."""
+        session, timeout = self._opened(), ClientTimeout(total=GET_TIMEOUT_SECONDS)
+        if session.closed:
+            return b""
+        try:
+            async with session.get(self._root + path, timeout=timeout, allow_redirects=False) as response:
+                return await response.read() if response.status == 200 else b""
+        except (ClientError, OSError):
+            return b""
+
+    async def _send(self, request: _Request, request_id: str, timeout_seconds: float) -> CallResult:
+        body = msgspec.json.encode(request)
         headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
-        timeout = ClientTimeout(total=self._timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
+        timeout = ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
         session, url = self._opened(), f"{self._root}/v1/chat/completions"
         if session.closed:
             return Unavailable("connection", "the client was closed while the call waited for a place")
@@ -340,6 +370,15 @@ def _outage(error: ClientError | OSError) -> Unavailable:
             return Unavailable("disconnected", f"{type(error).__name__}: {error.strerror or 'no detail'}")
         case _:
             return Unavailable("disconnected", type(error).__name__)
+
+
+def parse_queue_times(page: bytes) -> QueueTimes | None:
+    """What a vLLM's metrics say of its queue, all engines together; ``None`` if they say nothing of it."""
+    totals = {b"sum": 0.0, b"count": 0.0}
+    found = _QUEUE_TIMES.findall(page)
+    for name, value in found:
+        totals[name] += float(value)
+    return QueueTimes(totals[b"sum"], totals[b"count"]) if found else None
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

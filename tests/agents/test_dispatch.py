@@ -47,7 +47,8 @@ GOOD = Completion("Loves war.", "stop", prompt_tokens=30, completion_tokens=3)
 class ScriptedModel:
     """Calls wait in ``calls`` until the test answers them."""
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
         self.calls: list[tuple[Prompt, asyncio.Future[CallResult]]] = []
         self.request_ids: list[str] = []
         self.num_cancelled = 0
@@ -77,7 +78,7 @@ class Running:
 
     def __init__(self, opened: Opened, capacity: int, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
         self.opened, self.owned, self.index = opened, opened.owned, opened.owned.index
-        self.model, self.metrics = ScriptedModel(), Metrics()
+        self.model, self.metrics = ScriptedModel(capacity), Metrics()
         self.now_ms, self.may_start, self.num_stored = START_MS, True, 0
         for module in ("dispatch", "write_back", "failed_calls"):
             monkeypatch.setattr(f"agents.{module}._now_ms", lambda: self.now_ms)
@@ -94,7 +95,6 @@ class Running:
             WriteBack(Plain(), limits, model_used, self.availability, failed_calls, self.metrics),
             failed_calls,
             self.metrics,
-            capacity=capacity,
             max_summary_tokens=160,
             context=context,
             may_start=lambda: self.may_start,
@@ -243,6 +243,16 @@ async def test_no_more_calls_than_the_model_takes_and_a_quarter(run: Run, capaci
     one.model.answer(GOOD)
     await one.calls(in_flight)
     assert counted(one.metrics)["flushes size"] == in_flight + 1
+
+
+async def test_what_the_model_takes_is_learned_while_it_runs(run: Run) -> None:
+    one = run(8)
+    one.model.capacity = 0  # every replica is away
+    for number in range(12):
+        one.store(f"u{number}", 3)
+    for capacity, in_flight in [(0, 1), (2, 3), (1, 3)]:
+        one.model.capacity = capacity
+        await one.calls(in_flight)
 
 
 async def test_who_has_been_due_longest_is_called_for_first_in_whatever_partition(run: Run, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
 import agents
-from agents.metrics import Metrics, Unread, Waiting
+from agents.metrics import Metrics, Standings, Unread, Waiting
+from model_server.replicas import Standing
 from prefstream.dead_letters import Origin
 from streams.backpressure import EVENT_BYTES, USER_BYTES
 from streams.flush import FlushPolicy
@@ -63,6 +64,7 @@ def families() -> list[Metric]:
     metrics = Metrics()
     metrics.registry.register(Waiting(list, lambda: 0))
     metrics.registry.register(Unread(dict))
+    metrics.registry.register(Standings(list))
     return list(metrics.registry.collect())
 
 
@@ -139,6 +141,25 @@ def test_a_topic_whose_end_is_unknown_is_left_out() -> None:
     registry.register(Unread(lambda: {"clicks": 7}))
     assert registry.get_sample_value("prefstream_unread_records", {"topic": "clicks"}) == 7
     assert registry.get_sample_value("prefstream_unread_records", {"topic": "t.inbox"}) is None
+
+
+def test_each_replica_stands_under_its_number() -> None:
+    registry = CollectorRegistry()
+    registry.register(Standings(lambda: [Standing(1, "closed", 5, 32, 0), Standing(2, "half_open", 0, 7, 3)]))
+    samples = {
+        (sample.name.removeprefix("prefstream_replica_"), *sample.labels.values()): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.value
+    }
+    assert samples == {
+        ("states", "1", "closed"): 1,
+        ("states", "2", "half_open"): 1,
+        ("calls_in_flight", "1"): 5,
+        ("places", "1"): 32,
+        ("places", "2"): 7,
+        ("failed_canaries_total", "2"): 3,
+    }
 
 
 def test_workers_do_not_share_their_numbers() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, Self
 
 import msgspec
@@ -25,14 +26,21 @@ def says(text: str | None, finish_reason: str | None = "stop", release: asyncio.
     return Reply(body=msgspec.json.encode({"id": "1", "choices": [choice], "usage": usage}), release=release)
 
 
-class ScriptedServer:
-    """``async with ScriptedServer(says("hello"), "disconnect") as server``; a request after the script's end gets a 500."""
+Step = Reply | Literal["disconnect"]
 
-    def __init__(self, *steps: Reply | Literal["disconnect"]) -> None:
+
+class ScriptedServer:
+    """``async with ScriptedServer(says("hello"), "disconnect") as server``.
+
+    A request after the script's end gets what ``otherwise`` makes of its path and body: a 500, if nothing else is said.
+    """
+
+    def __init__(self, *steps: Step, otherwise: Callable[[str, bytes], Step] = lambda path, body: Reply(500)) -> None:
         self.requests: list[tuple[web.BaseRequest, bytes]] = []
         self.arrivals: asyncio.Queue[None] = asyncio.Queue()
         self.hung_up = asyncio.Event()
         self._steps = deque(steps)
+        self._otherwise = otherwise
 
     async def __aenter__(self) -> Self:
         # With handler_cancellation the script learns that its caller hung up.
@@ -46,9 +54,10 @@ class ScriptedServer:
         await self._runner.cleanup()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        self.requests.append((request, await request.read()))
+        body = await request.read()
+        self.requests.append((request, body))
         self.arrivals.put_nowait(None)
-        step = self._steps.popleft() if self._steps else Reply(500)
+        step = self._steps.popleft() if self._steps else self._otherwise(request.path, body)
         if step == "disconnect":
             request.protocol.force_close()
             return web.Response()
