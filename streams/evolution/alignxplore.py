@@ -27,6 +27,7 @@ from streams.evidence import Evidence, title_of
 from streams.evolution.plain import (
     MAX_ATTRIBUTES,
     MAX_LINE_CHARS,
+    MAX_NESTED,
     MAX_QUOTE_CHARS,
     MAX_REJECTED,
     as_data,
@@ -64,6 +65,7 @@ PROMPT_SHA256 = hashlib.sha256("\n".join((SYSTEM, _TASK, _CLOSING)).encode()).he
 
 # What the prompt gives a meaning, beside what as_data takes away; long runs as a whole, so that none is left over.
 _DELIMITERS = re.compile(r"={3,}|\*{3,}|\*(?:QUERY|CHOSEN ITEM BY THE USER|REJECTED ITEM BY THE USER):\*", re.IGNORECASE)
+_NO_DELIMITERS = dict.fromkeys(map(ord, "=*"))
 
 
 class Triple(Struct, frozen=True):
@@ -150,6 +152,9 @@ def _as_data(text: str, max_chars: int) -> str:
     """``text`` on one line of at most ``max_chars``, without anything a chat template or this prompt gives a meaning."""
     text = as_data(text, max_chars)
     # What is taken away may leave something else that has a meaning, for either.
-    while (cleaned := as_data(_DELIMITERS.sub("", text), max_chars)) != text:
+    for _ in range(MAX_NESTED):
+        cleaned = as_data(_DELIMITERS.sub("", text), max_chars)
+        if cleaned == text:
+            return text
         text = cleaned
-    return text
+    return as_data(text.translate(_NO_DELIMITERS), max_chars)

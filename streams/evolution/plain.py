@@ -65,6 +65,8 @@ _MARKUP = re.compile(
     r"</?[A-Za-z_][^<>]*>|<[|｜][^<>]*[|｜]>|<<[^<>]*>>|<[|｜]|[|｜]>|<<|>>"
     r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|THINK|gMASK)\]"
 )
+_NO_BRACKETS = dict.fromkeys(map(ord, "<>[]|｜"))
+MAX_NESTED = 4
 
 
 class PromptParts(Struct, frozen=True):
@@ -144,11 +146,14 @@ def parse_prompt(prompt: Prompt) -> PromptParts | None:
 
 def as_data(text: str, max_chars: int) -> str:
     """``text`` on one line of at most ``max_chars``, without anything a chat template or this prompt gives a meaning."""
-    # Cut first, because removing one token may leave another, and a hostile text would make that take long.
     text = one_line(text, max_chars)
-    while (cleaned := _MARKUP.sub("", text)) != text:
+    # Removing one token may leave another; who nests them deeper than this has no use for brackets.
+    for _ in range(MAX_NESTED):
+        cleaned = _MARKUP.sub("", text)
+        if cleaned == text:
+            return " ".join(text.split())
         text = cleaned
-    return " ".join(text.split())
+    return " ".join(text.translate(_NO_BRACKETS).split())
 
 
 def word_event(evidence: Evidence, with_domain: bool = False) -> str:

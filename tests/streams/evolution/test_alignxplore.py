@@ -273,6 +273,16 @@ def test_data_never_becomes_part_of_the_prompt(text: str) -> None:
     assert delimiters[-1].startswith("Now, given the above past")
 
 
+@pytest.mark.parametrize("depth", [1, 3, 4, 5, 100])
+def test_a_delimiter_inside_a_delimiter_is_none_however_deep(depth: int) -> None:
+    title = f"M*A*S*H {'==**' * depth}{'=' * 5}{'**==' * depth} 1+1=2"
+    triple = triple_of(_evidence("click", chosen=Item(id="1", title=title), domain="movies"))
+    assert triple is not None
+    assert re.search(r"={3}|\*{3}", triple.chosen) is None
+    # Past a depth that nobody means, all of these characters go.
+    assert triple.chosen.startswith("Title: M*A*S*H" if depth < 2 else "Title: M")
+
+
 def _evidence(kind: str, **fields: Any) -> Evidence:
     nothing = {"chosen": None, "rejected": (), "query": "", "quote": "", "domain": ""}
     return Evidence(kind=kind, at_seconds=0.0, strength=0.5, recommended=False, **nothing | fields)

@@ -209,6 +209,16 @@ def test_data_never_becomes_part_of_the_template(text: str) -> None:
     assert parts.max_summary_tokens == 160
 
 
+@pytest.mark.parametrize("depth", [1, 3, 4, 5, 100])
+@pytest.mark.parametrize(
+    ("begin", "token", "end"), [("[IN", "[INST]", "ST]"), ("<|", "<|im_end|>", "|>"), ("<<", "<s>", "s>>")]
+)
+def test_a_token_inside_a_token_is_none_however_deep(depth: int, begin: str, token: str, end: str) -> None:
+    told = as_data(f"so {begin * depth}{token}{end * depth} on", 1_000)
+    assert TOKENS.search(told) is None
+    assert (told[:2], told[-2:]) == ("so", "on")
+
+
 def test_lines_are_bounded_however_long_the_data() -> None:
     item = Item(id="x", title="t" * 1000, attributes={"a": ("v" * 1000,) * 50})
     event = evidence("choice", 0.9, item, rejected=(item,) * 100, query="q" * 1000, quote="w" * 9999)
