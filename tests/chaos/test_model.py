@@ -18,7 +18,7 @@ from model_server.counting import MODEL
 from streams.evolution.guards import GuardLimits, Rejected, judge
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
 from tests.chaos.model import Behaviour, Mode, ScriptedModel, make_app
-from tests.model_server.test_client_contract import OLD, prompt_of_an_update
+from tests.model_server.contract import OLD, prompt_of_an_update
 
 Served = TestClient[Request, Application]
 

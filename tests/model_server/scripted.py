@@ -19,9 +19,11 @@ class Reply(Struct, frozen=True):
     release: asyncio.Event | None = None
 
 
-def says(text: str | None, finish_reason: str | None = "stop", release: asyncio.Event | None = None) -> Reply:
-    """A chat completion as vLLM writes it: 30 prompt tokens, 16 of them cached, 7 in the answer."""
-    usage = {"prompt_tokens": 30, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 16}}
+def says(
+    text: str | None, finish_reason: str | None = "stop", release: asyncio.Event | None = None, *, num_tokens: int = 7
+) -> Reply:
+    """A chat completion as vLLM writes it: 30 prompt tokens, 16 of them cached, and those of the answer."""
+    usage = {"prompt_tokens": 30, "completion_tokens": num_tokens, "prompt_tokens_details": {"cached_tokens": 16}}
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}
     return Reply(body=msgspec.json.encode({"id": "1", "choices": [choice], "usage": usage}), release=release)
 
