@@ -119,6 +119,7 @@ def body(prompt: Prompt, **fields: object) -> bytes:
 
 
 PROMPT = write_prompt("", fold(Tally(), WAR + MUSICALS), WAR + MUSICALS)
+FIRM = write_prompt("", fold(Tally(), WAR + MUSICALS), WAR + MUSICALS, is_firm=True)
 NOT_PLAIN = {"messages": [{"role": "user", "content": "hello"}]}
 
 
@@ -126,6 +127,7 @@ NOT_PLAIN = {"messages": [{"role": "user", "content": "hello"}]}
     ("request_body", "status"),
     [
         (body(PROMPT, temperature=0.0, seed=1, unheard_of=True), 200),
+        (body(FIRM), 200),
         (b"{", 400),
         (b'\xff{"messages": 1}', 400),
         (b"{}", 400),
