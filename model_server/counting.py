@@ -20,13 +20,13 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
-from msgspec.structs import replace
 
 from prefstream.events import Item
 from prefstream.summaries import DomainTally, Mention, Tally, Weight
 from streams.evidence import Evidence
+from streams.evolution.own_words import summarise
 from streams.evolution.plain import PromptParts, parse_prompt
-from streams.evolution.prose import KINDS, Claims, Section, parse, render
+from streams.evolution.prose import Claims, Section, parse
 from streams.evolution.records import Prompt, Turn
 from streams.tally import fold, levels
 from streams.tokens import estimate_tokens
@@ -39,33 +39,8 @@ def write_summary(parts: PromptParts) -> str:
 
     Without a tally the text is the only memory: its claims are weighed against the words of the new events.
     """
-    old = parse(parts.old_text)
-    claims = parts.claims if parts.claims.sections else _weighed(old, parts.events)
-    pinned = parse("\n".join(parts.pins))
-    said = {value for section in pinned.sections for kind in KINDS for value in getattr(section, kind)}
-    sections = tuple(_without(section, said) for section in claims.sections)
-    pins = tuple(pin if pin.endswith((".", "!", "?")) else pin + "." for pin in parts.pins)
-    own = _first_within(_unsaid(old.others, pins), parts.max_summary_tokens // 2)
-    return render(Claims(sections, pins + own), parts.max_summary_tokens)
-
-
-def _without(section: Section, said: set[str]) -> Section:
-    kept = {kind: tuple(value for value in getattr(section, kind) if value not in said) for kind in KINDS}
-    return replace(section, **kept)
-
-
-def _unsaid(sentences: Iterable[str], pins: Sequence[str]) -> list[str]:
-    return [sentence for sentence in dict.fromkeys(sentences) if not any(sentence[:-1] in pin for pin in pins)]
-
-
-def _first_within(sentences: list[str], max_tokens: int) -> tuple[str, ...]:
-    """As many sentences from the first on as leave the rest of the budget to the tally."""
-    tokens = 0
-    for index, sentence in enumerate(sentences):
-        tokens += estimate_tokens(sentence) + 1
-        if tokens > max_tokens:
-            return tuple(sentences[:index])
-    return tuple(sentences)
+    claims = parts.claims if parts.claims.sections else _weighed(parse(parts.old_text), parts.events)
+    return summarise(claims.sections, parts.old_text, parts.pins, parts.max_summary_tokens)
 
 
 # What a level in an old text counts for: about four events.
