@@ -11,11 +11,12 @@ from typing import Literal, Protocol
 from streams.evolution.alignxplore import AlignXplore
 from streams.evolution.plain import Plain
 from streams.evolution.records import Completion, Prompt, Update
+from streams.evolution.sections import Sections
 
 __all__ = ["Dialect", "DialectName", "Grammar", "Update", "dialect_of"]
 
 DialectName = Literal["plain", "alignxplore"]
-Grammar = Literal[""]
+Grammar = Literal["", "sections"]
 
 
 class Dialect(Protocol):
@@ -41,9 +42,13 @@ class Dialect(Protocol):
 
 
 def dialect_of(name: DialectName, grammar: Grammar = "") -> Dialect:
-    """The dialect of this name, for answers in this grammar (empty: free text)."""
+    """The dialect of this name, for answers in this grammar (empty: free text). Raises ValueError: there is none such."""
     match name, grammar:
         case "plain", "":
             return Plain()
+        case "plain", "sections":
+            return Sections()
         case "alignxplore", "":
             return AlignXplore()
+        case _:
+            raise ValueError(f"the dialect {name} has no grammar {grammar!r}")
