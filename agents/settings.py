@@ -22,8 +22,8 @@ from streams.flush import FlushPolicy
 PREFIX = "PREFSTREAM_"
 
 
-# The development broker's and the demo's; the fault tests'.
-_READ_BY_OTHERS = {f"{PREFIX}CACHE", crash_points.VARIABLE}
+# The development broker's and the demo's; the model server's; the fault tests'.
+_READ_BY_OTHERS = {f"{PREFIX}CACHE", f"{PREFIX}WEIGHTS", crash_points.VARIABLE}
 
 
 class InvalidSettings(Exception):

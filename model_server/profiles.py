@@ -85,6 +85,8 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     start_seconds: Positive
     """How long the start may take, weights and compiled graphs included."""
     prefix_caching: bool
+    chunked_prefill: bool
+    """Whether a long prompt may be computed in several steps, between the answers of others."""
     enforce_eager: bool
     """No compiled graphs: a faster start, slower steps."""
     scheduling_policy: Literal["fcfs", "priority"]
@@ -235,7 +237,7 @@ def _conflicts(profile: Profile) -> Iterable[_Conflict]:
     if profile.weights is not None:
         yield from _of_weights(profile.weights)
     if profile.weights is not None and profile.server is not None:
-        yield from _of_steps(profile.server)
+        yield from _of_steps(profile, profile.server)
         yield from (_of_a_cpu if profile.server.device == "cpu" else _of_a_gpu)(profile.server)
         yield from _of_thoughts(profile, profile.server)
         if profile.weights.adapter and profile.server.quantization:
@@ -275,7 +277,7 @@ def _of_weights(weights: Weights) -> Iterable[_Conflict]:
         yield "weights.package", "package, file and sha256 belong together", "write all three, or none and a path"
 
 
-def _of_steps(server: Server) -> Iterable[_Conflict]:
+def _of_steps(profile: Profile, server: Server) -> Iterable[_Conflict]:
     if server.max_num_seqs > server.max_num_batched_tokens:
         yield (
             "server.max_num_seqs",
@@ -287,6 +289,12 @@ def _of_steps(server: Server) -> Iterable[_Conflict]:
             "server.max_num_queued_requests",
             f"it counts those that run too: {server.max_num_seqs} would never run at once",
             f"write at least {server.max_num_seqs}",
+        )
+    if not server.chunked_prefill and server.max_num_batched_tokens < profile.max_model_len:
+        yield (
+            "server.max_num_batched_tokens",
+            f"without chunked_prefill a prompt of up to {profile.max_model_len} tokens has to fit into one step",
+            f"write at least max_model_len ({profile.max_model_len})",
         )
     if server.keep_alive_seconds <= CLIENT_KEEP_ALIVE_SECONDS:
         yield (
@@ -301,6 +309,10 @@ def _of_a_cpu(server: Server) -> Iterable[_Conflict]:
         yield "server.quantization", "fp8 needs a GPU", "remove the key"
     if server.kv_cache_dtype == "fp8":
         yield "server.kv_cache_dtype", "fp8 needs a GPU", 'write "auto"'
+    if server.chunked_prefill:
+        # Seen with vLLM 0.32: a prompt in two steps whose call has a seed and a temperature ends the engine, for everybody
+        # ("CPU Generator does not use offset").
+        yield "server.chunked_prefill", "on a CPU, one call with a seed ends vLLM then", "write false"
     if server.gpu_memory_utilization is not None:
         yield "server.gpu_memory_utilization", "a CPU has no memory of a GPU", "write kv_cache_mib instead"
     if server.kv_cache_mib is None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
+
+from model_server.locks import locked
 
 FOLDER = Path(__file__).resolve().parent
 POM = FOLDER / "pom.xml"
@@ -47,15 +46,6 @@ def prepare() -> Path:
 def kafka_version() -> str:
     """The version of Kafka that the pom asks for."""
     return ElementTree.parse(POM).findtext("properties/kafka.version", default="")
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``; another process that wants it waits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def say(line: str, end: str = "\n") -> None:

@@ -1,0 +1,92 @@
+"""Engine: one vLLM as a child that is started, listened to and ended (launch → **engine** → serve)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from model_server.launch import Launch
+
+_KEPT = Path(__file__).with_name("kept.py")
+NUM_LAST_LINES = 40
+MAX_LINE_CHARS = 2_000
+# What vLLM writes when it goes on to the next part of its start, in the words of a person; the last one met holds.
+_PHASES = (
+    (re.compile(r"Initializing a V1 LLM engine"), "starting the engine"),
+    (re.compile(r"Starting to load model"), "loading the weights"),
+    (re.compile(r"Loading weights took"), "preparing the model"),
+    (re.compile(r"torch\.compile|[Cc]ompiling"), "compiling"),
+    (re.compile(r"Warming up|warm ?up model"), "warming up"),
+    (re.compile(r"Capturing CUDA graph"), "capturing graphs"),
+    (re.compile(r"KV cache size"), "making the KV cache"),
+    (re.compile(r"Starting vLLM server"), "opening the port"),
+)
+
+
+class Engine:
+    """A running vLLM. Its lines go to ``on_line``; the last of them are kept for when it ends too early."""
+
+    def __init__(self, process: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> None:
+        self._process = process
+        self._on_line = on_line
+        self.last_lines: deque[str] = deque(maxlen=NUM_LAST_LINES)
+        self.phase = "importing vLLM"
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(cls, launch: Launch, on_line: Callable[[str], None]) -> Self:
+        """Start it in a group of its own, which ends with this process."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(_KEPT), *launch.command),
+            env={**os.environ, **launch.environment},
+            # Held open, and never written to: its end tells the child to end, or that this process is gone.
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            # A session of its own: Ctrl-C at the terminal is for us, who then stop it in order.
+            start_new_session=True,
+        )
+        return cls(process, on_line)
+
+    async def ended(self) -> int:
+        """Wait for its end; the exit code, 128 and more when a signal ended it. None of its processes is left then."""
+        code = await self._process.wait()
+        await self._reading
+        return code if code >= 0 else 128 - code
+
+    def stop(self) -> None:
+        """Ask it to finish what is in flight and to end."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End all of its processes at once."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def _read(self) -> None:
+        stream = self._process.stdout
+        while stream is not None:
+            try:
+                line = await stream.readuntil(b"\n")
+            except asyncio.LimitOverrunError as overrun:
+                line = await stream.readexactly(overrun.consumed)
+            except asyncio.IncompleteReadError as end:
+                self._note(end.partial)
+                return
+            self._note(line)
+
+    def _note(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip()[:MAX_LINE_CHARS]
+        if text:
+            self.last_lines.append(text)
+            self.phase = next((phase for pattern, phase in reversed(_PHASES) if pattern.search(text)), self.phase)
+            self._on_line(text)
