@@ -89,7 +89,7 @@ class WriteBack:
         self._metrics.reasoning_tokens.inc(answer.reasoning_tokens)
 
     def _judge(self, owned: Owned, due: Due, step: Step, prompt: Prompt, answer: Completion) -> None:
-        match judge(answer, prompt, step.old_text, self._limits, pins=step.pins):
+        match judge(answer, prompt, step.old_text, self._limits, pins=step.pins, evidence=step.evidence):
             case Rejected(reason=reason, message=message):
                 self._metrics.rejected.labels(reason).inc()
                 log.info("a rewrite was rejected, the old version stays", reason=reason)

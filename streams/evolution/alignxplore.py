@@ -24,10 +24,10 @@ from msgspec.structs import replace
 
 from prefstream.events import Item
 from streams.evidence import Evidence, title_of
+from streams.evolution.markup import MAX_NESTED
 from streams.evolution.plain import (
     MAX_ATTRIBUTES,
     MAX_LINE_CHARS,
-    MAX_NESTED,
     MAX_QUOTE_CHARS,
     MAX_REJECTED,
     as_data,

@@ -16,6 +16,7 @@ from msgspec import Struct
 from prefstream.events import Item
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, title_of
+from streams.evolution.markup import without_markup
 from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Claims, one_line, quotable
 from streams.evolution.records import Completion, Prompt, Turn, Update
 from streams.evolution.thoughts import without_thought
@@ -60,13 +61,6 @@ _USER_TURN = re.compile(
     + rf"\nWrite the new summary in at most (\d+) tokens\.(?: {re.escape(FIRMLY)})?",
     re.DOTALL,
 )
-# Chat templates of the models served, tags in general (ours among them), and halves that two fields could make whole.
-_MARKUP = re.compile(
-    r"</?[A-Za-z_][^<>]*>|<[|｜][^<>]*[|｜]>|<<[^<>]*>>|<[|｜]|[|｜]>|<<|>>"
-    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|THINK|gMASK)\]"
-)
-_NO_BRACKETS = dict.fromkeys(map(ord, "<>[]|｜"))
-MAX_NESTED = 4
 
 
 class PromptParts(Struct, frozen=True):
@@ -146,14 +140,7 @@ def parse_prompt(prompt: Prompt) -> PromptParts | None:
 
 def as_data(text: str, max_chars: int) -> str:
     """``text`` on one line of at most ``max_chars``, without anything a chat template or this prompt gives a meaning."""
-    text = one_line(text, max_chars)
-    # Removing one token may leave another; who nests them deeper than this has no use for brackets.
-    for _ in range(MAX_NESTED):
-        cleaned = _MARKUP.sub("", text)
-        if cleaned == text:
-            return " ".join(text.split())
-        text = cleaned
-    return " ".join(text.translate(_NO_BRACKETS).split())
+    return " ".join(without_markup(one_line(text, max_chars)).split())
 
 
 def word_event(evidence: Evidence, with_domain: bool = False) -> str:

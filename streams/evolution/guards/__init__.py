@@ -1,0 +1,120 @@
+"""Guards: a bad rewrite never replaces a good summary (client → **guards** → write back).
+
+The guards are asked in this order, and the first that objects gives the reason. First what makes the text no text at all,
+then what it has too much of, then what it is not, and last what the person told us:
+
+=================  ==================================================================================================
+finish_reason      the model did not finish by itself: ``length``, ``repetition``, ``unterminated_thought``, ...
+empty              nothing is said
+over_budget        more tokens than a summary may have
+template_tokens    tokens of a chat template are in the text, or tags: of a thought, of the prompt
+leaked             it speaks of its task: "as an AI", "here is the summary", "the tally", "I cannot help", ...
+repetition         the same words again and again
+prompt_copied      the prompt's instructions or its example, word for word
+echo               much of the text is copied from the prompt's other turns: its tally or its evidence
+language           another language than the old text, or, without one, than the instructions
+wiped              far shorter than the old text, or almost none of its words, and nothing explains it
+pin_missing        a sentence that the person pinned is not there
+forbidden          something that the person never wants said is said
+=================  ==================================================================================================
+
+Texts are compared by their words, without case, punctuation and invisible characters; in scripts that put no spaces between
+words each character counts as a word. Inflections are other words: ``never`` "war" still allows "wars" and "warm".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from streams.evidence import Evidence
+from streams.evolution.guards.copies import is_no_echo, keeps_the_prompt_to_itself
+from streams.evolution.guards.languages import keeps_the_language
+from streams.evolution.guards.leaks import says_nothing_of_its_task
+from streams.evolution.guards.loops import goes_on
+from streams.evolution.guards.losses import keeps_the_old
+from streams.evolution.guards.verdicts import Accepted, Candidate, GuardLimits, Judgement, Rejected, RejectionReason
+from streams.evolution.guards.wording import normalise, occurs, phrases_of, words_of
+from streams.evolution.markup import find_markup
+from streams.evolution.records import Completion, Prompt
+from streams.tokens import estimate_tokens
+
+__all__ = ["Accepted", "GuardLimits", "Judgement", "Rejected", "RejectionReason", "judge", "normalise"]
+
+_MAX_TOKEN_CHARS = 32
+"""No token of a summary is longer, so a server that counts too little lets no long text pass. The longest word there is
+takes several; whitespace, of which the longest tokens are made, is normalised first."""
+
+
+def judge(
+    completion: Completion,
+    prompt: Prompt,
+    old_text: str,
+    limits: GuardLimits,
+    pins: Sequence[str] = (),
+    forbidden: Sequence[str] = (),
+    evidence: Sequence[Evidence] = (),
+) -> Judgement:
+    """Whether ``completion`` may replace ``old_text`` (empty for a new user), after this new ``evidence``.
+
+    ``completion.text`` is the summary alone: a dialect whose model thinks cuts the thought away first, and then sets
+    ``completion_tokens`` to 0 where the server's count includes the thought. Pins and forbidden phrases without a word ask
+    for nothing.
+    """
+    text = normalise(completion.text)
+    tokens = completion.text_tokens or estimate_tokens(text)
+    finish_reason, words = completion.finish_reason, words_of(text)
+    candidate = Candidate(text, words, tokens, finish_reason, prompt, old_text, limits, pins, forbidden, evidence)
+    for guard in _GUARDS:
+        if rejected := guard(candidate):
+            return rejected
+    return Accepted(text, tokens)
+
+
+def _finished(candidate: Candidate) -> Rejected | None:
+    if candidate.finish_reason == "stop":
+        return None
+    return Rejected("finish_reason", f"the model ended with {candidate.finish_reason[:20]!r}, not 'stop'")
+
+
+def _says_something(candidate: Candidate) -> Rejected | None:
+    return None if candidate.words else Rejected("empty", "the answer has no words")
+
+
+def _fits(candidate: Candidate) -> Rejected | None:
+    tokens = max(candidate.tokens, len(candidate.text) // _MAX_TOKEN_CHARS)
+    if tokens <= candidate.limits.max_tokens:
+        return None
+    return Rejected("over_budget", f"{tokens} tokens of {candidate.limits.max_tokens}")
+
+
+def _has_no_markup(candidate: Candidate) -> Rejected | None:
+    at = find_markup(candidate.text)
+    return None if at is None else Rejected("template_tokens", f"a token of a chat template, or a tag, at character {at}")
+
+
+def _keeps_pins(candidate: Candidate) -> Rejected | None:
+    pins = phrases_of(candidate.pins)
+    missing = sum(not occurs(pin, candidate.words) for pin in pins)
+    return Rejected("pin_missing", f"{missing} of {len(pins)} pins are missing") if missing else None
+
+
+def _says_nothing_forbidden(candidate: Candidate) -> Rejected | None:
+    forbidden = phrases_of(candidate.forbidden)
+    said = sum(occurs(phrase, candidate.words) for phrase in forbidden)
+    return Rejected("forbidden", f"{said} of {len(forbidden)} forbidden phrases are said") if said else None
+
+
+_GUARDS: tuple[Callable[[Candidate], Rejected | None], ...] = (
+    _finished,
+    _says_something,
+    _fits,
+    _has_no_markup,
+    says_nothing_of_its_task,
+    goes_on,
+    keeps_the_prompt_to_itself,
+    is_no_echo,
+    keeps_the_language,
+    keeps_the_old,
+    _keeps_pins,
+    _says_nothing_forbidden,
+)

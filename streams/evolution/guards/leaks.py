@@ -1,0 +1,85 @@
+"""Leaks: a model that speaks of its task, of itself, or to us (answer → **leaks** → verdict).
+
+What stands in quotes is a title or the person's own words. What the old text, a pin or the evidence says as well is no leak: a
+person may be an AI researcher, and may not be able to help with the dishes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from streams.evidence import title_of
+from streams.evolution.guards.verdicts import Candidate, Rejected
+from streams.evolution.guards.wording import unquoted, words_of
+
+_CANNOT = "(?:cannot|can not|can t|unable to|not able to|won t)"
+# Of words, without case and punctuation: "can't" is "can t".
+_LEAKS = (
+    # of itself
+    r"as an? (?:ai|artificial intelligence)(?: language)?(?: model| assistant| i\b| my\b)",
+    r"as an? (?:large )?language model",
+    r"i (?:am|m) (?:just )?an? (?:ai|artificial intelligence|language model|assistant)\b",
+    r"my (?:training data|knowledge cutoff|programming)\b",
+    # refusals
+    rf"{_CANNOT} (?:help|assist|comply|fulfil|fulfill|provide|generate|summari[sz]e)\b",
+    rf"{_CANNOT} (?:write|create|continue|complete|answer|do) (?:a|the|this|that|your)\b",
+    r"i (?:am|m) sorry but\b",
+    r"i apologi[sz]e\b",
+    # of what it was given
+    r"the tally\b",
+    r"the (?:old|previous|past|existing|updated|revised) (?:preference )?summary\b",
+    r"(?:old|previous|new|updated) summary (?:says|is|was|has|states|shows|reads)\b",
+    r"the new (?:events|evidence|interactions|summary)\b",
+    r"new events (?:show|suggest|say|are|were|indicate|confirm)\b",
+    r"the pinned sentences?\b",
+    r"(?:based on|according to|from) the (?:given|provided|above|following) \w+",
+    r"the (?:events|sentences|tags?|prompt|instructions?) (?:provided|given|above|below)\b",
+    r"\d+ tokens\b",
+    # to us
+    r"(?:here is|here s|here are|below is|this is) (?:the|a|an|your|my) (?:\w+ )?(?:summary|text|answer)\b",
+    r"(?:this|the above|the following) (?:summary|text) (?:is|was|has|captures|reflects|contains|describes)\b",
+    r"^(?:sure|certainly|of course|absolutely|understood|okay|ok) (?:here|i|i ll|the)\b",
+    r"^(?:the )?(?:new |old |updated |revised |final )*summary (?:of|for) (?:the|this|your) (?:user|person|preferences)\b",
+    r"let me know if\b",
+    r"(?:hope|if) this (?:helps|meets)\b",
+    # the same in other languages
+    r"als (?:ki|sprachmodell|künstliche intelligenz)\b",
+    r"hier ist (?:die|eine|ihre|deine) (?:\w+ )?zusammenfassung\b",
+    r"en tant qu (?:ia|intelligence artificielle|assistant)\b",
+    r"voici (?:le|un|votre) (?:\w+ )?résumé\b",
+    r"como (?:una ia|modelo de lenguaje|un modelo de lenguaje)\b",
+    r"aquí (?:está|tienes?) (?:el|un) (?:\w+ )?resumen\b",
+    r"作 为 (?:一 个 |一 名 )?(?:ai|人 工 智 能)",
+    r"以 下 是 .{0,40}(?:总 结|摘 要)",
+)
+_LEAK = re.compile(rf"\b(?:{'|'.join(f'(?:{leak})' for leak in _LEAKS)})")
+_HEAD = re.compile(
+    r"\W*(?:(?:new|old|updated|revised|final|user|preference) )*(?:summary|preferences|answer|output):", re.IGNORECASE
+)
+
+
+def says_nothing_of_its_task(candidate: Candidate) -> Rejected | None:
+    """Whether the text is about the person alone."""
+    told = None
+    for leak in _leaks(candidate.text):
+        told = told if told is not None else _told(candidate)
+        if f" {leak} " not in told:
+            return Rejected("leaked", "it speaks of its task, of itself or to us")
+    return None
+
+
+def _leaks(text: str) -> Iterator[str]:
+    head = _HEAD.match(text)
+    if head:
+        yield " ".join(words_of(head[0]))
+    for leak in _LEAK.finditer(" ".join(words_of(unquoted(text)))):
+        yield leak[0].strip()
+
+
+def _told(candidate: Candidate) -> str:
+    """What the person said, liked and met, in words."""
+    told = [candidate.old_text, *candidate.pins]
+    for one in candidate.evidence:
+        told += [one.query, one.quote, *(title_of(item) for item in (one.chosen, *one.rejected) if item is not None)]
+    return f" {' '.join(words_of(chr(10).join(told)))} "

@@ -1,0 +1,58 @@
+"""Loops: a model that says the same again and again (answer → **loops** → verdict).
+
+Untuned SmolLM2 loops in nearly every answer: ``action, action, action``, a line again and again, or a title with the next year
+each time. A sequel, a title such as "Liar Liar" and two domains about which the same is said are no loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streams.evolution.guards.verdicts import Candidate, Rejected
+
+_LONGEST_UNIT = 12  # words; what is longer is found by the share that was said before
+_NUM_TIMES = {1: 4, 2: 4}  # of a unit of so many words in a row, ...
+_NUM_TIMES_LONG = 3  # ... and of a longer one
+_MIN_LOOP_CHARS = 12  # of a script whose characters are words each, four are no loop
+_NUM_NUMBERED = 8  # times in a row that only a number changes: eight sequels are no favourites
+_RUN = 4
+_MAX_REPEATED = 0.5  # of two equal halves the second is a repetition
+_MIN_WORDS = 12  # of a text of fewer nothing can be said by its share
+
+
+def goes_on(candidate: Candidate) -> Rejected | None:
+    """Whether each part of the text says something of its own."""
+    words = candidate.words
+    if period := _looped(words, _NUM_TIMES, _NUM_TIMES_LONG):
+        return Rejected("repetition", f"{period} words again and again")
+    if _looped(["0" if word.isdigit() else word for word in words], {}, _NUM_NUMBERED):
+        return Rejected("repetition", "the same again and again, with another number")
+    share = _share_repeated(words)
+    if share > _MAX_REPEATED and len(words) >= _MIN_WORDS:
+        return Rejected("repetition", f"{share:.0%} of the words were said before, in the same order")
+    return None
+
+
+def _looped(words: Sequence[str], num_times: dict[int, int], num_times_long: int) -> int:
+    """The number of words in the shortest unit that stands so often in a row; 0 where none does."""
+    for period in range(1, _LONGEST_UNIT + 1):
+        enough = period * (num_times.get(period, num_times_long) - 1)
+        run = 0
+        for index in range(period, len(words)):
+            run = run + 1 if words[index] == words[index - period] else 0
+            if run >= enough and sum(map(len, words[index - run - period + 1 : index + 1])) >= _MIN_LOOP_CHARS:
+                return period
+    return 0
+
+
+def _share_repeated(words: Sequence[str]) -> float:
+    """The share of the words that stand in a run of words that stood there before."""
+    seen: set[tuple[str, ...]] = set()
+    num_repeated = up_to = 0
+    for index in range(len(words) - _RUN + 1):
+        run = tuple(words[index : index + _RUN])
+        if run in seen:
+            num_repeated += index + _RUN - max(up_to, index)
+            up_to = index + _RUN
+        seen.add(run)
+    return num_repeated / len(words) if words else 0.0

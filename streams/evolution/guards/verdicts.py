@@ -1,0 +1,73 @@
+"""Verdicts: what the guards look at, and what they say (answer → **verdict** → write back, metrics)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from streams.evidence import Evidence
+from streams.evolution.records import Prompt
+
+RejectionReason = Literal[
+    "finish_reason",
+    "empty",
+    "over_budget",
+    "template_tokens",
+    "leaked",
+    "repetition",
+    "prompt_copied",
+    "echo",
+    "language",
+    "wiped",
+    "pin_missing",
+    "forbidden",
+]
+
+
+class GuardLimits(Struct, frozen=True):
+    """How much is too much: ``max_tokens`` of a summary, and shares of words from 0 to 1.
+
+    ``max_echoed`` is the share of the new text that may be copied from the prompt. ``min_kept`` is the share of the old
+    text's distinct words that must still occur, ``min_length`` the new text's length over the old one's. Old texts of fewer
+    than ``min_old_words`` are too short to be wiped.
+    """
+
+    max_tokens: int = 160
+    max_echoed: float = 0.3
+    min_kept: float = 0.1
+    min_length: float = 0.3
+    min_old_words: int = 12
+
+
+class Accepted(Struct, frozen=True):
+    """The text to store, whitespace normalised, and its tokens: as the server counted them, else an estimate."""
+
+    text: str
+    tokens: int
+
+
+class Rejected(Struct, frozen=True):
+    """Why the old version stays. ``message`` quotes neither the text nor the prompt, so it may be logged."""
+
+    reason: RejectionReason
+    message: str
+
+
+Judgement = Accepted | Rejected
+
+
+class Candidate(Struct, frozen=True):
+    """An answer, its text normalised and in words, and what it is held against."""
+
+    text: str
+    words: list[str]
+    tokens: int
+    finish_reason: str
+    prompt: Prompt
+    old_text: str
+    limits: GuardLimits
+    pins: Sequence[str]
+    forbidden: Sequence[str]
+    evidence: Sequence[Evidence]
