@@ -15,15 +15,17 @@ from transformers.utils import logging
 PACKAGES = ("transformers", "gguf", "peft")
 
 
-def convert(source: Path, adapter: Path | None, target: Path, say: Callable[[str], None]) -> None:
+def convert(source: Path, adapter: Path | None, target: Path, tell: Callable[[str], None]) -> None:
     """Write into ``target`` the model and tokenizer of ``source`` (a GGUF file or a folder), in bfloat16, with ``adapter``."""
+    # Our steps are told; its own bars would run through them.
     logging.set_verbosity_error()
-    say(f"  reading {source.name}")
+    logging.disable_progress_bar()
+    tell(f"reading {source.name}")
     model, tokenizer = _load(source)
     if adapter is not None:
-        say(f"  merging the adapter {adapter.name}")
+        tell(f"merging the adapter {adapter.name}")
         model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload(safe_merge=True)
-    say("  writing safetensors")
+    tell("writing safetensors")
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
 

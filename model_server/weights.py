@@ -11,7 +11,8 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -20,6 +21,8 @@ from types import ModuleType
 
 import msgspec
 from msgspec import Struct
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from model_server.checkpoints import UnusableWeights, check_adapter, check_checkpoint
 from model_server.locks import locked
@@ -177,18 +180,42 @@ def _make(profile: Profile, source: Path | None, folder: Path) -> None:
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    conversion.convert(package or source or folder, Path(weights.adapter) if weights.adapter else None, part, say)
-    _write_manifest(part, conversion.PACKAGES)
+    with _telling() as tell:
+        conversion.convert(package or source or folder, Path(weights.adapter) if weights.adapter else None, part, tell)
+        tell("computing checksums")
+        _write_manifest(part, conversion.PACKAGES)
     # What was there is not complete, or of other versions: between the two lines there is nothing, which is prepared again.
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     say(f"{weights.model} is in {folder}.")
 
 
+@contextmanager
+def _telling() -> Iterator[Callable[[str], None]]:
+    """Tells the steps: each with a clock on a terminal, each as a line where nobody looks."""
+    if not sys.stderr.isatty():
+        yield lambda step: say(f"  {step}")
+        return
+    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+
+        def finish() -> None:
+            for task in progress.task_ids:
+                progress.update(task, completed=1)
+
+        def tell(step: str) -> None:
+            finish()
+            progress.add_task(step, total=1)
+
+        yield tell
+        finish()
+
+
 def _conversion() -> ModuleType:
     """Imported when there is something to convert, because it imports torch."""
     # Before transformers is imported: it would ask its hub about a folder that lacks a file.
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TQDM_DISABLE"] = "1"  # its bars would run through our own
     try:
         return import_module("model_server.conversion")
     except ImportError as missing:
