@@ -76,8 +76,8 @@ class Sections:
     def write_prompt(self, update: Update) -> Prompt:
         """The prompt for one update; its ``max_tokens`` is enough for every answer that satisfies its schema."""
         prompt, offered = Plain().write_prompt(update), offers(update)
-        turns = (Turn("system", SYSTEM), *prompt.turns[1:])
-        return replace(prompt, turns=turns, max_tokens=_most_tokens(offered), schema=_schema(offered))
+        turns, max_tokens = (Turn("system", SYSTEM), *prompt.turns[1:]), max(prompt.max_tokens, _most_tokens(offered))
+        return replace(prompt, turns=turns, max_tokens=max_tokens, schema=_schema(offered))
 
     def read_answer(self, completion: Completion, update: Update) -> Completion:
         """The prose of the answer; no text and ``off_schema`` where it does not satisfy the schema of the prompt."""
