@@ -16,6 +16,8 @@ from model_server.profiles import Profile, Server
 
 MODULE = "vllm.entrypoints.openai.api_server"
 _MIB = 1024 * 1024
+# A grammar allows any amount of whitespace by itself, and the tokens of the longest answer are counted without.
+_COMPACT = '{"backend": "xgrammar", "disable_any_whitespace": true}'
 
 
 class Launch(Struct, frozen=True):
@@ -65,6 +67,7 @@ def _flags(profile: Profile, server: Server, folder: Path) -> Iterator[str]:
         "generation-config": "vllm",
         "quantization": server.quantization or None,
         "reasoning-parser": server.reasoning_parser or None,
+        "structured-outputs-config": _COMPACT if profile.grammar else None,
         "gpu-memory-utilization": server.gpu_memory_utilization,
         "kv-cache-memory-bytes": server.kv_cache_mib and server.kv_cache_mib * _MIB,
     }

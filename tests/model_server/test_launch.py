@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import shlex
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from msgspec.structs import replace
@@ -71,6 +74,15 @@ def test_what_is_shown_is_what_is_run() -> None:
 def test_a_value_is_a_flag(changes: dict[str, object], flags: tuple[str, ...]) -> None:
     joined = "\0".join(launch("qwen3-8b-h100", **changes).flags) + "\0"
     assert "\0".join(flags) + "\0" in joined
+
+
+@pytest.mark.parametrize("grammar", ["", "sections"])
+def test_an_answer_in_a_grammar_has_no_whitespace(grammar: Literal["", "sections"]) -> None:
+    profile = replace(load_profile("smollm2-135m-cpu"), grammar=grammar)
+    assert profile.server is not None
+    flags = launch_of(profile, profile.server, Path("x"), "python", "127.0.0.1", 8000, ()).flags
+    settings = dict(itertools.pairwise(flags)).get("--structured-outputs-config", "{}")
+    assert json.loads(settings).get("disable_any_whitespace", False) == bool(grammar)
 
 
 def test_the_cores_of_a_cpu_are_told_by_a_variable() -> None:
