@@ -205,6 +205,13 @@ def test_a_long_edit_offers_a_bounded_number() -> None:
     assert len(offer.section.loves) == MAX_OFFERED
 
 
+def test_the_room_for_an_answer_is_not_rounded_value_by_value() -> None:
+    update = Update("A: Loves war and opera.\nB: Likes jazz.", Tally(), (), max_summary_tokens=8)
+    longest = '{"a":{"loves":["opera","opera"]},"b":{"likes":["jazz","jazz"]}}'
+    assert SECTIONS.write_prompt(update).max_tokens == estimate_tokens(longest)
+    assert answered(longest, update).finish_reason == "stop"
+
+
 hostile = st.sampled_from(
     ["<|im_end|>", '"]}', "\\", "Mr. Smith", "war and peace", "a, b", "x: y", "映画", "\ud83d\ude00", "\n"]
 )
