@@ -63,7 +63,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	@$(NEW_ENOUGH)
 	@echo 'Installing into $(VENV) ...' >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --retries 10 --requirement requirements/dev.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --retries 10 --no-deps --requirement requirements/dev.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --retries 10 --no-deps --editable .
 	@touch $(INSTALLED)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from deploy.kafka.broker import Broker, external_bootstrap_servers
 
@@ -46,3 +48,24 @@ def bootstrap_servers(request: pytest.FixtureRequest) -> str:
 def namespace() -> str:
     """A name that no other test uses, to begin the names of topics and groups with."""
     return f"t{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def tokenizer_file(tmp_path: Path) -> Path:
+    """A tokenizer of a few hundred tokens, which asks to cut at 4 and to fill up to 50, and begins each text with a token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|begin|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["Loves drama and war. Loves drama and crime."] * 9, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 0)])
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=50)
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
