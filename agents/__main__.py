@@ -16,6 +16,7 @@ from agents.boot import NotReadyToStart, check_port, read_adapters, read_cluster
 from agents.failstop import stop_unfinished
 from agents.faust_fixes import UnprovenVersion, assert_versions
 from agents.logs import set_up_logging
+from agents.model import read_model
 from agents.settings import PREFIX, InvalidSettings, Settings, asks_to_crash, read_settings, shown_default
 from agents.store import DirectoryUnusable, claim_directory
 from prefstream.errors import PrefstreamError
@@ -67,13 +68,14 @@ def main() -> int:
 def _new_worker() -> Worker:
     assert_versions()
     settings = read_settings()
+    model = read_model(settings)
     set_up_logging(settings.log_level)
     if asks_to_crash() and not crash_points.is_armed():
         log.warning(f"{crash_points.VARIABLE} is ignored: only the worker of the fault tests crashes on request")
     check_port(settings)
     claim_directory(settings.data_directory)
     adapters = read_adapters(settings)
-    return Worker(settings, read_cluster(settings), adapters)
+    return Worker(settings, read_cluster(settings), adapters, model)
 
 
 def _run(worker: Worker) -> int:

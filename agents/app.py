@@ -30,6 +30,7 @@ from agents.health import HealthServer
 from agents.intake import Intake
 from agents.lag import Lag
 from agents.metrics import Metrics, Standings, Unread, Waiting
+from agents.model import Model
 from agents.outbox import Outbox
 from agents.partitions import Partitions
 from agents.progress import Progress
@@ -39,15 +40,12 @@ from agents.stamps import Changelog
 from agents.store import SCHEME, LoggedStore
 from agents.write_back import WriteBack
 from agents.writer import NotDurable
-from model_server.client import CallOptions, ModelClient
+from model_server.client import ModelClient
 from model_server.replicas import Replicas
 from prefstream.sources import Mark, Standing
-from prefstream.summaries import ModelUsed
 from prefstream.topics import TopicNames
 from streams.adapters import Adapter
 from streams.availability import Availability
-from streams.evolution.dialects import dialect_of
-from streams.evolution.fitting import Context
 from streams.evolution.guards import GuardLimits
 
 log = structlog.get_logger()
@@ -69,9 +67,10 @@ class Cluster(Struct, frozen=True):
 class Worker(FixedApp):
     """One worker process."""
 
-    def __init__(self, settings: Settings, cluster: Cluster, adapters: Mapping[str, Adapter]) -> None:
+    def __init__(self, settings: Settings, cluster: Cluster, adapters: Mapping[str, Adapter], model: Model) -> None:
         super().__init__(settings.namespace, **_faust_settings(settings, cluster))
         self.settings = settings
+        self.model = model
         self.topic_names = TopicNames(settings.namespace)
         self.topic_ids = {topic: cluster.topic_ids[topic] for topic in (*adapters, self.topic_names.events)}
         self.topic_watch = TopicWatch(settings.bootstrap_servers, self.topic_ids)
@@ -80,7 +79,7 @@ class Worker(FixedApp):
         self.metrics = Metrics()
         self.partitions = Partitions(settings.bootstrap_servers, self.topic_names, settings.flush_policy)
         self.outbox = Outbox(settings.bootstrap_servers, self.topic_names, cluster.num_partitions)
-        self.client = _client(settings)
+        self.client = _client(settings, model)
         self.dispatch = self._new_dispatch(cluster)
         self.lag = Lag(self.progress, self._ends)
         self.gates = self._new_gates()
@@ -95,23 +94,22 @@ class Worker(FixedApp):
         self._add_agents(cluster, adapters)
 
     def _new_dispatch(self, cluster: Cluster) -> Dispatch:
-        settings = self.settings
+        settings, model = self.settings, self.model
         availability = Availability(settings.flush_policy)
         topic_names = {topic_id: name for name, topic_id in cluster.topic_ids.items()}
         failed_calls = FailedCalls(settings.flush_policy, availability, self.outbox, topic_names, self.metrics)
-        dialect = dialect_of("plain")
-        model = ModelUsed(name=settings.model_name, dialect=dialect.name, prompt_sha256=dialect.prompt_sha256)
+        dialect = model.dialect
         limits = GuardLimits(max_tokens=settings.max_summary_tokens)
         return Dispatch(
             self.partitions,
             self.client,
             dialect,
             availability,
-            WriteBack(dialect, limits, model, availability, failed_calls, self.metrics),
+            WriteBack(dialect, model.tokens, limits, model.used, availability, failed_calls, self.metrics),
             failed_calls,
             self.metrics,
             max_summary_tokens=settings.max_summary_tokens,
-            context=Context(),
+            context=model.context,
             may_start=self.is_ready,
         )
 
@@ -168,7 +166,11 @@ class Worker(FixedApp):
             namespace=settings.namespace,
             kafka=settings.bootstrap_servers,
             sources=list(settings.all_sources),
-            model=f"{settings.model_name} at {settings.model_url}",
+            model=self.model.name,
+            profile=self.model.profile.name,
+            dialect=self.model.dialect.name,
+            replicas=list(settings.model_url),
+            tokens=self.model.tokens.source,
             http=self.health.url,
         )
 
@@ -279,16 +281,19 @@ class Worker(FixedApp):
         await self.partitions.close()
 
 
-def _client(settings: Settings) -> Replicas:
+def _client(settings: Settings, model: Model) -> Replicas:
     key = settings.model_api_key
-    client = ModelClient(
-        settings.model_url,
-        CallOptions(settings.model_name),
-        timeout_seconds=settings.model_timeout_seconds,
-        capacity=settings.model_capacity,
-        api_key=key.get_secret_value() if key else None,
-    )
-    return Replicas([client], chance=Random())
+    clients = [
+        ModelClient(
+            url,
+            model.options,
+            timeout_seconds=settings.model_timeout_seconds,
+            capacity=model.capacity,
+            api_key=key.get_secret_value() if key else None,
+        )
+        for url in settings.model_url
+    ]
+    return Replicas(clients, chance=Random())
 
 
 def _faust_settings(settings: Settings, cluster: Cluster) -> dict[str, Any]:

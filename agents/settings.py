@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, FiniteFloat, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agents import crash_points
+from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
 from prefstream.topics import TopicNames, topic_specs
 from streams.flush import FlushPolicy
 
@@ -42,11 +45,23 @@ class Settings(BaseSettings):
         description="your topics beside the inbox, as topic=adapter, ...; adapters: native, cloudevents, mapping:FILE",
     )
     data_directory: Path = Field(Path("prefstream-state"), description="where RocksDB keeps the tables; one per worker")
-    model_url: str = Field("http://127.0.0.1:8000", pattern="^https?://", description="root of an OpenAI-compatible server")
-    model_name: str = Field("counting", description="the model to ask for")
-    model_api_key: SecretStr | None = Field(None, description="bearer key of the model server")
+    model_profile: str = Field(
+        DEFAULT, description="which model, and how it is asked: a profile's name, or the path of a TOML file of yours"
+    )
+    model_url: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("http://127.0.0.1:8000",), description="root of an OpenAI-compatible server, or of several that serve the same, ..."
+    )
+    model_name: str | None = Field(None, min_length=1, description="the name to ask the servers for; otherwise the profile's")
+    model_api_key: SecretStr | None = Field(None, description="bearer key of the model servers")
+    model_tokenizer: Path | None = Field(
+        None, description="the model's tokenizer.json; otherwise that of the profile's weights, or else tokens are estimated"
+    )
     model_timeout_seconds: FiniteFloat = Field(60.0, gt=0, description="how long one call may take")
-    model_capacity: int = Field(32, ge=1, description="how many calls run at once at most; fewer if the model takes fewer")
+    model_capacity: int | None = Field(
+        None,
+        ge=1,
+        description="how many calls a server gets at once at most, fewer if it takes fewer; otherwise by its profile, or 32",
+    )
     max_summary_tokens: int = Field(160, ge=40, le=2_000, description="budget of a summary")
     flush_events: int = Field(20, ge=1, description="a user with so many pending events is due")
     flush_tokens: int = Field(1_200, ge=1, description="a user with so many pending tokens is due")
@@ -72,6 +87,27 @@ class Settings(BaseSettings):
         TopicNames(value)
         return value
 
+    @field_validator("model_profile")
+    @classmethod
+    def _know_the_profile(cls, value: str) -> str:
+        try:
+            load_profile(value)
+        except InvalidProfile as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("model_url", mode="before")
+    @classmethod
+    def _split_urls(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        urls = tuple(url.strip().rstrip("/") for url in value.split(",") if url.strip())
+        if not urls or len(set(urls)) < len(urls):
+            raise ValueError("name every server, and each of them once, as in http://10.0.0.1:8000,http://10.0.0.2:8000")
+        for url in urls:
+            _check_url(url)
+        return urls
+
     @field_validator("sources", mode="before")
     @classmethod
     def _split_sources(cls, value: Any) -> Any:
@@ -96,6 +132,11 @@ class Settings(BaseSettings):
                 raise ValueError(f"{topic}: no adapter is called {adapter!r}: use native, cloudevents or mapping:FILE")
         return value
 
+    @cached_property
+    def profile(self) -> Profile:
+        """The model's profile."""
+        return load_profile(self.model_profile)
+
     @property
     def all_sources(self) -> dict[str, str]:
         """The adapter of every topic that intake reads: inbox and replays, which are always there, and the platform's own."""
@@ -110,9 +151,24 @@ class Settings(BaseSettings):
         )
 
 
+def _check_url(url: str) -> None:
+    """Raises ValueError for what is no root of a server; a password is not quoted."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, or no number of a port
+        parts, is_address = None, False
+    if "@" in url:
+        raise ValueError(f"leave the password out of the addresses: a key goes into {PREFIX}MODEL_API_KEY")
+    if parts is None or not is_address or parts.query or parts.fragment:
+        raise ValueError(f"{url} is no address of a server: write http://HOST:PORT or https://HOST, separated by commas")
+
+
 def shown_default(field: FieldInfo) -> str:
     """A setting's default, for people."""
     default = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(default, tuple):
+        return ",".join(default)
     return "none" if default is None or default == {} else str(default)
 
 

@@ -15,6 +15,7 @@ from agents.clock import now_ms as _now_ms
 from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
 from agents.partitions import Owned
+from model_server.tokenizer import TokenCounter
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability
 from streams.evolution.dialects import Dialect
@@ -33,6 +34,7 @@ class WriteBack:
     def __init__(
         self,
         dialect: Dialect,
+        tokens: TokenCounter,
         limits: GuardLimits,
         model: ModelUsed,
         availability: Availability,
@@ -40,6 +42,7 @@ class WriteBack:
         metrics: Metrics,
     ) -> None:
         self._dialect = dialect
+        self._tokens = tokens
         self._limits = limits
         self._model = model
         self._availability = availability
@@ -80,7 +83,7 @@ class WriteBack:
             case Completion():
                 self._metrics.calls.labels("completion").inc()
                 self._count_tokens(result)
-                self._judge(owned, due, step, prompt, self._dialect.read_answer(result, update))
+                self._judge(owned, due, step, prompt, self._tokens.counted(self._dialect.read_answer(result, update)))
 
     def _count_tokens(self, answer: Completion) -> None:
         self._metrics.prompt_tokens.inc(answer.prompt_tokens)

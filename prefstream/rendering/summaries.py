@@ -11,7 +11,7 @@ from rich.text import Text
 
 from prefstream.diffs import changed_words, marked
 from prefstream.rendering import age, counted, printable
-from prefstream.summaries import FlushReason, Summary
+from prefstream.summaries import FlushReason, ModelUsed, Summary
 
 REASONS: dict[FlushReason, str] = {
     "size": "enough events waited",
@@ -35,9 +35,14 @@ def summary_panel(summary: Summary, now: datetime) -> Panel:
     if summary.pins:
         facts.add_row("pinned", Text(printable("\n".join(summary.pins))))
     if summary.model.name:
-        facts.add_row("model", Text(printable(summary.model.name)))
+        facts.add_row("model", Text(printable(_model(summary.model))))
     title = Text(printable(summary.user), "bold")
     return Panel(Group(Text(printable(summary.text)), "", facts), title=title, title_align="left")
+
+
+def _model(model: ModelUsed) -> str:
+    # The profile of a model that is served under its own name says nothing more.
+    return model.name if model.profile in ("", model.name) else f"{model.name}, profile {model.profile}"
 
 
 def version_lines(previous: Summary | None, summary: Summary, now: datetime, has_colours: bool = True) -> Group:

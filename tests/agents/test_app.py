@@ -9,14 +9,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from faust.types import TP
 
 from agents.app import Cluster, Worker
-from agents.settings import PREFIX, Settings
+from agents.model import read_model
+from agents.settings import Settings
 from agents.writer import Lane, NotDurable
 from prefstream.sources import UNMARKED, Standing
 from prefstream.topics import TopicNames
 from streams.adapters.native import native
+from streams.evolution.records import Prompt, Turn
 from streams.ledger import LEDGER_KEY, Ledger, decode_ledger
 from tests.agents.scripted import KEPT_AN_HOUR, NAMES, Opened, ScriptedProducer, open_partition, others_run
 
@@ -32,16 +36,22 @@ async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await opened.close()
 
 
-@pytest.fixture
-def worker(opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """A worker that owns partition 0 and has never met a broker."""
-    monkeypatch.setenv(PREFIX + "DATA_DIRECTORY", str(tmp_path))
-    monkeypatch.setenv(PREFIX + "NAMESPACE", "t")
+def worker_of(directory: Path, **settings: object) -> Worker:
+    """A worker with these settings that has never met a broker."""
+    read = Settings.model_validate({"namespace": "t", "data_directory": directory} | settings)
     names = TopicNames("t")
-    logs = dict.fromkeys((names.pending, names.summaries), KEPT_AN_HOUR)
-    worker = Worker(
-        Settings(), Cluster(1, {topic: topic for topic in (names.inbox, names.events)}, logs), {names.inbox: native}
+    cluster = Cluster(
+        1,
+        {topic: topic for topic in (names.inbox, names.events)},
+        dict.fromkeys((names.pending, names.summaries), KEPT_AN_HOUR),
     )
+    return Worker(read, cluster, {names.inbox: native}, read_model(read))
+
+
+@pytest.fixture
+def worker(opened: Opened, tmp_path: Path) -> Worker:
+    """A worker that owns partition 0 and has never met a broker."""
+    worker = worker_of(tmp_path)
     worker.partitions = opened.partitions
     return worker
 
@@ -189,3 +199,28 @@ async def test_calls_end_before_ownership_does(worker: Worker, calls: list[str])
 
 async def test_offsets_advance_only_when_the_agents_say_so(worker: Worker) -> None:
     assert {channel.acks for agent in worker.agents.values() for channel in [agent.channel]} == {False}
+
+
+async def test_each_server_gets_what_the_profile_says(tmp_path: Path) -> None:
+    worker = worker_of(tmp_path, model_profile="smollm2-135m-cpu", model_url="http://a:1,http://b:1")
+    assert [(one.number, one.capacity) for one in worker.client.standings()] == [(1, 40), (2, 40)]
+
+
+async def test_every_call_asks_for_the_profiles_model(tmp_path: Path) -> None:
+    """Of each of two servers, in turn, in the profile's way."""
+    requests: list[dict[str, object]] = []
+
+    async def complete(request: web.Request) -> web.Response:
+        requests.append({"host": request.host} | await request.json())
+        return web.json_response({"choices": [{"message": {"content": "Likes war."}, "finish_reason": "stop"}]})
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    async with TestServer(app) as one, TestServer(app) as two:
+        hosts = {f"{server.host}:{server.port}" for server in (one, two)}
+        worker = worker_of(tmp_path, model_profile="smollm2-135m-cpu", model_url=",".join(f"http://{host}" for host in hosts))
+        async with worker.client:
+            for number in range(2):
+                await worker.client.evolve(Prompt((Turn("user", "?"),), max_tokens=9), request_id=f"call-{number}")
+    assert {request["host"] for request in requests} == hosts
+    assert {(request["model"], request["top_p"]) for request in requests} == {("smollm2-135m", 0.9)}

@@ -16,6 +16,7 @@ from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
 from agents.store import Shard
 from agents.write_back import WriteBack
+from model_server.tokenizer import estimated
 from prefstream.events import Post
 from prefstream.summaries import ModelUsed
 from streams.availability import Availability
@@ -92,7 +93,7 @@ class Running:
             client,
             Plain(),
             self.availability,
-            WriteBack(Plain(), limits, model_used, self.availability, failed_calls, self.metrics),
+            WriteBack(Plain(), estimated(), limits, model_used, self.availability, failed_calls, self.metrics),
             failed_calls,
             self.metrics,
             max_summary_tokens=160,

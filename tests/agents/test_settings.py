@@ -8,9 +8,19 @@ from pathlib import Path
 import pytest
 
 from agents.settings import PREFIX, InvalidSettings, Settings, read_settings, shown_default
+from model_server.profiles import profile_names
 from streams.flush import FlushPolicy
 
 SECRET = "sk-very-secret"
+OURS = """\
+caption = "ours"
+engine = "counting"
+dialect = "plain"
+served_name = "our-own"
+max_model_len = 2_000
+[sampling]
+temperature = 0.5
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +70,20 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         ("SOURCES", "clicks=", "no adapter is called ''"),
         ("SOURCES", "=native", "name every topic"),
         ("SOURCES", "clicks=native,clicks=cloudevents", "each of them once"),
-        ("MODEL_URL", "localhost:8000", "https?://"),
+        ("MODEL_URL", "localhost:8000", "localhost:8000 is no address of a server: write http://HOST:PORT or https://HOST"),
+        ("MODEL_URL", "http://a:8000,b:8000", "b:8000 is no address of a server"),
+        ("MODEL_URL", "ftp://a", "ftp://a is no address of a server"),
+        ("MODEL_URL", "http://", "is no address of a server"),
+        ("MODEL_URL", "http://a:x", "http://a:x is no address of a server"),
+        ("MODEL_URL", "http://a:65536", "is no address of a server"),
+        ("MODEL_URL", "http://[::1", "is no address of a server"),
+        ("MODEL_URL", "http://a/v1?key=1", "is no address of a server"),
+        ("MODEL_URL", ",", "name every server, and each of them once"),
+        ("MODEL_URL", "http://a,http://a/", "each of them once"),
+        ("MODEL_URL", "http://a, http://ada:pass@b", "leave the password out of the addresses"),
+        ("MODEL_PROFILE", "nobody", f"no profile has this name; write one of {', '.join(profile_names())}"),
+        ("MODEL_PROFILE", "./missing.toml", "./missing.toml: cannot be read"),
+        ("MODEL_NAME", "", "at least 1 character"),
         ("MODEL_TIMEOUT_SECONDS", "0", "greater than 0"),
         ("MODEL_TIMEOUT_SECONDS", "a minute", "valid number"),
         ("MODEL_CAPACITY", "0", "greater than or equal to 1"),
@@ -84,6 +107,34 @@ def test_a_wrong_value_names_its_variable_and_the_fix(monkeypatch: pytest.Monkey
     lines = str(refused.value).splitlines()
     assert [line.split(": ", 1)[0] for line in lines] == [PREFIX + name]
     assert fix in lines[0]
+
+
+def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        read(monkeypatch, MODEL_URL=f"http://ada:{SECRET}@b")
+    assert SECRET not in str(refused.value)
+
+
+def test_several_servers_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(monkeypatch, MODEL_URL=" http://10.0.0.1:8000/, https://models.example/evolve/v1 ,http://[::1]:8000,")
+    assert settings.model_url == ("http://10.0.0.1:8000", "https://models.example/evolve/v1", "http://[::1]:8000")
+
+
+def test_a_profile_is_a_name_or_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "ours.toml"
+    path.write_text(OURS)
+    assert read(monkeypatch).profile.name == "counting"
+    assert read(monkeypatch, MODEL_PROFILE=str(path)).profile.served_name == "our-own"
+
+
+def test_a_profile_that_cannot_work_is_refused_with_its_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "ours.toml"
+    path.write_text(OURS + "temprature = 1")
+    with pytest.raises(InvalidSettings) as refused:
+        read(monkeypatch, MODEL_PROFILE=str(path))
+    assert str(refused.value) == (
+        f"{PREFIX}MODEL_PROFILE: {path}: sampling.temprature: no key has this name; write temperature"
+    )
 
 
 def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

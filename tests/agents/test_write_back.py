@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
 from agents.write_back import WriteBack
+from model_server.tokenizer import TokenCounter, estimated, load_tokenizer
 from prefstream.events import Item, Rating
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability
@@ -31,6 +32,7 @@ RETRY_AT_MS = 2_007_000
 MODEL = ModelUsed(name="counting", dialect="plain", prompt_sha256="abc")
 BASE = Summary(user="ada", version=6, text="Loves war.", reason="age", updated_at=AT, position=2, pins=("Never horror.",))
 GOOD = Completion('Loves war. Never horror. Favourites: "Heat".', "stop", prompt_tokens=300, completion_tokens=11)
+ESTIMATE = estimated()
 
 
 class Call:
@@ -49,12 +51,16 @@ class Call:
         self.due, self.availability = due, Availability(POLICY)
         self.step = step_from(ADA, self.owned.summary(ADA), self.owned.rows(due), due.reason)
 
-    def ends(self, result: CallResult, retry_at_ms: int | None = None, is_probe: bool = False) -> None:
+    def ends(
+        self, result: CallResult, retry_at_ms: int | None = None, is_probe: bool = False, tokens: TokenCounter = ESTIMATE
+    ) -> None:
         step = self.step
         update = Update(step.old_text, step.tally, step.evidence, step.pins, 160)
         outbox: Any = Lettered()
         failed_calls = FailedCalls(POLICY, self.availability, outbox, {}, self.metrics)
-        write_back = WriteBack(Plain(), GuardLimits(max_tokens=160), MODEL, self.availability, failed_calls, self.metrics)
+        write_back = WriteBack(
+            Plain(), tokens or estimated(), GuardLimits(max_tokens=160), MODEL, self.availability, failed_calls, self.metrics
+        )
         write_back.write_back(self.owned, self.due, step, update, Plain().write_prompt(update), result, retry_at_ms, is_probe)
 
     def counted(self) -> dict[str, float]:
@@ -73,6 +79,18 @@ async def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     opened = await open_partition(tmp_path, monkeypatch)
     yield opened
     await opened.close()
+
+
+async def test_the_budget_counts_as_the_model_does(opened: Opened, tokenizer_file: Path) -> None:
+    """And not as the server, which counted a thought too."""
+    call = Call(opened)
+    tokens = load_tokenizer(tokenizer_file)
+    call.ends(replace(GOOD, completion_tokens=900), tokens=tokens)
+    await until(lambda: ADA not in call.index)
+    summary = call.owned.summary(ADA)
+    assert summary is not None
+    assert summary.tokens == tokens.count(GOOD.text) != 900
+    assert call.counted()["completion_tokens"] == 900
 
 
 async def test_an_accepted_answer_is_the_next_version_and_its_events_are_applied(opened: Opened) -> None:

@@ -55,10 +55,12 @@ def start_tied(
 class Engine:
     """A counting engine as a process of its own, at ``url``."""
 
-    def __init__(self, directory: Path, *, port: int | None = None, delay_seconds: float = 0.0) -> None:
+    def __init__(
+        self, directory: Path, *, port: int | None = None, delay_seconds: float = 0.0, model: str = "counting"
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        options = ("--port", str(self.port), "--delay-seconds", str(delay_seconds))
+        options = ("--port", str(self.port), "--delay-seconds", str(delay_seconds), "--model", model)
         self.process = start_tied("model_server.counting", *options, log=directory / "engine.log")
         until("engine", lambda: status_of(self.port, "/health") == 200)
 

@@ -80,6 +80,14 @@ def test_a_panel_leaves_out_what_is_not_known() -> None:
     assert not any(words in output for words in ("pinned", "model", "last event"))
 
 
+@pytest.mark.parametrize(
+    ("profile", "line"), [("", "smol"), ("smol", "smol"), ("smol-cpu", "smol, profile smol-cpu")], ids=["none", "same", "other"]
+)
+def test_a_panel_says_which_profile_the_model_had(profile: str, line: str) -> None:
+    output = shown(summary_panel(summary(model=ModelUsed(name="smol", profile=profile)), NOW))
+    assert [text.strip("│ \n") for text in output.splitlines() if "model" in text] == [f"model     {line}"]
+
+
 def test_a_version_shows_what_changed_since_the_one_before() -> None:
     before = summary(version=2, text="Likes films.")
     output = shown(version_lines(before, summary(text="Likes books."), NOW))
