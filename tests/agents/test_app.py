@@ -223,4 +223,6 @@ async def test_every_call_asks_for_the_profiles_model(tmp_path: Path) -> None:
             for number in range(2):
                 await worker.client.evolve(Prompt((Turn("user", "?"),), max_tokens=9), request_id=f"call-{number}")
     assert {request["host"] for request in requests} == hosts
-    assert {(request["model"], request["top_p"]) for request in requests} == {("smollm2-135m", 0.9)}
+    profile = worker.model.profile
+    asked = (profile.served_name, profile.sampling.temperature)
+    assert {(request["model"], request["temperature"]) for request in requests} == {asked} != {("counting", 0.0)}

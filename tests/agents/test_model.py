@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,16 @@ def test_a_model_that_thinks_is_asked_to() -> None:
 
 
 def test_a_summary_says_which_model_wrote_it() -> None:
-    plain = dialect_of("plain")
+    plain, theirs = dialect_of("plain"), dialect_of("alignxplore")
     assert model_of().used == ModelUsed("counting", "counting", "plain", plain.prompt_sha256)
-    assert model_of(model_profile=SMALL, model_name="ours").used == ModelUsed("ours", SMALL, "plain", plain.prompt_sha256)
+    other = model_of(model_profile="alignxplore-plus-8b-h100", model_name="ours")
+    assert other.used == ModelUsed("ours", "alignxplore-plus-8b-h100", "alignxplore", theirs.prompt_sha256)
+
+
+def test_an_answer_is_in_the_profiles_grammar() -> None:
+    profile = load_profile(SMALL)
+    assert profile.grammar == "sections"
+    assert model_of(model_profile=SMALL).used.prompt_sha256 == dialect_of("plain", "sections").prompt_sha256
 
 
 def test_the_served_name_can_be_another() -> None:
@@ -85,7 +93,7 @@ def test_a_full_flush_has_to_fit_the_context() -> None:
     """The largest flush is named, and is the largest."""
     with pytest.raises(InvalidSettings, match=f"^{PREFIX}FLUSH_TOKENS: an update takes up to [0-9]+ tokens") as refused:
         model_of(model_profile=SMALL, flush_tokens=4_000)
-    assert "old summary 160, events 4000, answer 240" in str(refused.value)
+    assert re.search(r"old summary 160, events 4000, answer \d{3}\)", str(refused.value))
     assert f"{SMALL} has room for 4096: " in str(refused.value)
     most = int(str(refused.value).rsplit("write ", 1)[1].removesuffix(" or less"))
     assert model_of(model_profile=SMALL, flush_tokens=most).name == "smollm2-135m"
