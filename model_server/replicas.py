@@ -98,7 +98,8 @@ class Replicas:
     ) -> None:
         self._replicas = [_Replica(number, client, chance, start) for number, client in enumerate(clients, 1)]
         self._clock = clock
-        self._waiters: deque[_Waiter] = deque()
+        self._waiting: deque[_Waiter] = deque()  # for the first time
+        self._returning: deque[_Waiter] = deque()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closed = False
         self._defect: BaseException | None = None
@@ -199,12 +200,11 @@ class Replicas:
 
         Whoever comes again goes before those who come for the first time: their user has waited for longer.
         """
-        if not self._waiters or tried:
-            replica = self._freest(tried)
-            if replica is not None or not self._any_takes_calls(tried):
-                return _taken(replica) if replica else None
+        replica = self._freest(tried)
+        if replica is not None or not self._any_takes_calls(tried):
+            return _taken(replica) if replica else None
         waiter = _Waiter(tried, asyncio.get_running_loop().create_future())
-        (self._waiters.appendleft if tried else self._waiters.append)(waiter)
+        (self._returning if tried else self._waiting).append(waiter)
         try:
             return await waiter.place
         except asyncio.CancelledError:
@@ -218,19 +218,19 @@ class Replicas:
 
     def _hand_out(self) -> None:
         """Give the free places to those who wait, and tell them if none of the replicas takes calls any more."""
-        passed: list[_Waiter] = []
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if waiter.place.done():  # cancelled
-                continue
-            replica = self._freest(waiter.tried)
-            if replica is not None or not self._any_takes_calls(waiter.tried):
-                waiter.place.set_result(_taken(replica) if replica else None)
-                continue
-            passed.append(waiter)
-            if not waiter.tried:  # then there is none for those behind it either
-                break
-        self._waiters.extendleft(reversed(passed))
+        self._returning = deque(waiter for waiter in self._returning if not self._settle(waiter))
+        # Who comes for the first time may go anywhere: where there is nothing for one of them, there is nothing for the next.
+        while self._waiting and self._settle(self._waiting[0]):
+            self._waiting.popleft()
+
+    def _settle(self, waiter: _Waiter) -> bool:
+        if waiter.place.done():  # cancelled
+            return True
+        replica = self._freest(waiter.tried)
+        if replica is None and self._any_takes_calls(waiter.tried):
+            return False
+        waiter.place.set_result(_taken(replica) if replica else None)
+        return True
 
     def _takers(self, tried: frozenset[_Replica]) -> Iterable[_Replica]:
         now = self._clock()

@@ -68,8 +68,26 @@ def test_what_was_longer_ago_is_forgotten(seconds_later: float, state: str) -> N
         breaker.failed(0.0, HUNG_UP)
     for _ in range(3):
         breaker.answered(seconds_later)
+        breaker.answered(seconds_later)
         breaker.failed(seconds_later, HUNG_UP)
+    breaker.answered(seconds_later)
+    breaker.answered(seconds_later)
+    breaker.failed(seconds_later, HUNG_UP)
     assert breaker.state == state
+
+
+def test_what_was_before_the_canary_is_forgotten() -> None:
+    breaker = fresh()
+    for _ in range(3):
+        for number in range(MIN_CALLS):
+            assert breaker.state == "closed"
+            if number % 2:
+                breaker.failed(0.0, HUNG_UP)
+            else:
+                breaker.answered(0.0)
+        assert breaker.state == "open"
+        breaker.asks()
+        breaker.canary_answered()
 
 
 def test_a_canary_opens_the_way_and_answers_of_old_calls_do_not() -> None:

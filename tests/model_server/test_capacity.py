@@ -35,6 +35,21 @@ def test_a_flight_that_is_turned_away_halves_once() -> None:
     assert capacity.limit == 8
 
 
+def test_a_round_begins_anew_when_it_was_lowered() -> None:
+    capacity = Capacity(32, 8)
+    for _ in range(7):
+        capacity.began(8)
+        capacity.answered(1.0)
+    capacity.turned_away(capacity.began(8))
+    assert capacity.limit == 4
+    for _ in range(3):
+        capacity.began(4)
+        capacity.answered(1.0)
+        assert capacity.limit == 4
+    capacity.answered(1.0)
+    assert capacity.limit == 5
+
+
 def test_one_call_is_always_allowed() -> None:
     capacity = Capacity(4)
     for _ in range(10):
@@ -71,8 +86,8 @@ def test_a_queue_lowers_it_by_a_tenth_and_holds_it_there() -> None:
 @pytest.mark.parametrize(
     ("best", "now", "limit"),
     [
-        (1.0, MAX_GROWTH * 1.02, 18),  # the best has drifted by a hundredth
-        (1.0, MAX_GROWTH * 0.98, 21),
+        (1.0, MAX_GROWTH * 1.02, 18),
+        (1.0, MAX_GROWTH * 1.005, 21),  # the best has drifted by a hundredth
         (0.01, 0.5, 21),  # fifty times as long, and nothing anybody waits for
     ],
 )

@@ -277,6 +277,25 @@ async def test_a_late_answer_times_out_and_hangs_up() -> None:
         await server.hung_up.wait()
 
 
+async def test_a_canary_that_hangs_is_given_up_before_a_call_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_server.client.CANARY_TIMEOUT_SECONDS", 0.05)
+    async with ScriptedServer(Reply(release=asyncio.Event())) as server, client_of(server.url) as client:
+        assert await client.ask_canary(request_id="canary-1") == Unavailable("timeout", "no answer in time")
+
+
+async def test_every_place_has_a_connection() -> None:
+    release = asyncio.Event()
+    async with (
+        ScriptedServer(*[says("ok", release=release)] * 150) as server,
+        client_of(server.url, capacity=150) as client,
+    ):
+        calls = [asyncio.create_task(client.evolve(PROMPT, request_id=str(n))) for n in range(150)]
+        for _ in range(150):
+            await server.arrivals.get()
+        release.set()
+        await asyncio.gather(*calls)
+
+
 async def test_the_wait_for_a_place_does_not_count_into_the_timeout() -> None:
     async with (
         ScriptedServer(Reply(release=asyncio.Event()), Reply(release=asyncio.Event()), says("ok")) as server,

@@ -243,7 +243,8 @@ async def test_only_a_canary_finds_out_that_a_replica_is_back() -> None:
         with capture_logs() as lines:
             for _ in range(MAX_CONSECUTIVE):
                 await ask(replicas)
-            await until(lambda: len(engine.canaries) >= 2)
+            async with asyncio.timeout(2):  # long before the next look at its queue
+                await until(lambda: len(engine.canaries) >= 2)
             assert len(engine.calls) == MAX_CONSECUTIVE
             engine.step = says("y", "length")
             await until(lambda: replicas.standings()[0].state == "closed")
@@ -334,23 +335,92 @@ async def test_a_cancelled_call_hangs_up_and_gives_its_place_to_the_next() -> No
         assert replicas.num_in_flight == 0
 
 
-async def test_a_place_given_to_a_call_that_is_cancelled_goes_on_to_the_next() -> None:
+async def test_a_place_given_to_a_call_that_is_cancelled_goes_on_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     release = asyncio.Event()
     engine = Engine(says("ok", release=release))
     async with replicas_of(engine, capacity=1) as replicas:
         calls = [asyncio.create_task(replicas.evolve(PROMPT, request_id=str(n))) for n in range(4)]
         await until(lambda: len(engine.calls) == 1)
         calls[1].cancel()  # while it waits
-        calls[0].add_done_callback(lambda _: calls[2].cancel())  # when its place has just been given to it
+        hand_out = replicas._hand_out
+
+        def handed_out_and_cancelled() -> None:
+            hand_out()
+            calls[2].cancel()  # before it knows that it has a place
+
+        monkeypatch.setattr(replicas, "_hand_out", handed_out_and_cancelled)
         release.set()
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        assert [type(result) for result in results] == [
-            Completion,
-            asyncio.CancelledError,
-            asyncio.CancelledError,
-            Completion,
-        ]
-        assert replicas.num_in_flight == 0
+        async with asyncio.timeout(5):
+            results = await asyncio.gather(*calls, return_exceptions=True)
+        cancelled = asyncio.CancelledError
+        assert [type(result) for result in results] == [Completion, cancelled, cancelled, Completion]
+        assert (len(engine.calls), replicas.num_in_flight) == (2, 0)
+
+
+async def test_who_comes_again_goes_first() -> None:
+    release = asyncio.Event()
+    killed, other = Engine(Reply(release=asyncio.Event())), Engine(says("ok", release=release))
+    async with replicas_of(killed, other, capacity=1) as replicas:
+        calls = asyncio.create_task(ask(replicas, 3))
+        await until(lambda: len(killed.calls) == len(other.calls) == 1)
+        await killed.kill()
+        await until(lambda: replicas.num_in_flight == 1)
+        release.set()
+        assert texts(await calls) == {"ok"}
+    # The third was given the place of the first, and found nobody there.
+    assert other.calls == ["call-1", "call-0-2", "call-2-2"]
+
+
+async def test_who_comes_again_does_not_wait_behind_who_comes_first() -> None:
+    release = asyncio.Event()
+    drains, other = Engine(ABORT), Engine(says("ok", release=release))
+    async with replicas_of(drains, other, capacity=2) as replicas:
+        calls = asyncio.create_task(ask(replicas, 8))
+        await until(lambda: replicas.standings()[0].state != "closed")
+        release.set()
+        assert texts(await calls) == {"ok"}
+    assert other.calls == ["call-1", "call-3", "call-0-2", "call-2-2", "call-4", "call-5", "call-6", "call-7"]
+
+
+async def test_who_waits_is_called_when_a_replica_is_back() -> None:
+    hangs, away = Engine(Reply(release=asyncio.Event())), Engine(ABORT)
+    async with replicas_of(hangs, away, capacity=1) as replicas:
+        calls = [asyncio.create_task(replicas.evolve(PROMPT, request_id=str(n))) for n in range(3)]
+        await until(lambda: replicas.standings()[1].state != "closed")
+        away.step = GOOD
+        async with asyncio.timeout(2):  # long before the next look at a queue
+            assert texts([await calls[2]]) == {"ok"}
+        for call in calls[:2]:  # one hangs, and the other waits for it: it was not let in where there is room now
+            assert not call.done()
+            call.cancel()
+
+
+async def test_calls_teach_the_breaker_and_the_capacity() -> None:
+    engine = Engine()
+    async with replicas_of(engine, start=1) as replicas:
+        assert replicas.capacity == 1
+        await ask(replicas, 40)
+        assert replicas.capacity == 8
+        for _ in range(3):
+            engine.step = Reply(500)
+            await ask(replicas)
+            await ask(replicas)
+            engine.step = GOOD
+            await ask(replicas)
+        assert replicas.standings()[0].state == "closed"
+
+
+async def test_calls_that_time_out_teach_the_capacity_too() -> None:
+    engine, clock = Engine(), Clock()
+    async with replicas_of(engine, capacity=10, timeout_seconds=0.1, clock=clock) as replicas:
+        await ask(replicas, 10)
+        engine.step = Reply(release=asyncio.Event())
+        calls = asyncio.create_task(ask(replicas, 10))
+        await until(lambda: replicas.num_in_flight == 10)
+        clock.now += 60
+        await calls
+        assert replicas.capacity == 0, "five timeouts in a row: it is away"
+        assert replicas.standings()[0].capacity == 9
 
 
 async def test_closing_ends_every_call_with_a_value() -> None:
