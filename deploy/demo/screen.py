@@ -29,13 +29,13 @@ _TALL = 38  # lines of a terminal in which the flow has room to breathe
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """Everything that the picture shows at one moment. Rates are by the second, oldest first."""
+    """Everything that the picture shows at one moment. Rates are by the second, oldest first; ``model``: the LLM, if any."""
 
     phase: str
     seconds: float
     replayed_at: datetime
     replayed_share: float
-    acceleration: float
+    acceleration: float | None
     num_published: int
     published_rate: Sequence[int]
     collected_rate: Sequence[int]
@@ -43,6 +43,7 @@ class View(Struct, frozen=True, kw_only=True):
     seen: Sighting
     num_errors: int
     num_kills: int
+    model: str
     notices: Sequence[str]
     cards: Sequence[Card]
     follow_along: Sequence[str]
@@ -98,12 +99,16 @@ def _head(view: View) -> RenderableType:
     line.add_column()
     line.add_column(justify="right")
     clock = Text.assemble(
-        (f"1 s = {view.acceleration / 3_600:.0f} h of real ratings   ", "dim"),
+        (f"{_tempo(view.acceleration)}   ", "dim"),
         (f"{view.replayed_at:%d %B %Y}", "bold cyan"),
         (f"   {view.seconds:.0f} s", "dim"),
     )
     line.add_row(Text.assemble((" prefstream ", "bold reverse"), ("  " + view.phase, "bold")), clock)
     return Group(line, ProgressBar(total=1.0, completed=min(1.0, view.replayed_share)))
+
+
+def _tempo(acceleration: float | None) -> str:
+    return f"1 s = {acceleration / 3_600:.0f} h of real ratings" if acceleration else "real ratings in order, evenly spread"
 
 
 def _flow(view: View, is_tall: bool) -> Text:
@@ -121,7 +126,7 @@ def _flow(view: View, is_tall: bool) -> Text:
             *_waiting(seen),
         ],
         [
-            _step("evolve: old summary + new events"),
+            _step(f"evolve, by {view.model}" if view.model else "evolve: old summary + new events"),
             _line("in flight", in_flight, "calls of the model"),
             _line("rejected", f"{counts.rejected:,}", "rewrites refused"),
         ],

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from model_server.profiles import InvalidProfile, Profile, load_profile
+
 _MIN_SECONDS, _MAX_SECONDS = 1.0, 200.0
 
 
@@ -15,11 +17,12 @@ class InvalidDemo(Exception):
 
 
 class DemoSettings(Struct, frozen=True):
-    """How long the replay takes, whether the worker is killed on the way, and the seed of the moments."""
+    """How long the replay takes, whether the worker is killed on the way, the seed of the moments, and the model's profile."""
 
     seconds: float
     is_chaos: bool
     seed: int
+    profile: Profile
 
     @property
     def flush_age_seconds(self) -> float:
@@ -41,4 +44,11 @@ def read_settings(environment: Mapping[str, str]) -> DemoSettings:
         raise InvalidDemo(f"DEMO_SEED is {seed!r}: give a whole number.")
     if chaos not in ("0", "1"):
         raise InvalidDemo(f"CHAOS is {chaos!r}: give 1 to kill the worker three times, or nothing.")
-    return DemoSettings(float(seconds), chaos == "1", int(seed))
+    return DemoSettings(float(seconds), chaos == "1", int(seed), _profile(environment.get("MODEL") or "counting"))
+
+
+def _profile(name: str) -> Profile:
+    try:
+        return load_profile(name)
+    except InvalidProfile as reason:
+        raise InvalidDemo(f"MODEL is {name!r}: {reason}") from None

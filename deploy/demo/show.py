@@ -11,6 +11,7 @@ from msgspec import Struct
 from deploy.demo.chaos import Kill
 from deploy.demo.display import Display
 from deploy.demo.interruptions import Interruptions
+from deploy.demo.pace import Pace
 from deploy.demo.processes import Worker
 from deploy.demo.replay import Plan, Replay
 from deploy.demo.screen import Rate, View
@@ -18,7 +19,7 @@ from deploy.demo.spotlight import Spotlight
 from deploy.demo.stage import Stage
 from deploy.demo.watching import Versions, Watcher
 
-DRAIN_SECONDS = 60.0
+_LEAVE_SECONDS = 15.0  # of a worker, after its last call: it commits and leaves
 _TICK_SECONDS = 0.25
 
 
@@ -26,6 +27,8 @@ class Cast(Struct, frozen=True):
     """Everybody on stage."""
 
     stage: Stage
+    model: str
+    pace: Pace
     plan: Plan
     worker: Worker
     replay: Replay
@@ -56,21 +59,26 @@ class Show:
         self._cast.replay.stop()
 
     def work_off(self) -> None:
-        """Wait until nothing waits any more, at most a minute; after another Ctrl-C, only until everything is taken in."""
+        """Wait until nothing waits any more, but not for ever; after another Ctrl-C, only until everything is taken in."""
         began = time.monotonic()
-        while time.monotonic() < began + DRAIN_SECONDS:
+        ends_at = began + self._cast.pace.work_off_seconds
+        while (left_seconds := ends_at - time.monotonic()) > 0:
             seen = self._cast.watcher.latest
             if seen.at > began and (seen.is_drained or (self._interruptions.num > 1 and seen.lag == 0)):
                 break
-            self._tick("working off what waits")
+            self._tick(f"working off what waits, at most {left_seconds:.0f} s more")
         else:
-            self._tell("not everything was worked off in time")
+            self._tell("time is up: what still waits is pending")
 
     def stop_worker(self) -> None:
         """Let the worker finish what is in flight, and stop it."""
-        self._tick("stopping the worker")
-        if not self._cast.worker.stop():
-            self._tell("the worker did not stop in time and was killed")
+        worker, limit_seconds = self._cast.worker, self._cast.pace.drain_seconds + _LEAVE_SECONDS
+        ends_at = time.monotonic() + limit_seconds
+        worker.ask_to_stop()
+        while worker.is_running and time.monotonic() < ends_at:
+            self._draw("finishing the calls in flight")
+        if not worker.stop(seconds=0):
+            self._tell(f"the worker did not stop in {limit_seconds:.0f} s and was killed")
 
     def _kill_if_due(self) -> None:
         if self._kills and self._seconds >= self._kills[0].due_seconds:
@@ -80,6 +88,9 @@ class Show:
     def _tick(self, phase: str) -> None:
         if happened := self._cast.worker.supervise():
             self._tell(happened)
+        self._draw(phase)
+
+    def _draw(self, phase: str) -> None:
         self._display.update(self._view(phase))
         time.sleep(_TICK_SECONDS)
 
@@ -112,6 +123,7 @@ class Show:
             seen=seen,
             num_errors=cast.worker.num_failures + cast.replay.num_failed + seen.counts.failed_calls,
             num_kills=self._num_kills,
+            model=cast.model,
             notices=self._notices,
             cards=cards,
             follow_along=cast.stage.follow_along(cards[0][1].user if cards else "USER"),

@@ -10,6 +10,7 @@ from kafka import KafkaAdminClient
 from msgspec import Struct
 
 from deploy.demo.accounting import Identify, cloudevent_identity, native_identity, stars_identity
+from deploy.demo.pace import Pace
 from deploy.demo.replay import PlatformTopics
 from prefstream.admin import create_topics
 from prefstream.topics import TopicNames, TopicSpec, topic_specs
@@ -47,7 +48,7 @@ class Stage(Struct, frozen=True):
             *topic_specs(self.namespace, NUM_PARTITIONS, 1),
         )
 
-    def worker_environment(self, model_url: str, flush_age_seconds: float) -> dict[str, str]:
+    def worker_environment(self, model_url: str, profile: str, pace: Pace, flush_age_seconds: float) -> dict[str, str]:
         """What a worker is told."""
         topics = self.topics
         sources = f"{topics.stars}=mapping:{MAPPING},{topics.app}=cloudevents"
@@ -56,6 +57,9 @@ class Stage(Struct, frozen=True):
             "PREFSTREAM_NAMESPACE": self.namespace,
             "PREFSTREAM_SOURCES": sources,
             "PREFSTREAM_MODEL_URL": model_url,
+            "PREFSTREAM_MODEL_PROFILE": profile,
+            "PREFSTREAM_MODEL_TIMEOUT_SECONDS": str(pace.call_seconds),
+            "PREFSTREAM_DRAIN_SECONDS": str(pace.drain_seconds),
             "PREFSTREAM_FLUSH_AGE_SECONDS": str(flush_age_seconds),
             "PREFSTREAM_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
         }

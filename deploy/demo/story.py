@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,9 +13,12 @@ from rich.console import Console
 from deploy.demo.accounting import Accounts, AccountsUnreadable, read_topics, settle
 from deploy.demo.chaos import Kill, kills
 from deploy.demo.display import display_on
+from deploy.demo.engines import Engine
 from deploy.demo.interruptions import Interruptions
-from deploy.demo.movielens import RatingsUnavailable, load_ratings
-from deploy.demo.processes import CannotRun, Engine, Worker
+from deploy.demo.model_report import report_on_model
+from deploy.demo.movielens import PastRating, RatingsUnavailable, load_ratings
+from deploy.demo.pace import chosen, is_slow, pace_of, why
+from deploy.demo.processes import CannotRun, Worker
 from deploy.demo.replay import Plan, Replay, plan
 from deploy.demo.report import report
 from deploy.demo.settings import DemoSettings, InvalidDemo, read_settings
@@ -23,6 +27,7 @@ from deploy.demo.stage import Stage, clear_stage, set_stage
 from deploy.demo.watching import Versions, Watcher
 from deploy.kafka.broker import Broker, external_bootstrap_servers
 from deploy.kafka.jars import KafkaUnavailable, say
+from model_server.profiles import Profile
 from prefstream.errors import PrefstreamError
 from prefstream.topics import TopicNames
 
@@ -41,17 +46,20 @@ def play() -> bool:
 
 def _play(settings: DemoSettings, console: Console, stack: ExitStack) -> Accounts:
     """Whatever is started ends with ``stack``."""
-    ratings = load_ratings()
+    ratings = chosen(load_ratings(), settings.profile, settings.seconds)
     directory = Path(stack.enter_context(TemporaryDirectory(prefix="prefstream-demo-")))
     stage = _stage(directory, stack)
-    cast = _cast(settings, stage, plan(ratings, settings.seconds, stage.topics), directory, stack)
-    _announce(cast, settings, first_user=str(ratings[0].user))
+    engine = _engine(settings.profile, console, directory, stack)
+    cast = _cast(settings, stage, engine, _plan(settings, ratings, stage), directory, stack)
+    _announce(cast, settings, ratings)
     interruptions = Interruptions()
     stack.enter_context(interruptions.counted())
     _show(cast, _kills(settings), console, interruptions)
     say("Reading the topics ...")
     accounts = settle(read_topics(stage.bootstrap_servers, stage.namespace, stage.formats), stage.formats)
     report(console, accounts)
+    if settings.profile.engine != "counting":
+        report_on_model(console, settings.profile.name, cast.watcher.latest)
     return accounts
 
 
@@ -67,11 +75,22 @@ def _stage(directory: Path, stack: ExitStack) -> Stage:
     return stage
 
 
-def _cast(settings: DemoSettings, stage: Stage, plan: Plan, directory: Path, stack: ExitStack) -> Cast:
-    say("Starting the counting engine and a worker ...")
-    engine = Engine(directory)
+def _engine(profile: Profile, console: Console, directory: Path, stack: ExitStack) -> Engine:
+    say(f"Starting the model server: {profile.caption} ...")
+    engine = Engine(profile, directory)
     stack.callback(engine.end)
-    worker = Worker(directory, stage.worker_environment(engine.url, settings.flush_age_seconds))
+    engine.await_ready(console)
+    return engine
+
+
+def _plan(settings: DemoSettings, ratings: Sequence[PastRating], stage: Stage) -> Plan:
+    return plan(ratings, settings.seconds, stage.topics, is_even=is_slow(settings.profile))
+
+
+def _cast(settings: DemoSettings, stage: Stage, engine: Engine, plan: Plan, directory: Path, stack: ExitStack) -> Cast:
+    say("Starting a worker ...")
+    pace = pace_of(settings.profile)
+    worker = Worker(directory, stage.worker_environment(engine.url, settings.profile.name, pace, settings.flush_age_seconds))
     stack.callback(worker.end)
     worker.await_ready()
     versions = Versions(stage.bootstrap_servers, TopicNames(stage.namespace).summaries)
@@ -80,17 +99,30 @@ def _cast(settings: DemoSettings, stage: Stage, plan: Plan, directory: Path, sta
     stack.callback(watcher.stop)
     replay = Replay(stage.bootstrap_servers, plan)
     stack.callback(replay.stop)
-    return Cast(stage, plan, worker, replay, versions, watcher)
+    return Cast(
+        stage,
+        "" if settings.profile.engine == "counting" else settings.profile.name,
+        pace,
+        plan,
+        worker,
+        replay,
+        versions,
+        watcher,
+    )
 
 
 def _kills(settings: DemoSettings) -> tuple[Kill, ...]:
     return kills(settings.seed, settings.seconds) if settings.is_chaos else ()
 
 
-def _announce(cast: Cast, settings: DemoSettings, first_user: str) -> None:
-    say(f"Replaying {cast.plan.num_ratings:,} real ratings: it ends by itself after {settings.seconds:g} s, with the accounts.")
+def _announce(cast: Cast, settings: DemoSettings, ratings: Sequence[PastRating]) -> None:
+    say(f"Replaying {why(ratings, settings.profile)}.")
+    say(
+        f"It ends by itself: {settings.seconds:g} s of replay, at most {cast.pace.work_off_seconds:g} s for what then still "
+        "waits, and the accounts."
+    )
     say("In another terminal, until then:")
-    for line in cast.stage.follow_along(first_user):
+    for line in cast.stage.follow_along(str(ratings[0].user)):
         say(f"  {line}")
     if settings.is_chaos:
         dues = ", ".join(

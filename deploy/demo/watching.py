@@ -46,14 +46,26 @@ class Counts(Struct, frozen=True):
 
     retries: int = 0
     redelivered: int = 0
-    rejected: int = 0
+    rejections: Mapping[str, int] = {}
     failed_calls: int = 0
+    answers: int = 0
+    accepted: int = 0
+    rescued: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def rejected(self) -> int:
+        """Rewrites that the guards refused, for any reason."""
+        return sum(self.rejections.values())
 
 
 class Sighting(Struct, frozen=True):
     """Everything that was seen in one look, begun at ``at`` (of the monotonic clock).
 
-    ``waiting`` is None while no worker answers, ``lag`` while the broker does not tell.
+    ``waiting`` is None while no worker answers, ``lag`` while the broker does not tell. ``busy_seconds``: for how long the
+    model had calls to answer.
     """
 
     at: float = 0.0
@@ -66,6 +78,7 @@ class Sighting(Struct, frozen=True):
     waiting: Waiting | None = None
     counts: Counts = Counts()
     is_ready: bool = False
+    busy_seconds: float = 0.0
 
     @property
     def is_drained(self) -> bool:
@@ -111,8 +124,14 @@ class Lives:
         return Counts(
             retries=total["prefstream_collected_events_total", "duplicate"],
             redelivered=total["prefstream_collected_events_total", "redelivered"],
-            rejected=sum(value for (name, _), value in total.items() if name == "prefstream_rejected_rewrites_total"),
+            rejections={label: value for (name, label), value in total.items() if name == "prefstream_rejected_rewrites_total"},
             failed_calls=sum(total["prefstream_calls_total", result] for result in ("unavailable", "refused")),
+            answers=total["prefstream_calls_total", "completion"],
+            accepted=total["prefstream_summaries_total", ""],
+            rescued=sum(value for (name, _), value in total.items() if name == "prefstream_rescued_rewrites_total"),
+            prompt_tokens=total["prefstream_prompt_tokens_total", ""],
+            completion_tokens=total["prefstream_completion_tokens_total", ""],
+            cached_tokens=total["prefstream_cached_tokens_total", ""],
         )
 
 
@@ -209,6 +228,7 @@ class Watcher:
             waiting=waiting,
             counts=self._lives.counts(),
             is_ready=answers(f"{self._worker.url}/readyz"),
+            busy_seconds=before.busy_seconds + (at - before.at if before.waiting and before.waiting.in_flight else 0.0),
         )
 
     def _scrape(self, life: int) -> Waiting | None:

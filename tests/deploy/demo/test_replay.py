@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from deploy.demo.movielens import Film, PastRating
 from deploy.demo.replay import MALFORMED_EVERY, RETRY_EVERY, PlatformTopics, Sending, plan
@@ -66,6 +67,7 @@ def test_the_order_is_that_of_real_life_at_one_speed() -> None:
     dues = [sending.due_seconds for sending in made.sendings]
     assert dues == sorted(dues)
     assert dues[0] == 0.0
+    assert made.acceleration is not None
     assert made.acceleration == pytest.approx((past[-1].at_seconds - START) / 2.0)
     assert all(
         sending.due_seconds == pytest.approx((sending.at_seconds - START) / made.acceleration)
@@ -74,6 +76,10 @@ def test_the_order_is_that_of_real_life_at_one_speed() -> None:
     )
 
 
-@pytest.mark.parametrize(("seconds", "num"), [(1.0, 500), (2.0, 1_000), (100.0, 1_500)])
-def test_longer_replays_publish_more_until_there_is_no_more(seconds: float, num: int) -> None:
-    assert plan(ratings(1_500), seconds, TOPICS).num_ratings == num
+def test_an_even_pace_keeps_the_order_and_nobody_waits_for_months_to_pass() -> None:
+    sitting = ratings(50)
+    later = [replace(rating, at_seconds=rating.at_seconds + 10**7) for rating in ratings(50)]
+    made = plan([*sitting, *later], 10.0, TOPICS, is_even=True)
+    assert made.acceleration is None
+    assert [sending.at_seconds for sending in made.sendings] == [rating.at_seconds for rating in [*sitting, *later]]
+    assert [sending.due_seconds for sending in made.sendings] == pytest.approx([index / 10 for index in range(100)])

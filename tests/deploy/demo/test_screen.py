@@ -20,7 +20,7 @@ SEEN = Sighting(
     users=17,
     dead_letters=4,
     waiting=Waiting(users=31, events=412, oldest_age_seconds=3.25, in_flight=12),
-    counts=Counts(retries=3, redelivered=29, rejected=1),
+    counts=Counts(retries=3, redelivered=29, rejections={"echo": 1}),
     is_ready=True,
 )
 
@@ -44,6 +44,7 @@ VIEW = View(
     seen=SEEN,
     num_errors=0,
     num_kills=1,
+    model="",
     notices=["  11 s  kill -9, its tables kept"],
     cards=[(version(1, "Loves drama."), version(2, "Loves crime."))],
     follow_along=("export X=1", "prefstream watch"),
@@ -75,6 +76,14 @@ def test_every_number_is_on_screen_whatever_its_size(width: int, height: int) ->
         assert shown in screen
     assert max(map(len, screen.splitlines())) <= width
     assert len(screen.splitlines()) <= height
+
+
+def test_a_language_model_is_named_and_an_even_pace_is_no_acceleration() -> None:
+    assert "evolve: old summary + new events" in drawn(VIEW, 120, 40)
+    assert "1 s = 22 h of real ratings" in drawn(VIEW, 120, 40)
+    other = drawn(replace(VIEW, model="smol-cpu", acceleration=None), 120, 40)
+    assert "evolve, by smol-cpu" in other
+    assert "real ratings in order, evenly spread" in other
 
 
 def test_a_card_shows_what_was_there_and_what_is_there_now() -> None:

@@ -8,17 +8,26 @@ from hypothesis import strategies as st
 
 from deploy.demo.chaos import kills
 from deploy.demo.settings import DemoSettings, InvalidDemo, read_settings
+from model_server.profiles import load_profile
 
 
 def test_nothing_needs_to_be_told() -> None:
     settings = read_settings({})
-    assert (settings.seconds, settings.is_chaos) == (90.0, False)
-    assert read_settings({"DEMO_SECONDS": "5", "CHAOS": "1", "DEMO_SEED": "7"}) == DemoSettings(5.0, True, 7)
+    assert (settings.seconds, settings.is_chaos, settings.profile.name) == (90.0, False, "counting")
+    told = {"DEMO_SECONDS": "5", "CHAOS": "1", "DEMO_SEED": "7", "MODEL": "smollm2-135m-cpu"}
+    assert read_settings(told) == DemoSettings(5.0, True, 7, load_profile("smollm2-135m-cpu"))
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("DEMO_SECONDS", "soon"), ("DEMO_SECONDS", "0"), ("DEMO_SECONDS", "nan"), ("DEMO_SEED", "x"), ("CHAOS", "yes")],
+    [
+        ("DEMO_SECONDS", "soon"),
+        ("DEMO_SECONDS", "0"),
+        ("DEMO_SECONDS", "nan"),
+        ("DEMO_SEED", "x"),
+        ("CHAOS", "yes"),
+        ("MODEL", "smol"),
+    ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(InvalidDemo, match=f"{name} is '{value}'"):

@@ -28,8 +28,25 @@ def test_the_counters_of_a_killed_worker_are_kept() -> None:
     second.collected.labels("redelivered").inc(5)
     second.calls.labels("unavailable").inc(2)
     second.calls.labels("completion").inc(9)
+    second.rejected.labels("echo").inc()
+    second.prompt_tokens.inc(900)
+    second.completion_tokens.inc(80)
+    second.summaries.inc(6)
     lives.see(2, scraped(second))
-    assert lives.counts() == Counts(retries=4, redelivered=5, rejected=2, failed_calls=2)
+    lives.see(3, {("prefstream_rescued_rewrites_total", "echo"): 2.0, ("prefstream_rescued_rewrites_total", "loop"): 1.0})
+    rejections = {"echo": 2, "empty": 1}
+    assert lives.counts() == Counts(
+        retries=4,
+        redelivered=5,
+        rejections=rejections,
+        failed_calls=2,
+        answers=9,
+        accepted=6,
+        rescued=3,
+        prompt_tokens=900,
+        completion_tokens=80,
+    )
+    assert lives.counts().rejected == 3
 
 
 def test_what_waits_is_read_from_the_workers_own_metrics() -> None:
