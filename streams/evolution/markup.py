@@ -9,7 +9,7 @@ Mistral                  ``[INST]``, ``[SYSTEM_PROMPT]``, ``[AVAILABLE_TOOLS]``,
 Gemma                    ``<start_of_turn>``, ``<end_of_turn>``, ``<bos>``, ``<unused5>``
 DeepSeek                 ``<｜User｜>``, ``<｜end▁of▁sentence｜>``
 thoughts, tools, ours    ``<think>``, ``<tool_call>``, ``<old_summary>``: every tag, whatever its name
-AlignXplore+             ``=====END=====``, ``*QUERY:*``: of answers only; its dialect takes more than these out of data
+AlignXplore+             ``=====END=====``, ``*QUERY:*``; its dialect takes more than these out of data
 =======================  ================================================================================================
 """
 
@@ -18,11 +18,12 @@ from __future__ import annotations
 import re
 
 _BRACKETED = "INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|THINK|gMASK|IMG|CONTROL_[0-9]+"
-_TOKEN = rf"</?[a-z_][^<>]*>|<[|｜][^<>]*[|｜]>|<</?SYS>>|\[/?(?:{_BRACKETED})\]|<[|｜]|[|｜]>"
-_FOUND = re.compile(rf"{_TOKEN}|=====[^=\n]+=====|\*(?:QUERY|(?:CHOSEN|REJECTED) ITEM BY THE USER):\*", re.IGNORECASE)
+_DELIMITERS = r"=====[^=\n]+=====|\*(?:QUERY|(?:CHOSEN|REJECTED) ITEM BY THE USER):\*"
+_TOKEN = rf"</?[a-z_][^<>]*>|<[|｜][^<>]*[|｜]>|<</?SYS>>|\[/?(?:{_BRACKETED})\]|{_DELIMITERS}|<[|｜]|[|｜]>"
+_FOUND = re.compile(_TOKEN, re.IGNORECASE)
 # Of data also the halves are taken, which two fields could make whole.
 _TAKEN = re.compile(rf"{_TOKEN}|<<[^<>]*>>|<<|>>", re.IGNORECASE)
-_NO_BRACKETS = dict.fromkeys(map(ord, "<>[]|｜"))
+_NO_BRACKETS = dict.fromkeys(map(ord, "<>[]|｜=*"))
 MAX_NESTED = 4
 
 

@@ -73,7 +73,8 @@ def judge(
 def _finished(candidate: Candidate) -> Rejected | None:
     if candidate.finish_reason == "stop":
         return None
-    return Rejected("finish_reason", f"the model ended with {candidate.finish_reason[:20]!r}, not 'stop'")
+    message = f"the model ended with {candidate.finish_reason[:20]!r}, not 'stop'"
+    return Rejected("finish_reason", message, is_too_long=candidate.finish_reason == "length")
 
 
 def _says_something(candidate: Candidate) -> Rejected | None:
@@ -84,7 +85,7 @@ def _fits(candidate: Candidate) -> Rejected | None:
     tokens = max(candidate.tokens, len(candidate.text) // _MAX_TOKEN_CHARS)
     if tokens <= candidate.limits.max_tokens:
         return None
-    return Rejected("over_budget", f"{tokens} tokens of {candidate.limits.max_tokens}")
+    return Rejected("over_budget", f"{tokens} tokens of {candidate.limits.max_tokens}", is_too_long=True)
 
 
 def _has_no_markup(candidate: Candidate) -> Rejected | None:

@@ -15,6 +15,7 @@ from streams.evolution.guards.wording import unquoted, words_of
 from streams.evolution.prose import parse
 
 _RUN = 6
+_LONG_RUN = 12  # longer than a title, shorter than what people write
 _TELLTALE_RUN = 8
 
 Split = Callable[[str], list[str]]
@@ -35,10 +36,12 @@ def keeps_the_prompt_to_itself(candidate: Candidate) -> Rejected | None:
 
 def is_no_echo(candidate: Candidate) -> Rejected | None:
     """Whether the text is not made of the tally and the evidence in the prompt."""
-    # A claim may well list what a line of evidence lists; only what is no claim can be copied from there.
-    strangers = "\n".join(parse(candidate.text).others)
+    # A claim may well list what a line of evidence lists; only what is no claim can be copied from there. Of what stands in
+    # quotes there, titles and the person's words, a summary is free to name the one, and not to repeat the other.
+    strangers = unquoted("\n".join(parse(candidate.text).others))
     of_user = [turn.content for turn in candidate.prompt.turns if turn.role != "system"]
-    share = _share_copied(candidate, strangers, of_user, _unquoted_words)
+    named = _share_copied(candidate, strangers, of_user, words_of, _LONG_RUN)
+    share = max(named, _share_copied(candidate, strangers, of_user, _unquoted_words))
     if share <= candidate.limits.max_echoed:
         return None
     return Rejected("echo", f"{share:.0%} of the words are copied from the prompt")
@@ -56,16 +59,15 @@ def _allowed(candidate: Candidate) -> list[str]:
 
 
 def _unquoted_words(text: str) -> list[str]:
-    # Titles stand in quotes, and a summary is free to name what the evidence names.
     return words_of(unquoted(text))
 
 
-def _share_copied(candidate: Candidate, part: str, told: list[str], split: Split) -> float:
+def _share_copied(candidate: Candidate, part: str, told: list[str], split: Split, length: int = _RUN) -> float:
     """The words of ``part`` in runs of words that were told and not allowed, as a share of the words of the whole text."""
-    words, length = split(part), len(split(candidate.text))
-    runs = _runs(map(split, told), _RUN) - _runs(map(split, _allowed(candidate)), _RUN)
-    copied = {i + k for i in range(len(words)) if tuple(words[i : i + _RUN]) in runs for k in range(_RUN)}
-    return len(copied) / length if length else 0.0
+    words, num_words = split(part), len(split(candidate.text))
+    runs = _runs(map(split, told), length) - _runs(map(split, _allowed(candidate)), length)
+    copied = {i + k for i in range(len(words)) if tuple(words[i : i + length]) in runs for k in range(length)}
+    return len(copied) / num_words if num_words else 0.0
 
 
 def _runs(texts: Iterable[list[str]], length: int) -> set[tuple[str, ...]]:

@@ -49,10 +49,14 @@ class Accepted(Struct, frozen=True):
 
 
 class Rejected(Struct, frozen=True):
-    """Why the old version stays. ``message`` quotes neither the text nor the prompt, so it may be logged."""
+    """Why the old version stays. ``message`` quotes neither the text nor the prompt, so it may be logged.
+
+    ``is_too_long`` says that a shorter answer may be a good one.
+    """
 
     reason: RejectionReason
     message: str
+    is_too_long: bool = False
 
 
 Judgement = Accepted | Rejected

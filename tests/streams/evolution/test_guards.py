@@ -132,12 +132,6 @@ REJECTED: list[tuple[str, str, Call, str]] = [
     ("repetition", "a sentence in Chinese", Call(old=CHINESE), CHINESE + "喜欢战争片。" * 3),
     (
         "repetition",
-        "a title with the next year",
-        NORMAL,
-        OLD + "".join(f' Likes "The Abyss ({n})".' for n in range(1989, 1999)),
-    ),
-    (
-        "repetition",
         "lines in turn",
         Call(old=""),
         'Loved "The Rock (1996)" (action, adventure, romance).\nLoved "Scream (1996)" (horror, thriller, mystery).\n'
@@ -219,6 +213,13 @@ NEAR_MISSES: list[tuple[str, str, Call, str]] = [
     ("repetition", "nothing changed", NORMAL, OLD),
     ("repetition", "titles", NORMAL, NEW + ' Likes "Liar Liar", "New York, New York" and "Tora! Tora! Tora!".'),
     ("repetition", "very", NORMAL, NEW + " Likes very, very, very slow films."),
+    (
+        "repetition",
+        "titles that only a number tells apart",
+        Call(old=""),
+        "Loves crime. Favourites: " + "; ".join(f'"Film {n}"' for n in range(19, 0, -1)) + ".",
+    ),
+    ("repetition", "ids for titles", Call(old=""), "Favourites: " + "; ".join(f'"{n}"' for n in range(19, 0, -1)) + "."),
     ("repetition", "sequels", NORMAL, NEW + " Likes " + ", ".join(f'"Rocky {n} (19{n}8)"' for n in range(2, 7)) + "."),
     (
         "repetition",
