@@ -1,13 +1,15 @@
 """The capacity of one server: how many calls it takes at once, learned from its answers (replicas → **capacity**).
 
-One more after each round of answers in which it was full, a tenth less when calls wait in its queue for longer than a target,
-half when it turns calls away. A round is as many answers as calls may run at once. How long calls wait the server tells in its
-metrics, if it is a vLLM; otherwise it shows in answers that take far longer than the best did.
+One more after each round of answers in which it was full, a tenth less when calls wait in its queue for too long, half when it
+turns calls away. Too long is more than two seconds, and more than a quarter of the whole answer: a slow server that is given
+fewer calls writes smaller batches, and no faster. A round is as many answers as calls may run at once. How long calls wait a
+vLLM tells in its metrics; with another server it shows in answers that take far longer than the best did.
 """
 
 from __future__ import annotations
 
 TARGET_QUEUE_SECONDS = 2.0
+TARGET_QUEUE_SHARE = 0.25
 # SmolLM2 on two cores takes 4.4 times as long for each of 32 calls at once as for one alone, and writes 7 times as much in all:
 # that is a batch, not a queue.
 MAX_GROWTH = 6.0
@@ -22,6 +24,7 @@ class Capacity:
         self._limit = float(most if start is None else min(max(1, start), most))
         self._num_halvings = 0
         self._best_seconds = float("inf")
+        self._mean_seconds = 0.0
         self._queue_seconds: float | None = None
         self._begin_round()
 
@@ -51,20 +54,26 @@ class Capacity:
     def queued(self, seconds: float | None) -> None:
         """The server says how long calls waited in its queue lately, on average; ``None`` when it says nothing."""
         self._queue_seconds = seconds
-        if seconds is not None and seconds > TARGET_QUEUE_SECONDS:
+        if self._waits_too_long():
             self._lower(0.9)
 
+    def _waits_too_long(self) -> bool:
+        so_far = self._sum_seconds / self._num_answers if self._num_answers else 0.0
+        target = max(TARGET_QUEUE_SECONDS, TARGET_QUEUE_SHARE * (self._mean_seconds or so_far))
+        return self._queue_seconds is not None and self._queue_seconds > target
+
     def _end_round(self) -> None:
-        mean = self._sum_seconds / self._num_answers
-        self._best_seconds = min(self._best_seconds * _DRIFT, mean)
-        if self._queue_seconds is None and self._has_grown(mean):
+        self._mean_seconds = self._sum_seconds / self._num_answers
+        self._best_seconds = min(self._best_seconds * _DRIFT, self._mean_seconds)
+        if self._queue_seconds is None and self._has_grown():
             self._lower(0.9)
-        elif self._was_full and (self._queue_seconds or 0.0) <= TARGET_QUEUE_SECONDS:
+        elif self._was_full and not self._waits_too_long():
             self._limit = min(float(self._most), self._limit + 1)
         self._begin_round()
 
-    def _has_grown(self, mean: float) -> bool:
-        return mean > self._best_seconds * MAX_GROWTH and mean - self._best_seconds > TARGET_QUEUE_SECONDS
+    def _has_grown(self) -> bool:
+        mean, best = self._mean_seconds, self._best_seconds
+        return mean > best * MAX_GROWTH and mean - best > TARGET_QUEUE_SECONDS
 
     def _lower(self, factor: float) -> None:
         self._limit = max(1.0, self._limit * factor)

@@ -83,6 +83,25 @@ def test_a_queue_lowers_it_by_a_tenth_and_holds_it_there() -> None:
     assert capacity.limit == 37
 
 
+@pytest.mark.parametrize(("answer_seconds", "queue_seconds", "limit"), [(40.0, 9.9, 9), (40.0, 10.1, 8), (4.0, 2.1, 8)])
+def test_a_slow_server_may_let_calls_wait_for_a_quarter_of_their_time(
+    answer_seconds: float, queue_seconds: float, limit: int
+) -> None:
+    capacity = Capacity(40, 8)
+    a_round(capacity, answer_seconds)
+    capacity.queued(queue_seconds)
+    assert capacity.limit == limit
+
+
+@pytest.mark.parametrize(("queue_seconds", "limit"), [(9.9, 10), (10.1, 9)])
+def test_before_the_first_round_ends_what_there_is_of_it_counts(queue_seconds: float, limit: int) -> None:
+    capacity = Capacity(40, 10)
+    for _ in range(3):
+        capacity.answered(40.0)
+    capacity.queued(queue_seconds)
+    assert capacity.limit == limit
+
+
 @pytest.mark.parametrize(
     ("best", "now", "limit"),
     [
@@ -138,9 +157,9 @@ class CapacityMachine(RuleBasedStateMachine):
     @rule(seconds=st.none() | st.floats(0.0, 100.0))
     def the_server_tells_of_its_queue(self, seconds: float | None) -> None:
         self.capacity.queued(seconds)
-        is_long = seconds is not None and seconds > TARGET_QUEUE_SECONDS
         assert max(1, int(self.before * 0.9)) <= self.capacity.limit <= self.before
-        assert is_long or self.capacity.limit == self.before
+        may_lower = seconds is not None and seconds > TARGET_QUEUE_SECONDS
+        assert may_lower or self.capacity.limit == self.before
 
     @invariant()
     def it_stays_within_its_bounds(self) -> None:
@@ -186,6 +205,12 @@ def test_it_settles_where_the_queue_is_as_long_as_it_may_be(start: int) -> None:
     """8 places of 1 s: with 24 calls in flight each waits for 2 s."""
     least, most = settle(Capacity(64, start), places=8, room=1_000, seconds=1.0, tells=True)
     assert 16 <= least <= most <= 32
+
+
+def test_it_settles_where_a_slow_server_is_full() -> None:
+    """8 places of 20 s: with 11 calls in flight each waits for a quarter of its time."""
+    least, most = settle(Capacity(64), places=8, room=1_000, seconds=20.0, tells=True)
+    assert 8 <= least <= most <= 14
 
 
 def test_it_settles_below_what_the_server_turns_away() -> None:
