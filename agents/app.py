@@ -293,7 +293,7 @@ def _client(settings: Settings, model: Model) -> Replicas:
         )
         for url in settings.model_url
     ]
-    return Replicas(clients, chance=Random())
+    return Replicas(clients, chance=Random(), start=model.start)
 
 
 def _faust_settings(settings: Settings, cluster: Cluster) -> dict[str, Any]:

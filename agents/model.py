@@ -24,12 +24,16 @@ _UNKNOWN_CAPACITY = 32  # of a server that no profile describes
 
 
 class Model(Struct, frozen=True):
-    """One model, as ``profile`` describes it, under the ``name`` its servers know; each gets at most ``capacity`` calls."""
+    """One model, as ``profile`` describes it, under the ``name`` its servers know.
+
+    Each of them gets ``start`` calls at once at first, and ``capacity`` at most.
+    """
 
     name: str
     profile: Profile
     dialect: Dialect
     tokens: TokenCounter
+    start: int
     capacity: int
 
     @property
@@ -64,18 +68,21 @@ def read_model(settings: Settings) -> Model:
     """
     profile = settings.profile
     dialect = dialect_of(profile.dialect, profile.grammar)
-    name, capacity = settings.model_name or profile.served_name, settings.model_capacity or _capacity(profile)
-    model = Model(name, profile, dialect, _tokens(settings), capacity)
+    name = settings.model_name or profile.served_name
+    model = Model(name, profile, dialect, _tokens(settings), *_start_and_capacity(settings.model_capacity, profile))
     _check_room(settings, model)
     return model
 
 
-def _capacity(profile: Profile) -> int:
-    """A quarter more than the server computes at once, so that it never waits for the next call."""
+def _start_and_capacity(wanted: int | None, profile: Profile) -> tuple[int, int]:
+    """A quarter more than the server computes at once, so that it never waits for the next call; at most what it lets in."""
     server = profile.server
     if server is None:
-        return _UNKNOWN_CAPACITY
-    return min(server.max_num_seqs * 5 // 4, server.max_num_queued_requests)
+        capacity = wanted or _UNKNOWN_CAPACITY
+        return capacity, capacity
+    full = min(server.max_num_seqs * 5 // 4, server.max_num_queued_requests)
+    capacity = min(wanted or full, server.max_num_queued_requests)
+    return min(full, capacity), capacity
 
 
 def _tokens(settings: Settings) -> TokenCounter:

@@ -113,8 +113,15 @@ def test_a_server_gets_a_quarter_more_than_it_computes_at_once() -> None:
     assert model_of().capacity == 32
 
 
-def test_the_capacity_can_be_another() -> None:
-    assert (model_of(model_capacity=3).capacity, model_of(model_profile=SMALL, model_capacity=64).capacity) == (3, 64)
+@pytest.mark.parametrize(
+    ("profile", "wanted", "start", "capacity"),
+    [("counting", 3, 3, 3), ("counting", 64, 64, 64), (SMALL, 3, 3, 3), (SMALL, 60, 40, 60), (SMALL, 100, 40, 64)],
+)
+def test_the_capacity_can_be_another_up_to_what_the_server_lets_in(
+    profile: str, wanted: int, start: int, capacity: int
+) -> None:
+    model = model_of(model_profile=profile, model_capacity=wanted)
+    assert (model.start, model.capacity) == (start, capacity)
 
 
 def test_a_prompt_has_the_room_that_a_thought_leaves() -> None:
