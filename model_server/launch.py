@@ -90,5 +90,5 @@ def _environment(server: Server) -> Iterator[tuple[str, str]]:
     # Nothing is asked of, or told to, anybody.
     yield "HF_HUB_OFFLINE", "1"
     yield "VLLM_NO_USAGE_STATS", "1"
-    if server.omp_threads_bind:
-        yield "VLLM_CPU_OMP_THREADS_BIND", server.omp_threads_bind
+    if server.num_reserved_cores is not None:
+        yield "VLLM_CPU_NUM_OF_RESERVED_CPU", str(server.num_reserved_cores)

@@ -98,8 +98,8 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Share of the GPU's memory for weights and KV cache."""
     kv_cache_mib: Positive | None = None
     """Memory for the KV cache on a CPU (MiB)."""
-    omp_threads_bind: Annotated[str, Meta(pattern=r"^(auto|nobind|\d+(-\d+)?(,\d+(-\d+)?)*)?$")] = ""
-    """Which cores of a CPU compute, as in VLLM_CPU_OMP_THREADS_BIND: ``auto``, or ``0-3``."""
+    num_reserved_cores: Annotated[int, Meta(ge=0)] | None = None
+    """Cores of a CPU on which vLLM does not compute; none said: one, where its scheduler runs."""
 
 
 class Profile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -322,8 +322,8 @@ def _of_a_cpu(server: Server) -> Iterable[_Conflict]:
 def _of_a_gpu(server: Server) -> Iterable[_Conflict]:
     if server.gpu_memory_utilization is None:
         yield "server.gpu_memory_utilization", "missing", "say which share of the GPU's memory vLLM may take, such as 0.92"
-    for name in ("kv_cache_mib", "omp_threads_bind"):
-        if getattr(server, name):
+    for name in ("kv_cache_mib", "num_reserved_cores"):
+        if getattr(server, name) is not None:
             yield f"server.{name}", "it is for a CPU", "remove the key"
     if server.dtype == "float32" and server.kv_cache_dtype == "fp8":
         yield "server.dtype", "an fp8 KV cache goes with 16 bits", 'write "bfloat16"'

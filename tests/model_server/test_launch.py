@@ -86,8 +86,8 @@ def test_an_answer_in_a_grammar_has_no_whitespace(grammar: Literal["", "sections
 
 
 def test_the_cores_of_a_cpu_are_told_by_a_variable() -> None:
-    variable = "VLLM_CPU_OMP_THREADS_BIND"
-    assert launch("smollm2-135m-cpu", omp_threads_bind="0-2").environment[variable] == "0-2"
+    variable = "VLLM_CPU_NUM_OF_RESERVED_CPU"
+    assert launch("smollm2-135m-cpu", num_reserved_cores=0).environment[variable] == "0"
     assert variable not in launch("qwen3-8b-h100").environment
 
 
