@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -213,6 +213,25 @@ def test_a_model_that_goes_away_under_load_is_waited_for(start_flow: StartFlow, 
         until("outage noticed", lambda: worker.metric("prefstream_calls_total", result="unavailable") >= 1)
         send_rounds(flow, range(10, 12))
     with Engine(tmp_path, port=engine.port):
+        assert_all_applied(flow, worker)
+
+
+def test_two_of_three_replicas_killed_under_load_fail_nobody(start_flow: StartFlow, tmp_path: Path) -> None:
+    flow = start_flow(SOURCES)
+    with ExitStack() as stack:
+        engines = [stack.enter_context(Engine(tmp_path, delay_seconds=0.05)) for _ in range(3)]
+        worker = flow.start_worker(
+            ",".join(engine.url for engine in engines), flush_events=5, model_capacity=4, log_level="DEBUG"
+        )
+        worker.await_ready()
+        for number, engine in enumerate(engines[:2], 1):
+            send_rounds(flow, range(10 * number, 10 * number + 10))
+            until("a call there", partial(worker.metric, "prefstream_replica_calls_in_flight", replica=str(number)))
+            engine.kill()
+            until("a failed canary", partial(worker.metric, "prefstream_replica_failed_canaries_total", replica=str(number)))
+        flow.await_applied()
+        assert worker.metric("prefstream_calls_total", result="unavailable") == 0
+        assert worker.metric("prefstream_replica_places", replica="3") == 4
         assert_all_applied(flow, worker)
 
 
