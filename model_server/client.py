@@ -63,7 +63,7 @@ MAX_MESSAGE_CHARS = 300
 FIXES = {
     401: "the server wants a key: set PREFSTREAM_MODEL_API_KEY",
     403: "the server does not allow this key: correct PREFSTREAM_MODEL_API_KEY",
-    404: "the server has no such model or no such path: correct PREFSTREAM_MODEL_NAME or PREFSTREAM_MODEL_URL",
+    404: "the server has no such model or no such path: correct PREFSTREAM_MODEL_PROFILE, _NAME or _URL",
 }
 _QUEUE_TIMES = re.compile(rb"^vllm:request_queue_time_seconds_(sum|count)(?:\{.*\})? (\S+)", re.MULTILINE)
 _INPUT_TOKENS = re.compile(r"contains (?:at least )?(\d+) input tokens|\((\d+) in the messages")

@@ -147,7 +147,7 @@ def test_only_a_prompt_that_the_server_had_is_suspect(reason: Reason, is_cut_sho
 
 
 @pytest.mark.parametrize(
-    ("status", "fix"), [(401, "PREFSTREAM_MODEL_API_KEY"), (403, "PREFSTREAM_MODEL_API_KEY"), (404, "PREFSTREAM_MODEL_NAME")]
+    ("status", "fix"), [(401, "PREFSTREAM_MODEL_API_KEY"), (403, "PREFSTREAM_MODEL_API_KEY"), (404, "PREFSTREAM_MODEL_PROFILE")]
 )
 async def test_what_somebody_has_to_mend_is_said_once(status: int, fix: str) -> None:
     wrong = error_reply(status, "no")
