@@ -53,7 +53,10 @@ class Answer(Struct, frozen=True):
 
 
 class Meter:
-    """``async with Meter(engine_url) as meter``: give ``meter.url`` to the callers. ``noted`` is called after each answer."""
+    """``async with Meter(engine_url, noted) as meter``: give ``meter.url`` to the callers.
+
+    Calls wait at the meter until it is opened. ``noted`` is called after each answer.
+    """
 
     def __init__(self, engine_url: str, noted: Callable[[], object]) -> None:
         self.asked: list[bytes] = []
@@ -64,6 +67,7 @@ class Meter:
         self._noted = noted
         self._num_open = 0
         self._came = asyncio.Event()
+        self._is_open = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._session = ClientSession(
@@ -82,6 +86,10 @@ class Meter:
         await self._runner.cleanup()
         await self._session.close()
 
+    def open(self) -> None:
+        """Let the calls pass, those that wait first."""
+        self._is_open.set()
+
     async def wait(self, seconds: float) -> None:
         """Until the next answer or failure, at most so long."""
         self._came.clear()
@@ -95,6 +103,7 @@ class Meter:
         body = await request.read()
         if request.path != CALLS:
             return await self._forward(request, body)
+        await self._is_open.wait()
         self.asked.append(body)
         began = self._opened(1)
         try:

@@ -4,8 +4,9 @@ Place: outside the flow. One real broker, one worker and one engine, nothing pin
 in turn: Kafka → worker → meter → engine; then, with worker and broker stopped, callers → meter → engine, who send, to the byte
 and in the same order, what the worker had sent. Before each round the engine forgets the prompts it has seen.
 
-The measured window begins with answer number *capacity*, when every place has been filled twice, and lasts for so many
-answers; all the time more users are due than there are places, so neither the beginning nor the end of a backlog is in it.
+The engine is kept from the worker until all events are taken in. The measured window begins with answer number *capacity*,
+when every place has been filled twice, and lasts for so many answers; all the time more users are due than there are places,
+so neither the beginning nor the end of a backlog is in it.
 Every call counts, also one whose answer the guards reject: it cost the engine the same.
 
     python -m benchmarks.saturation --engine smollm2-135m-cpu [--capacity 32] [--answers 64] [--pairs 2]
@@ -25,7 +26,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -166,12 +167,9 @@ class Bench:
         async with Meter(self.engine.url, self.advances) as meter:
             yield meter
 
-    async def window(
-        self, meter: Meter, look: Callable[[], Look], alive: Callable[[], object], started: Callable[[], Awaitable[object]]
-    ) -> Window:
+    async def window(self, meter: Meter, look: Callable[[], Look], alive: Callable[[], object]) -> Window:
         """Wait for the window's beginning and end, and measure what lies between."""
         await answered(meter, self.capacity, alive)
-        await started()
         before = await asyncio.to_thread(look)
         async with gpu_watched() as gpu_shares:
             await answered(meter, self.capacity + self.answers, alive)
@@ -304,20 +302,25 @@ async def pipeline_round(bench: Bench, users: Mapping[str, Sequence[Rating]]) ->
             ready_url = f"http://127.0.0.1:{http_port}/readyz"
             await asyncio.to_thread(await_start, worker, log, WORKER_START_SECONDS, lambda: answers(ready_url))
             ready = await asyncio.to_thread(look)
-            intake_cpu = 0.0
-
-            async def taken_in() -> None:
-                nonlocal intake_cpu
-                done = await asyncio.to_thread(look)
-                if done.worker["prefstream_collected_events_total"] < FLUSH_EVENTS * len(users):
-                    raise CannotMeasure("The events were not all taken in before the window: raise --capacity.")
-                intake_cpu = (done.worker_cpu - ready.worker_cpu + done.broker_cpu - ready.broker_cpu) / len(users)
-
-            window = await bench.window(meter, look, alive, taken_in)
+            done = await taken_in(look, FLUSH_EVENTS * len(users), alive)
+            meter.open()
+            window = await bench.window(meter, look, alive)
             waiting = metrics_at(f"http://127.0.0.1:{http_port}/metrics")["prefstream_pending_users"]
             if waiting < 2 * bench.capacity:
                 raise CannotMeasure(f"Only {waiting:.0f} users were left at the end: the pipeline had run dry.")
-        return window, list(meter.asked), intake_cpu
+        intake_cpu = done.worker_cpu - ready.worker_cpu + done.broker_cpu - ready.broker_cpu
+        return window, list(meter.asked), intake_cpu / len(users)
+
+
+async def taken_in(look: Callable[[], Look], num_events: int, alive: Callable[[], object]) -> Look:
+    """The first look at which all events are in the worker's hands, so that taking them in is no part of the window."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (seen := await asyncio.to_thread(look)).worker.get("prefstream_collected_events_total", 0) < num_events:
+        alive()
+        if time.monotonic() > deadline:
+            raise CannotMeasure(f"The worker did not take {num_events:,} events in within {PATIENCE_SECONDS:g} s.")
+        await asyncio.sleep(0.2)
+    return seen
 
 
 async def alone_round(bench: Bench, requests: Sequence[bytes]) -> tuple[Window, list[bytes]]:
@@ -325,6 +328,7 @@ async def alone_round(bench: Bench, requests: Sequence[bytes]) -> tuple[Window, 
     bench.broker.stop()
     try:
         async with bench.meter() as meter:
+            meter.open()
             left = iter(requests)
             url = meter.url + CALLS
             async with ClientSession(connector=TCPConnector(limit=0), timeout=ClientTimeout(None)) as session:
@@ -342,7 +346,7 @@ async def alone_round(bench: Bench, requests: Sequence[bytes]) -> tuple[Window, 
                             caller.result()
 
                 try:
-                    window = await bench.window(meter, look, alive, _nothing)
+                    window = await bench.window(meter, look, alive)
                 finally:
                     for caller in callers:
                         caller.cancel()
@@ -350,10 +354,6 @@ async def alone_round(bench: Bench, requests: Sequence[bytes]) -> tuple[Window, 
             return window, list(meter.asked)
     finally:
         bench.broker.restart()
-
-
-async def _nothing() -> None:
-    return
 
 
 async def _call(session: ClientSession, url: str, left: Iterator[bytes]) -> None:

@@ -20,6 +20,7 @@ def nothing() -> None:
 async def test_a_call_passes_unchanged_and_is_noted() -> None:
     answers: list[int] = []
     async with ScriptedServer(says("hello", "length")) as engine, Meter(engine.url, lambda: answers.append(1)) as meter:
+        meter.open()
         async with ClientSession() as session, session.post(meter.url + CALLS, data=BODY) as response:
             passed_back = await response.read()
         (((_, passed_on),), (noted,)) = engine.requests, meter.answers
@@ -27,6 +28,18 @@ async def test_a_call_passes_unchanged_and_is_noted() -> None:
         assert (passed_back, response.status) == (says("hello", "length").body, 200)
         assert (noted.body, noted.finish_reason, noted.usage.completion_tokens, answers) == (BODY, "length", 7, [1])
         assert [number for _, number in meter.changes] == [1, 0]
+
+
+async def test_calls_wait_until_the_meter_is_open() -> None:
+    async with ScriptedServer(Reply(body=b"{}"), says("hello")) as engine, Meter(engine.url, nothing) as meter:
+        async with ClientSession() as session:
+            call = asyncio.create_task(session.post(meter.url + CALLS, data=BODY))
+            async with session.get(meter.url + "/v1/models") as response:  # which does not wait
+                assert await response.read() == b"{}"
+            assert (len(engine.requests), call.done()) == (1, False)
+            meter.open()
+            (await call).release()
+        assert [request.path for request, _ in engine.requests] == ["/v1/models", CALLS]
 
 
 async def test_other_requests_pass_and_are_not_noted() -> None:
@@ -39,6 +52,7 @@ async def test_other_requests_pass_and_are_not_noted() -> None:
 async def test_a_refusal_passes_back_whole_and_is_a_failure() -> None:
     refusal = Reply(503, b'{"error": {"message": "full"}}', {"Retry-After": "7"})
     async with ScriptedServer(refusal) as engine, Meter(engine.url, nothing) as meter:
+        meter.open()
         async with ClientSession() as session, session.post(meter.url + CALLS, data=BODY) as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "7")
         assert meter.answers == []
@@ -47,6 +61,7 @@ async def test_a_refusal_passes_back_whole_and_is_a_failure() -> None:
 
 async def test_an_engine_that_is_not_there_is_a_failure() -> None:
     async with Meter("http://127.0.0.1:1", nothing) as meter:
+        meter.open()
         async with ClientSession() as session, session.post(meter.url + CALLS, data=BODY) as response:
             assert response.status == 502
         assert len(meter.failures) == 1
@@ -55,6 +70,7 @@ async def test_an_engine_that_is_not_there_is_a_failure() -> None:
 async def test_who_hangs_up_hangs_up_on_the_engine() -> None:
     release = asyncio.Event()
     async with ScriptedServer(says("late", release=release)) as engine, Meter(engine.url, nothing) as meter:
+        meter.open()
         async with ClientSession(timeout=ClientTimeout(None)) as session:
             call = asyncio.create_task(session.post(meter.url + CALLS, data=BODY))
             await engine.arrivals.get()

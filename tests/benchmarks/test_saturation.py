@@ -135,7 +135,6 @@ async def test_both_sides_are_asked_what_the_dialect_writes(own_broker: Broker, 
     for window in (pipeline, alone):
         assert window.finish_reasons == {"stop": 24}
         assert window.seconds > 24 / 4 * 0.2 * 0.9  # no faster than the engine
-        assert window.mean_open > 3
     assert pipeline.num_accepted > 0
     assert pipeline.worker_cpu > 0 < intake_cpu
     found = report([Pair(pipeline, alone, len(asked_alone), len(set(asked_alone)), digest(asked_alone), intake_cpu)], arguments)
