@@ -145,9 +145,8 @@ def tied_process(command: Sequence[str], environment: Mapping[str, str], log: Pa
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say which engine is measured."""
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--engine", default=COUNTING, metavar="PROFILE", help="a profile to serve (default: %(default)s)")
-    which.add_argument("--url", help="an engine that runs already, in place of one that is started")
+    parser.add_argument("--engine", default=COUNTING, metavar="PROFILE", help="the profile to serve (default: %(default)s)")
+    parser.add_argument("--url", help="an engine that serves the profile already, in place of one that is started")
     parser.add_argument("--engine-pid", type=int, metavar="PID", help="its process, for its CPU time; only with --url")
     parser.add_argument("--engine-python", default=ENGINE_PYTHON, help="the Python that has vLLM (default: make engine's)")
     parser.add_argument("--delay-seconds", type=float, default=0.5, help="of the counting engine (default: %(default)s)")

@@ -33,12 +33,14 @@ import msgspec
 from msgspec import Struct
 from rich.progress import Progress
 from rich.table import Table
-from tokenizers import Tokenizer
 
-from benchmarks.engines import CannotMeasure, Engine, add_arguments, engine_of
+from benchmarks.engines import COUNTING, CannotMeasure, Engine, add_arguments, engine_of
 from benchmarks.people import FLUSH_EVENTS, long_histories
 from benchmarks.stream import RESULTS, console, save
 from model_server.counting import write_summary
+from model_server.profiles import load_profile
+from model_server.tokenizer import load_tokenizer
+from model_server.weights import tokenizer_file
 from prefstream.events import Rating
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, evidence_of
@@ -245,13 +247,13 @@ def run(arguments: argparse.Namespace, directory: Path, progress: Progress) -> d
     """Measure, print the tables, and return the same as data."""
     histories = long_histories(arguments.histories, NUM_EVENTS)
     asked = {user: list(updates(history)) for user, (history, _) in histories.items()}
-    tokenizer = Tokenizer.from_file(str(arguments.tokenizer))
-    tokens = count_tokens(
-        list(asked.values()), lambda prompt: sum(len(tokenizer.encode(turn.content).ids) for turn in prompt.turns)
-    )
     task = progress.add_task("starting the engine", total=arguments.timed * len(SHOWN))
     timed: list[Timed] = []
     with engine_of(arguments, directory, ("--max-model-len", str(MAX_MODEL_LEN))) as engine:
+        # Not before: serving a model prepares its weights, the tokenizer among them.
+        counter = load_tokenizer(arguments.tokenizer or tokenizer_file(load_profile(arguments.engine)))
+        progress.update(task, description="counting tokens")
+        tokens = count_tokens(list(asked.values()), counter.count_prompt)
         for user in list(asked)[: arguments.timed]:
             for one in asked[user]:
                 if one.num_events in SHOWN:
@@ -322,11 +324,14 @@ def parse(options: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
-    parser.add_argument("--tokenizer", type=Path, required=True, help="the model's tokenizer.json")
+    parser.add_argument("--tokenizer", type=Path, help="the model's tokenizer.json (default: the profile's)")
     parser.add_argument("--histories", type=int, default=5, help="long histories to count tokens of (default: %(default)s)")
     parser.add_argument("--timed", type=int, default=2, help="of them, how many to measure seconds of (default: %(default)s)")
     parser.add_argument("--look", action="store_true", help="print, and keep the results that are there")
-    return parser.parse_args(options)
+    arguments = parser.parse_args(options)
+    if arguments.tokenizer is None and arguments.engine == COUNTING:
+        parser.error("tokens are counted by a model's tokenizer: name its tokenizer.json with --tokenizer")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ when every place has been filled twice, and lasts for so many answers; all the t
 so neither the beginning nor the end of a backlog is in it.
 Every call counts, also one whose answer the guards reject: it cost the engine the same.
 
-    python -m benchmarks.saturation --engine smollm2-135m-cpu [--capacity 32] [--answers 64] [--pairs 2]
+    python -m benchmarks.saturation --engine smollm2-135m-cpu [--capacity 40] [--answers 64] [--pairs 2]
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ class Bench:
     def __init__(self, engine: Engine, broker: Broker, arguments: argparse.Namespace, directory: Path, step: Progress) -> None:
         self.engine = engine
         self.broker = broker
+        self.profile: str = arguments.engine
         self.capacity: int = arguments.capacity
+        self.num_computed = num_computed(arguments.engine, self.capacity)
         self.answers: int = arguments.answers
         self.max_summary_tokens: int = arguments.max_summary_tokens
         self.directory = directory
@@ -174,7 +176,7 @@ class Bench:
         async with gpu_watched() as gpu_shares:
             await answered(meter, self.capacity + self.answers, alive)
         after = await asyncio.to_thread(look)
-        return window_of(meter, self.capacity, self.answers, before, after, gpu_shares)
+        return window_of(meter, self.capacity, self.answers, self.num_computed, before, after, gpu_shares)
 
 
 async def answered(meter: Meter, number: int, alive: Callable[[], object]) -> None:
@@ -192,8 +194,19 @@ async def answered(meter: Meter, number: int, alive: Callable[[], object]) -> No
             raise CannotMeasure(f"No answer for {PATIENCE_SECONDS:g} s, after {num_before} of {number}.")
 
 
-def window_of(meter: Meter, first: int, num_answers: int, before: Look, after: Look, gpu_shares: Sequence[float]) -> Window:
-    """The window from answer number ``first`` on, by the meter's times; CPU and counters by the looks at both ends."""
+def num_computed(profile: str, capacity: int) -> int:
+    """How many of so many calls the engine computes at once; fewer than that leave it partly idle."""
+    server = load_profile(profile).server
+    return min(capacity, server.max_num_seqs) if server else capacity
+
+
+def window_of(
+    meter: Meter, first: int, num_answers: int, most_computed: int, before: Look, after: Look, gpu_shares: Sequence[float]
+) -> Window:
+    """The window from answer number ``first`` on, by the meter's times; CPU and counters by the looks at both ends.
+
+    The engine computes ``most_computed`` calls at once.
+    """
     inside = meter.answers[first : first + num_answers]
     begin, end = meter.answers[first - 1].ended, inside[-1].ended
     opened = meter.open_seconds(begin, end)
@@ -207,7 +220,7 @@ def window_of(meter: Meter, first: int, num_answers: int, before: Look, after: L
         completion_tokens=sum(answer.usage.completion_tokens for answer in inside),
         finish_reasons=dict(Counter(answer.finish_reason for answer in inside)),
         mean_open=sum(number * seconds for number, seconds in opened.items()) / (end - begin),
-        unsaturated_share=sum(seconds for number, seconds in opened.items() if number < first) / (end - begin),
+        unsaturated_share=sum(seconds for number, seconds in opened.items() if number < most_computed) / (end - begin),
         queue_seconds=queue["sum"] / queue["count"] if queue["count"] else None,
         engine_cpu=after.engine_cpu - before.engine_cpu,
         worker_cpu=after.worker_cpu - before.worker_cpu,
@@ -265,6 +278,7 @@ def worker_settings(bench: Bench, namespace: str, model_url: str, http_port: int
         "PREFSTREAM_HTTP_PORT": str(http_port),
         "PREFSTREAM_FLUSH_EVENTS": str(FLUSH_EVENTS),
         "PREFSTREAM_MODEL_URL": model_url,
+        "PREFSTREAM_MODEL_PROFILE": bench.profile,
         "PREFSTREAM_MODEL_NAME": bench.engine.model,
         "PREFSTREAM_MODEL_CAPACITY": str(bench.capacity),
         "PREFSTREAM_MODEL_TIMEOUT_SECONDS": str(PATIENCE_SECONDS),
@@ -434,7 +448,7 @@ def speed(pairs: Sequence[Pair]) -> Table:
         ("tokens written per answer", lambda w: f"{w.completion_tokens / w.answers:.1f}", ""),
         ("how answers ended", lambda w: ", ".join(f"{name} {n}" for name, n in sorted(w.finish_reasons.items())), ""),
         ("calls open, mean", lambda w: f"{w.mean_open:.2f}", ""),
-        ("time with a place empty", lambda w: f"{w.unsaturated_share:.2%}", ""),
+        ("time with room for another call", lambda w: f"{w.unsaturated_share:.2%}", ""),
         ("engine's queue, mean seconds", lambda w: "" if w.queue_seconds is None else f"{w.queue_seconds:.2f}", ""),
         ("engine's share of the cores", lambda w: f"{w.engine_busy_share:.1%}", ""),
         ("GPU busy", lambda w: "" if w.gpu_busy_share is None else f"{w.gpu_busy_share:.1%}", ""),
@@ -496,7 +510,7 @@ def parse(options: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
-    parser.add_argument("--capacity", type=int, default=32, help="calls at once, on both sides (default: %(default)s)")
+    parser.add_argument("--capacity", type=int, default=40, help="calls at once, on both sides (default: %(default)s)")
     parser.add_argument("--answers", type=int, default=64, help="answers in the window (default: %(default)s)")
     parser.add_argument("--pairs", type=int, default=2, help="rounds of each side, in turn (default: %(default)s)")
     parser.add_argument("--max-summary-tokens", type=int, default=160, help="budget of a summary (default: %(default)s)")

@@ -65,7 +65,7 @@ def test_the_window_leaves_out_the_beginning_and_the_end() -> None:
     queue = {"vllm:request_queue_time_seconds_sum": 6.0, "vllm:request_queue_time_seconds_count": 3.0}
     before = look(2.0, engine_cpu=1.0, worker={"prefstream_summaries_total": 2.0})
     after = look(10.0, engine_cpu=9.0, engine=queue, worker={"prefstream_summaries_total": 5.0})
-    window = window_of(meter, 2, 4, before, after, [0.5, 1.0])
+    window = window_of(meter, 2, 4, 2, before, after, [0.5, 1.0])
     assert (window.answers, window.seconds, window.answers_per_second) == (4, 8.0, 0.5)
     assert (window.prompt_tokens, window.completion_tokens, window.tokens_per_second) == (400, 40, 5.0)
     assert (window.unsaturated_share, window.mean_open) == (1 / 8, 15 / 8)
