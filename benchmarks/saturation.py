@@ -53,6 +53,7 @@ from benchmarks.people import FLUSH_EVENTS, new_users
 from benchmarks.stream import NEVER, console, cpu_seconds, save
 from deploy.kafka.broker import Broker
 from deploy.kafka.node import free_port
+from model_server.profiles import load_profile
 from prefstream.admin import create_topics
 from prefstream.events import Rating
 from prefstream.topics import TopicNames, topic_specs
