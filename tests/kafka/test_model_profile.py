@@ -57,4 +57,5 @@ def test_a_profile_of_ones_own_is_asked_for_and_named_in_every_summary(
     lines = worker.log.read_text().splitlines()
     assert {found[1] for line in lines if (found := re.search(r"call ended .*replica=(\d)", line))} == {"1", "2"}
     (started,) = [line for line in lines if "worker started" in line]
-    assert f"tokens={tokenizer_file}" in started
+    told = f"model=our-model .*profile=ours replicas=\\['{one.url}', '{two.url}'\\] .*tokens={tokenizer_file}"
+    assert re.search(told, started), started
