@@ -207,7 +207,7 @@ def plot(tokens: Sequence[Tokens], timed: Sequence[Timed], max_model_len: int | 
     left.plot(events, [one.streaming for one in tokens], color="tab:blue", label="old summary, tally, newest 20")
     if max_model_len:
         left.axhline(max_model_len, color="gray", linestyle="--", linewidth=1)
-        left.annotate(f"context of the engine: {max_model_len:,}", (10, max_model_len * 1.08), color="gray", fontsize=9)
+        left.annotate(f"context of the engine: {max_model_len:,}", (10, max_model_len * 0.78), color="gray", fontsize=9)
     last = tokens[-1]
     left.annotate(
         f"{last.streaming:,.0f} ÷ {last.full:,.0f} = {last.streaming / last.full:.3f}",
@@ -217,16 +217,19 @@ def plot(tokens: Sequence[Tokens], timed: Sequence[Timed], max_model_len: int | 
         ha="right",
         color="tab:blue",
     )
-    left.set(title="tokens of one prompt", xlabel="events so far", xscale="log", yscale="log", ylim=(100, None))
-    left.legend(loc="upper left", bbox_to_anchor=(0, 0.9))
+    left.set(title="tokens of one prompt", xlabel="events so far", xscale="log", yscale="log", ylim=(100, 100_000))
+    left.legend(loc="upper left")
     for side, color in (("full", "tab:red"), ("streaming", "tab:blue")):
         for part, style, label in (("whole_seconds", "o-", "whole answer"), ("first_token_seconds", "s:", "first token")):
             points = [(n, value) for n in SHOWN if (value := _at(timed, n, side, part)) is not None]
             right.plot(*zip(*points, strict=True), style, color=color, label=f"{side.replace('full', 'full history')}: {label}")
     refused = [n for n in SHOWN if any(one.num_events == n and one.full is None for one in timed)]
-    if refused:
-        right.axvspan(min(refused), NUM_EVENTS * 1.15, color="tab:red", alpha=0.12, linewidth=0)
-        right.annotate("full history\ndoes not fit", (min(refused), 0.5), xycoords=("data", "axes fraction"), color="tab:red")
+    if refused and max_model_len:
+        too_long = (one.num_events for one in tokens if one.full > max_model_len)
+        right.axvspan(next(too_long, min(refused)), NUM_EVENTS * 1.15, color="tab:red", alpha=0.12, linewidth=0)
+        right.annotate(
+            "full history\ndoes not fit", (NUM_EVENTS, 0.6), xycoords=("data", "axes fraction"), ha="right", color="tab:red"
+        )
     right.set(title="seconds of one call, alone", xlabel="events so far", xscale="log", ylim=(0, None))
     right.legend(loc="upper left")
     for axis in (left, right):
