@@ -23,7 +23,7 @@ _PHASES = (
     (re.compile(r"Initializing a V1 LLM engine"), "starting the engine"),
     (re.compile(r"Starting to load model"), "loading the weights"),
     (re.compile(r"Loading weights took"), "preparing the model"),
-    (re.compile(r"torch\.compile|[Cc]ompiling"), "compiling"),
+    (re.compile(r"Compiling a graph|Start compiling function"), "compiling"),
     (re.compile(r"Warming up|warm ?up model"), "warming up"),
     (re.compile(r"Capturing CUDA graph"), "capturing graphs"),
     (re.compile(r"KV cache size"), "making the KV cache"),
@@ -88,5 +88,10 @@ class Engine:
         text = line.decode(errors="replace").rstrip()[:MAX_LINE_CHARS]
         if text:
             self.last_lines.append(text)
-            self.phase = next((phase for pattern, phase in reversed(_PHASES) if pattern.search(text)), self.phase)
+            self.phase = phase_of(text) or self.phase
             self._on_line(text)
+
+
+def phase_of(line: str) -> str | None:
+    """The phase that begins with this line of vLLM's log, None when none does."""
+    return next((phase for pattern, phase in _PHASES if pattern.search(line)), None)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from model_server.engine import phase_of
 from model_server.profiles import FOLDER
 from model_server.serve import cause_of, judge_canary
 from tests.model_server.checkpoint import write_checkpoint
@@ -248,3 +249,20 @@ def test_what_the_first_answer_says(status: int, body: bytes, says: str | None) 
 )
 def test_what_is_known_of_vllms_last_words(line: str, says: str) -> None:
     assert says in cause_of(["before", line, "after"])
+
+
+@pytest.mark.parametrize(
+    ("line", "phase"),
+    [
+        (
+            "(EngineCore pid=1) INFO [core.py:133] Initializing a V1 LLM engine (v0.32.0) with config: model='hf'",
+            "starting the engine",
+        ),
+        ("(Worker pid=1) INFO [cpu_model_runner.py:68] Starting to load model hf...", "loading the weights"),
+        ("(EngineCore pid=1) INFO [kv_cache_utils.py:2327] CPU KV cache size: 93,184 tokens", "making the KV cache"),
+        ("(APIServer pid=1) WARNING [vllm.py:1703] Enforce eager set, disabling torch.compile, CUDAGraphs", None),
+        ("(APIServer pid=1) INFO [compilation.py:317] Enabled custom fusions: norm_quant", None),
+    ],
+)
+def test_the_phase_is_read_from_vllms_own_lines(line: str, phase: str | None) -> None:
+    assert phase_of(line) == phase
