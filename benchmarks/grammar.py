@@ -68,7 +68,7 @@ LEVELS = ("loves", "likes", "mixed", "dislikes")
 ATTRIBUTES = (*LEVELS, "often")
 TITLES = ("favourites", "did_not_enjoy")
 
-console = Console(width=128, record=True)
+console = Console(width=140, record=True)
 
 
 class Constant:
