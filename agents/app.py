@@ -287,7 +287,7 @@ def _client(settings: Settings, model: Model) -> Replicas:
         ModelClient(
             url,
             model.options,
-            timeout_seconds=settings.model_timeout_seconds,
+            timeout_seconds=model.timeout_seconds,
             capacity=model.capacity,
             api_key=key.get_secret_value() if key else None,
         )

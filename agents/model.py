@@ -26,13 +26,14 @@ _UNKNOWN_CAPACITY = 32  # of a server that no profile describes
 class Model(Struct, frozen=True):
     """One model, as ``profile`` describes it, under the ``name`` its servers know.
 
-    Each of them gets ``start`` calls at once at first, and ``capacity`` at most.
+    Each of them gets ``start`` calls at once at first, and ``capacity`` at most; one may take ``timeout_seconds``.
     """
 
     name: str
     profile: Profile
     dialect: Dialect
     tokens: TokenCounter
+    timeout_seconds: float
     start: int
     capacity: int
 
@@ -69,7 +70,9 @@ def read_model(settings: Settings) -> Model:
     profile = settings.profile
     dialect = dialect_of(profile.dialect, profile.grammar)
     name = settings.model_name or profile.served_name
-    model = Model(name, profile, dialect, _tokens(settings), *_start_and_capacity(settings.model_capacity, profile))
+    timeout_seconds = settings.model_timeout_seconds or profile.timeout_seconds
+    places = _start_and_capacity(settings.model_capacity, profile)
+    model = Model(name, profile, dialect, _tokens(settings), timeout_seconds, *places)
     _check_room(settings, model)
     return model
 

@@ -56,7 +56,9 @@ class Settings(BaseSettings):
     model_tokenizer: Path | None = Field(
         None, description="the model's tokenizer.json; otherwise that of the profile's weights, or else tokens are estimated"
     )
-    model_timeout_seconds: FiniteFloat = Field(60.0, gt=0, description="how long one call may take")
+    model_timeout_seconds: FiniteFloat | None = Field(
+        None, gt=0, description="how long one call may take; otherwise as long as the profile says"
+    )
     model_capacity: int | None = Field(
         None,
         ge=1,

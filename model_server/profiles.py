@@ -114,6 +114,9 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     """What clients ask for."""
     max_model_len: Positive
     """The context: prompt, thought and answer together, in the model's tokens."""
+    timeout_seconds: Annotated[float, Meta(gt=0, le=3_600)]
+    """How long one call may take, in the server's queue too: three times what it takes when all places are taken, because a
+    call that is cut off has cost what an answer costs, and is made again."""
     sampling: Sampling
     grammar: Literal["", "sections"] = ""
     """``sections``: the answer is JSON by a schema, of which the client makes prose."""

@@ -20,15 +20,14 @@ MAX_HISTORY = 60  # so that there is somebody else to see
 
 
 class Pace(Struct, frozen=True):
-    """How long one call may take, how long calls in flight are waited for at the end, and how long what waits is worked off."""
+    """How long calls in flight are waited for at the end, and how long what waits is worked off."""
 
-    call_seconds: float
     drain_seconds: float
     work_off_seconds: float
 
 
-FAST = Pace(call_seconds=60.0, drain_seconds=20.0, work_off_seconds=60.0)
-SLOW = Pace(call_seconds=180.0, drain_seconds=60.0, work_off_seconds=90.0)
+FAST = Pace(drain_seconds=20.0, work_off_seconds=60.0)
+SLOW = Pace(drain_seconds=60.0, work_off_seconds=90.0)
 
 
 def is_slow(profile: Profile) -> bool:

@@ -58,7 +58,6 @@ class Stage(Struct, frozen=True):
             "PREFSTREAM_SOURCES": sources,
             "PREFSTREAM_MODEL_URL": model_url,
             "PREFSTREAM_MODEL_PROFILE": profile,
-            "PREFSTREAM_MODEL_TIMEOUT_SECONDS": str(pace.call_seconds),
             "PREFSTREAM_DRAIN_SECONDS": str(pace.drain_seconds),
             "PREFSTREAM_FLUSH_AGE_SECONDS": str(flush_age_seconds),
             "PREFSTREAM_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),

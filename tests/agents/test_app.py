@@ -17,10 +17,11 @@ from agents.app import Cluster, Worker
 from agents.model import read_model
 from agents.settings import Settings
 from agents.writer import Lane, NotDurable
+from model_server.profiles import FOLDER
 from prefstream.sources import UNMARKED, Standing
 from prefstream.topics import TopicNames
 from streams.adapters.native import native
-from streams.evolution.records import Prompt, Turn
+from streams.evolution.records import Prompt, Turn, Unavailable
 from streams.ledger import LEDGER_KEY, Ledger, decode_ledger
 from tests.agents.scripted import KEPT_AN_HOUR, NAMES, Opened, ScriptedProducer, open_partition, others_run
 
@@ -204,6 +205,26 @@ async def test_offsets_advance_only_when_the_agents_say_so(worker: Worker) -> No
 async def test_each_server_gets_what_the_profile_says(tmp_path: Path) -> None:
     worker = worker_of(tmp_path, model_profile="smollm2-135m-cpu", model_url="http://a:1,http://b:1")
     assert [(one.number, one.capacity) for one in worker.client.standings()] == [(1, 40), (2, 40)]
+
+
+async def test_a_call_is_cut_off_when_the_profile_says(tmp_path: Path) -> None:
+    profile = tmp_path / "hasty.toml"
+    profile.write_text((FOLDER / "counting.toml").read_text().replace("timeout_seconds = 60", "timeout_seconds = 0.05"))
+    never = asyncio.Event()
+
+    async def complete(request: web.Request) -> web.Response:
+        await never.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    async with TestServer(app) as server:
+        worker = worker_of(tmp_path, model_profile=str(profile), model_url=f"http://{server.host}:{server.port}")
+        async with worker.client:
+            result = await worker.client.evolve(Prompt((Turn("user", "?"),), max_tokens=9), request_id="call")
+        never.set()
+    assert isinstance(result, Unavailable)
+    assert result.reason == "timeout"
 
 
 async def test_every_call_asks_for_the_profiles_model(tmp_path: Path) -> None:

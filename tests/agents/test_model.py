@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from agents.model import Model, read_model
 from agents.settings import PREFIX, InvalidSettings, Settings
 from model_server.client import CallOptions
-from model_server.profiles import load_profile
+from model_server.profiles import load_profile, profile_names
 from prefstream.summaries import ModelUsed
 from streams.evolution.dialects import dialect_of
 from streams.tokens import estimate_tokens
@@ -122,6 +122,19 @@ def test_the_capacity_can_be_another_up_to_what_the_server_lets_in(
 ) -> None:
     model = model_of(model_profile=profile, model_capacity=wanted)
     assert (model.start, model.capacity) == (start, capacity)
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_call_may_take_as_long_as_the_profile_says(name: str) -> None:
+    assert model_of(model_profile=name).timeout_seconds == load_profile(name).timeout_seconds
+    assert model_of(model_profile=name, model_timeout_seconds=7).timeout_seconds == 7
+
+
+def test_who_answers_slowly_gets_longer_than_a_minute() -> None:
+    """With all places taken, an answer takes 40 s on two cores (measured) and about 85 s with long thoughts on a GPU."""
+    slow = (SMALL, "alignxplore-plus-8b-h100", "alignxplore-plus-8b-h200")
+    assert all(load_profile(name).timeout_seconds >= 120 for name in slow)
+    assert load_profile("counting").timeout_seconds == 60
 
 
 def test_a_prompt_has_the_room_that_a_thought_leaves() -> None:

@@ -18,6 +18,7 @@ engine = "counting"
 dialect = "plain"
 served_name = "our-own"
 max_model_len = 2_000
+timeout_seconds = 60
 [sampling]
 temperature = 0.5
 """

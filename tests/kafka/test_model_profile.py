@@ -20,6 +20,7 @@ engine = "counting"
 dialect = "plain"
 served_name = "our-model"
 max_model_len = 4_000
+timeout_seconds = 60
 [sampling]
 temperature = 0.3
 """

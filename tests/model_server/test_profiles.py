@@ -126,6 +126,8 @@ CASES = [
     (CPU, "server", 3, "server", "expected `object", "docs/models.md"),
     (CPU, "sampling.temperature", -1.0, "sampling.temperature", ">= 0", "docs/models.md"),
     (CPU, "served_name", None, "served_name", "missing", "add it"),
+    (CPU, "timeout_seconds", None, "timeout_seconds", "missing", "add it"),
+    (CPU, "timeout_seconds", 0, "timeout_seconds", "> 0", "docs/models.md"),
     (CPU, "sampling.temperature", None, "sampling.temperature", "missing", "add it"),
     (CPU, "chat_template_kwargs.enable_thinking", 0.5, "chat_template_kwargs", "expected", "docs/models.md"),
     # two values that cannot go together
