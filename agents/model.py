@@ -18,6 +18,7 @@ from model_server.weights import given_folder, tokenizer_file
 from prefstream.summaries import ModelUsed, Tally
 from streams.evolution.dialects import Dialect, dialect_of
 from streams.evolution.fitting import Context
+from streams.evolution.guards import load_languages
 from streams.evolution.records import Update
 
 _UNKNOWN_CAPACITY = 32  # of a server that no profile describes
@@ -63,7 +64,7 @@ class Model(Struct, frozen=True):
 
 
 def read_model(settings: Settings) -> Model:
-    """The model that the settings ask for.
+    """The model that the settings ask for, with all that is read of files to write for it, to count and to judge.
 
     Raises :class:`InvalidSettings` where there is no tokenizer in the file they name, or a full flush does not fit the context.
     """
@@ -74,6 +75,7 @@ def read_model(settings: Settings) -> Model:
     places = _start_and_capacity(settings.model_capacity, profile)
     model = Model(name, profile, dialect, _tokens(settings), timeout_seconds, *places)
     _check_room(settings, model)
+    load_languages()
     return model
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,22 @@ from streams.evolution.dialects import dialect_of
 from streams.tokens import estimate_tokens
 
 SMALL = "smollm2-135m-cpu"
+
+
+IN_GERMAN = """
+import sys
+from agents.model import read_model
+from agents.settings import Settings
+from streams.evolution.guards import GuardLimits, judge
+from streams.evolution.records import Completion, Prompt, Turn
+
+read_model(Settings())
+opened = []
+sys.addaudithook(lambda event, _: opened.append(event) if event in ("open", "import") else None)
+answer = Completion("Mag kluge Krimis und stille Dramen, aber keine lauten Musicals.", "stop")
+prompt = Prompt((Turn("system", "Say in English what the person likes, and why they like it."),), 80)
+print(judge(answer, prompt, "Likes war.", GuardLimits(max_tokens=160)).reason, opened)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +164,9 @@ def test_a_prompt_has_the_room_that_a_thought_leaves() -> None:
 
 def test_the_counting_engine_has_no_context() -> None:
     assert model_of(flush_tokens=10**9).name == "counting"
+
+
+def test_a_judgement_reads_no_file() -> None:
+    """It is made on the worker's loop, and the guards' table of languages takes half a second."""
+    done = subprocess.run([sys.executable, "-c", IN_GERMAN], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("language []\n", "")

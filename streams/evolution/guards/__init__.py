@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 
 from streams.evidence import Evidence
 from streams.evolution.guards.copies import is_no_echo, keeps_the_prompt_to_itself
-from streams.evolution.guards.languages import keeps_the_language
+from streams.evolution.guards.languages import keeps_the_language, load_languages
 from streams.evolution.guards.leaks import says_nothing_of_its_task
 from streams.evolution.guards.loops import goes_on
 from streams.evolution.guards.losses import keeps_the_old
@@ -38,7 +38,7 @@ from streams.evolution.markup import find_markup
 from streams.evolution.records import Completion, Prompt
 from streams.tokens import estimate_tokens
 
-__all__ = ["Accepted", "GuardLimits", "Judgement", "Rejected", "RejectionReason", "judge", "normalise"]
+__all__ = ["Accepted", "GuardLimits", "Judgement", "Rejected", "RejectionReason", "judge", "load_languages", "normalise"]
 
 _MAX_TOKEN_CHARS = 32
 """No token of a summary is longer, so a server that counts too little lets no long text pass. The longest word there is

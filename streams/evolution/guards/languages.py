@@ -4,6 +4,8 @@ Claims in the format of the prose are English by their format, and what stands i
 of py3langid, a table of byte sequences for 140 languages; of what it is not sure, nothing is said. A text may hold several
 languages, as after a person's edit. English claims may be added to it, as long as the person's language stays; and the
 instructions' language is as good as the old text's where nobody can tell what that is.
+
+The table is read from a file. So that no judgement does that, whoever judges on a loop calls :func:`load_languages` first.
 """
 
 from __future__ import annotations
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 _SURE = 0.7  # of six words or more, in 26 languages, none is then taken for another
 _CLAIMS = "en"
 _MAX_CHARS = 2_000  # more says nothing more
+
+
+def load_languages() -> None:
+    """Read the table now, not with the first judgement: 0.5 s, and 88 MiB with numpy, which the process keeps.
+
+    Every dialect needs it: for a person's own text in the old summary, and for the language of the instructions.
+    """
+    _identifier()
 
 
 def keeps_the_language(candidate: Candidate) -> Rejected | None:
@@ -73,7 +83,7 @@ def _language(text: str) -> frozenset[str]:
 
 @cache
 def _identifier() -> LanguageIdentifier:
-    # Only when it is first asked: 99 MiB with numpy, which a worker whose model writes nothing but claims never needs.
+    # Not with this module, which is imported by many that judge nothing.
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
