@@ -69,10 +69,10 @@ class _Replica:
 
 
 class _Place(Struct, frozen=True, eq=False):
-    """A place at a replica that a call has taken, and the flight of calls it belongs to."""
+    """A place at a replica that a call has taken, and the number of the call there."""
 
     replica: _Replica
-    flight: int
+    call: int
 
 
 class _Waiter(Struct, frozen=True, eq=False):
@@ -182,12 +182,12 @@ class Replicas:
         if not isinstance(result, Unavailable):
             replica.breaker.answered(now)
             if isinstance(result, Completion):
-                replica.capacity.answered(seconds)
+                replica.capacity.answered(place.call, seconds)
             return
         if result.reason == "overloaded":
-            replica.capacity.turned_away(place.flight)
+            replica.capacity.turned_away(place.call)
         elif result.reason == "timeout":
-            replica.capacity.answered(seconds)
+            replica.capacity.answered(place.call, seconds)
         was_open = replica.breaker.state != "closed"
         replica.breaker.failed(now, result)
         replica.last_failure = f"{result.reason}: {result.message}"

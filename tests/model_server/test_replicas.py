@@ -305,19 +305,40 @@ def test_queue_times_are_those_of_all_engines_of_a_server() -> None:
     assert parse_queue_times(b"python_info 1.0\n") is None
 
 
+class Queueing(Engine):
+    """Of ten calls at once each takes 16 s, ``queue_seconds`` of them in the queue."""
+
+    def __init__(self, clock: Clock, queue_seconds: float) -> None:
+        super().__init__()
+        self.clock = clock
+        self.queue_seconds = queue_seconds
+        self.num_looks = 0
+        self.sum_seconds = 0.0
+
+    def _answer(self, path: str, body: bytes) -> Step:
+        if path == "/metrics":
+            self.num_looks += 1
+            self.queue = METRICS.format(count=len(self.calls), seconds=self.sum_seconds)
+        else:
+            self.clock.now += 1.6
+            self.sum_seconds += self.queue_seconds
+        return super()._answer(path, body)
+
+
 async def test_the_capacity_follows_the_queue_that_the_server_tells_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model_server.replicas.LOOK_SECONDS", 0.01)
-    engine = Engine(queue=METRICS.format(count=10, seconds=100))
-    async with replicas_of(engine, capacity=100) as replicas:
-        await until(lambda: len(engine.server.requests) >= 3)
-        assert replicas.capacity == 100, "what was before, and what does not move, says nothing"
-        engine.queue = METRICS.format(count=20, seconds=140)
-        await until(lambda: replicas.capacity < 100)
-        assert replicas.capacity == 90, "each of 10 calls waited for 4 s"
-        engine.queue = METRICS.format(count=30, seconds=150)
-        num_requests = len(engine.server.requests)
-        await until(lambda: len(engine.server.requests) >= num_requests + 3)
-        assert replicas.capacity == 90, "each of 10 more waited for 1 s"
+    clock = Clock()
+    engine = Queueing(clock, 8.0)
+    async with replicas_of(engine, capacity=10, clock=clock) as replicas, asyncio.timeout(20):
+        while engine.num_looks < 10:
+            await ask(replicas, 10)
+        assert replicas.capacity == 10, "calls that are sent at once wait for each other"
+        while replicas.capacity == 10:
+            await ask(replicas, 100)
+        assert replicas.capacity >= 5
+        engine.queue_seconds = 0.0
+        while replicas.capacity < 10:
+            await ask(replicas, 100)
 
 
 async def test_a_cancelled_call_hangs_up_and_gives_its_place_to_the_next() -> None:
