@@ -1,7 +1,8 @@
 """Dispatch: finds who is due, writes the prompt, calls the model, and hands the answer to write back.
 
 Place in the flow: beside the agents, never inside one: Faust acknowledges on cancel and stalls every topic behind a slow agent.
-One call per user at a time, bounded over all users, the user who has been due longest first.
+One call per user at a time, bounded over all users, the user who has been due longest first. Where an answer is rejected the
+model is asked once more at once, in the same place: what comes then is the user's summary, or failure.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from agents.failed_calls import FailedCalls
 from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
 from agents.partitions import Owned, Partitions
-from agents.write_back import WriteBack
+from agents.write_back import Call, WriteBack
 from model_server.replicas import Replicas
 from streams.availability import Availability
 from streams.evolution.dialects import Dialect
 from streams.evolution.fitting import Context, Fitted, fit
+from streams.evolution.guards import Rejected
 from streams.evolution.records import CallResult, Unavailable
 from streams.pending import Due
 from streams.versions import Step, step_from
@@ -97,11 +99,14 @@ class Dispatch:
             task.add_done_callback(self._ended)
 
     def _has_capacity(self) -> bool:
-        if self._draining or not self._may_start() or not self._availability.may_call(_now_ms()):
+        if not self._may_call():
             return False
         # A quarter more than the model takes at once: the next prompt is written while an answer is on its way.
         capacity = self._client.capacity
         return self.num_in_flight < capacity + max(1, capacity // 4)
+
+    def _may_call(self) -> bool:
+        return not self._draining and self._may_start() and self._availability.may_call(_now_ms())
 
     def _longest_due(self, now_ms: int) -> Owned | None:
         dues = [
@@ -128,13 +133,26 @@ class Dispatch:
         fitted = self._fit(owned, due)
         due = replace(due, offsets=fitted.step.offsets)
         prompt = replace(fitted.prompt, num_repeats=due.num_repeats)
+        call = Call(owned, due, fitted.step, fitted.update, prompt, is_probe)
+        if rejected := await self._ask(call, may_repeat=True):
+            await self._ask(self._repeated(call, rejected), may_repeat=False)
+
+    async def _ask(self, call: Call, *, may_repeat: bool) -> Rejected | None:
+        """Call the model, and write back what it says. Returns why its answer is rejected, where it is to be asked again."""
         started = time.monotonic()
         reached("call.sending")
-        result = await self._client.evolve(prompt, request_id=uuid.uuid4().hex)
+        result = await self._client.evolve(call.prompt, request_id=uuid.uuid4().hex)
         reached("call.answered")
         self._metrics.call_seconds.observe(time.monotonic() - started)
-        retry_at_ms = self._learn(due.user, result)
-        self._write_back.write_back(owned, due, fitted.step, fitted.update, prompt, result, retry_at_ms, is_probe)
+        retry_at_ms = self._learn(call.due.user, result)
+        return self._write_back.write_back(call, result, retry_at_ms, may_repeat=may_repeat and self._may_call())
+
+    def _repeated(self, call: Call, rejected: Rejected) -> Call:
+        """The same call in the place of the first, sampled anew, and firm about the length if that was what was wrong."""
+        update = replace(call.update, is_firm=rejected.is_too_long)
+        prompt = replace(self._dialect.write_prompt(update), num_repeats=call.prompt.num_repeats + 1)
+        is_probe = self._availability.calls(_now_ms())
+        return replace(call, update=update, prompt=prompt, is_probe=is_probe, rejected=rejected)
 
     def _fit(self, owned: Owned, due: Due) -> Fitted:
         """The call for as much of the share as fits one prompt; the rest stays pending."""

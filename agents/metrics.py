@@ -125,7 +125,9 @@ class Metrics:
         self.summaries = self._counter("summaries", "Summaries made durable.")
 
     def _add_calls(self) -> None:
-        self.flushes = self._counter("flushes", "Evolve calls begun, by why the user was due.", "reason")
+        self.flushes = self._counter(
+            "flushes", "Evolve calls begun, by why the user was due; one that is made again at once is one.", "reason"
+        )
         self.cuts = self._counter(
             "prompt_cuts",
             "Prompts that would not have fitted the model's context, by what gave way: events (the newest wait for the next "
@@ -143,6 +145,9 @@ class Metrics:
             "kind",
         )
         self.rejected = self._counter("rejected_rewrites", "Answers the guards refused, by reason.", "reason")
+        self.rescued = self._counter(
+            "rescued_rewrites", "Answers accepted when the model was asked again, by why the first was refused.", "reason"
+        )
         self.call_seconds = self._histogram("call_seconds", "How long an evolve call took.", _CALL_BUCKETS)
         self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens the model reported.")
         self.cached_tokens = self._counter("cached_tokens", "Of the prompt tokens those that the model had read before.")

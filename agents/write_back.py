@@ -1,8 +1,8 @@
 """Write back: the single commit point. Judges an answer and publishes the next version, or keeps the old one.
 
 Place in the flow: after the model, last. It runs in the same turn of the loop as the checks it makes, so nothing can change
-between a check and the write: ownership and base version must be those the call started from. A call that failed goes on to
-:mod:`agents.failed_calls`.
+between a check and the write: ownership and base version must be those the call started from. An answer that is rejected goes
+back to :mod:`agents.dispatch` once, to be asked for again; a call that failed goes on to :mod:`agents.failed_calls`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import structlog
+from msgspec import Struct
 
 from agents.clock import now_ms as _now_ms
 from agents.failed_calls import FailedCalls
@@ -26,6 +27,21 @@ from streams.pending import Due
 from streams.versions import Step, next_summary
 
 log = structlog.get_logger()
+
+
+class Call(Struct, frozen=True):
+    """One call of the model: for whom, what it covers, what it says and how it is asked.
+
+    It ``is_probe`` where an outage may be over. ``rejected`` is why the answer to the call that it repeats is none.
+    """
+
+    owned: Owned
+    due: Due
+    step: Step
+    update: Update
+    prompt: Prompt
+    is_probe: bool
+    rejected: Rejected | None = None
 
 
 class WriteBack:
@@ -49,30 +65,24 @@ class WriteBack:
         self._failed_calls = failed_calls
         self._metrics = metrics
 
-    def write_back(
-        self,
-        owned: Owned,
-        due: Due,
-        step: Step,
-        update: Update,
-        prompt: Prompt,
-        result: CallResult,
-        retry_at_ms: int | None,
-        is_probe: bool,
-    ) -> None:
-        """Apply the result of one call. ``retry_at_ms``: when to try again in an outage, which it met or was a probe of."""
+    def write_back(self, call: Call, result: CallResult, retry_at_ms: int | None, *, may_repeat: bool) -> Rejected | None:
+        """Apply the result of one call. ``retry_at_ms``: when to try again in an outage, which it met or was a probe of.
+
+        Returns why its answer is rejected, where the call ``may_repeat`` at once: then the user stays in flight for it.
+        """
+        owned, due = call.owned, call.due
         if not owned.is_alive:
             self._metrics.calls.labels("stale").inc()
-            return
+            return None
         current = owned.summary(due.user)
-        if (current.version if current else 0) != step.base_version:
+        if (current.version if current else 0) != call.step.base_version:
             self._metrics.calls.labels("stale").inc()
             owned.index.released(due.user, _now_ms())
-            return
+            return None
         match result:
             case Unavailable(reason=reason, message=message):
                 self._metrics.calls.labels("unavailable").inc()
-                if retry_at_ms is not None and (is_probe or not result.is_cut_short):
+                if retry_at_ms is not None and (call.is_probe or not result.is_cut_short):
                     owned.index.released(due.user, retry_at_ms)
                 else:  # also one that met the beginning of an outage: it may have been its reason
                     self._failed_calls.note(owned, due, Failure("unanswered", f"{reason}: {message}"), retry_at_ms)
@@ -83,7 +93,9 @@ class WriteBack:
             case Completion():
                 self._metrics.calls.labels("completion").inc()
                 self._count_tokens(result)
-                self._judge(owned, due, step, prompt, self._tokens.counted(self._dialect.read_answer(result, update)))
+                answer = self._tokens.counted(self._dialect.read_answer(result, call.update))
+                return self._judge(call, answer, may_repeat)
+        return None
 
     def _count_tokens(self, answer: Completion) -> None:
         self._metrics.prompt_tokens.inc(answer.prompt_tokens)
@@ -91,17 +103,25 @@ class WriteBack:
         self._metrics.completion_tokens.inc(answer.completion_tokens)
         self._metrics.reasoning_tokens.inc(answer.reasoning_tokens)
 
-    def _judge(self, owned: Owned, due: Due, step: Step, prompt: Prompt, answer: Completion) -> None:
-        match judge(answer, prompt, step.old_text, self._limits, pins=step.pins, evidence=step.evidence):
-            case Rejected(reason=reason, message=message):
-                self._metrics.rejected.labels(reason).inc()
-                log.info("a rewrite was rejected, the old version stays", reason=reason)
-                self._failed_calls.note(owned, due, Failure("rejected", f"{reason}: {message}"))
+    def _judge(self, call: Call, answer: Completion, may_repeat: bool) -> Rejected | None:
+        step = call.step
+        match judge(answer, call.prompt, step.old_text, self._limits, pins=step.pins, evidence=step.evidence):
+            case Rejected() as rejected:
+                self._metrics.rejected.labels(rejected.reason).inc()
+                log.info("a rewrite was rejected, the old version stays", reason=rejected.reason)
+                if may_repeat:
+                    return rejected
+                self._failed_calls.note(call.owned, call.due, Failure("rejected", f"{rejected.reason}: {rejected.message}"))
             case Accepted(text=text, tokens=tokens):
+                if call.rejected is not None:
+                    self._metrics.rescued.labels(call.rejected.reason).inc()
                 self._availability.accepted(_now_ms())
-                self._publish(owned, due, step, next_summary(step, text, tokens, self._model, datetime.now(UTC)))
+                self._publish(call, next_summary(step, text, tokens, self._model, datetime.now(UTC)))
+        return None
 
-    def _publish(self, owned: Owned, due: Due, step: Step, summary: Summary) -> None:
+    def _publish(self, call: Call, summary: Summary) -> None:
+        owned, due, step = call.owned, call.due, call.step
+
         def durable() -> None:
             now_ms = _now_ms()
             owned.settled(due.user, summary.position, now_ms)

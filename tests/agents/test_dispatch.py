@@ -22,7 +22,7 @@ from prefstream.summaries import ModelUsed
 from streams.availability import Availability
 from streams.evolution.fitting import MARGIN_TOKENS, Context
 from streams.evolution.guards import GuardLimits
-from streams.evolution.plain import Plain, parse_prompt
+from streams.evolution.plain import FIRMLY, Plain, parse_prompt
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
 from streams.failures import Failures
 from streams.records import encode_arrival
@@ -199,8 +199,9 @@ async def test_events_that_do_not_fit_the_prompt_go_with_the_next_flush(run: Run
 async def test_only_what_was_in_the_prompt_is_suspect(run: Run) -> None:
     one = run(1, FOR_TWO)
     one.store("ada", 3)
-    await one.calls(1)
-    one.model.answer(BAD)
+    for _ in range(2):
+        await one.calls(1)
+        one.model.answer(BAD)
     await until(lambda: not one.dispatch.num_in_flight)
     await one.opened.partitions.flush()
     assert one.owned.failures(b"ada").suspect_to == 2
@@ -375,6 +376,97 @@ async def test_a_user_whose_call_failed_waits_and_nobody_else_does(run: Run) -> 
 BAD = Completion("", "stop")
 
 
+TOO_LONG = Completion("Loves war.", "stop", completion_tokens=161)
+CUT = Completion("Loves", "length")
+LOOPED = Completion("action " * 9, "stop")
+
+
+@pytest.mark.parametrize(("first", "is_firm"), [(TOO_LONG, True), (CUT, True), (LOOPED, False), (BAD, False)])
+async def test_a_rejected_answer_is_asked_for_once_more_at_once_in_its_place(
+    run: Run, first: Completion, is_firm: bool
+) -> None:
+    one = run(1)
+    for user in ("ada", "bob", "eve"):
+        one.store(user, 3)
+    await one.calls(2)
+    one.model.answer(first)
+    await one.calls(2)  # eve does not come in between
+    prompt = one.model.calls[1][0]
+    assert (prompt.num_repeats, FIRMLY in prompt.turns[-1].content) == (1, is_firm)
+    assert one.model.answer(GOOD, at=1) == 'wrote "ada 3"'
+    await until(lambda: one.version("ada") == 1)
+    counts = counted(one.metrics)
+    assert (counts["calls completion"], sum("rescued" in name for name in counts), "failed_calls rejected" in counts) == (
+        2,
+        1,
+        False,
+    )
+    assert len(set(one.model.request_ids[:3])) == 3
+
+
+async def test_who_is_rejected_twice_waits_as_after_any_failure(run: Run) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    for _ in range(2):
+        await one.calls(1)
+        one.model.answer(LOOPED)
+    await until(lambda: not one.dispatch.num_in_flight)
+    await one.calls(0)
+    assert counted(one.metrics)["failed_calls rejected"] == 1
+    one.now_ms += 1_000
+    await one.calls(1)
+    parts = parse_prompt(one.model.calls[0][0])
+    assert parts is not None
+    assert parts.events == ('wrote "ada 1"',)  # half of what failed
+
+
+async def test_a_repeated_call_that_nobody_answers_costs_nobody_an_attempt(run: Run) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    await one.calls(1)
+    one.model.answer(BAD)
+    await one.calls(1)
+    await answer_all(one, AWAY)
+    await one.calls(0)
+    assert one.owned.failures(b"ada") == Failures()
+    one.now_ms += 1_000
+    await one.calls(1)
+    one.model.answer(GOOD)
+    await until(lambda: one.version("ada") == 1)
+
+
+@pytest.mark.parametrize("why", ["a drain", "not ready"])
+async def test_nothing_is_asked_again_when_nothing_may_start(run: Run, why: str) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    await one.calls(1)
+    drain = None
+    if why == "a drain":
+        drain = asyncio.create_task(one.dispatch.drain(60))
+        await others_run()
+    else:
+        one.may_start = False
+    one.model.answer(BAD)
+    await until(lambda: not one.dispatch.num_in_flight)
+    await one.calls(0)
+    assert counted(one.metrics)["failed_calls rejected"] == 1
+    if drain:
+        await drain
+
+
+async def test_an_answer_to_a_repeated_call_for_a_partition_that_was_lost_is_dropped(run: Run) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    await one.calls(1)
+    one.model.answer(BAD)
+    await one.calls(1)
+    one.owned.is_alive = False
+    one.model.answer(GOOD)
+    await until(lambda: not one.dispatch.num_in_flight)
+    assert (one.version("ada"), counted(one.metrics)["calls stale"]) == (0, 1)
+    one.owned.is_alive = True
+
+
 async def decide(one: Running, is_poison: Callable[[str], bool]) -> None:
     """The model answers badly whatever says something poisonous, and everything else well, until nobody waits."""
     while one.index.num_users:
@@ -457,9 +549,10 @@ async def test_a_prompt_says_how_often_it_was_tried_in_vain(run: Run) -> None:
     one.store("ada")
     one.now_ms += 10_000
     for num_repeats in range(3):
-        await one.calls(1)
-        assert one.model.calls[0][0].num_repeats == num_repeats
-        one.model.answer(BAD)
+        for at_once in range(2):
+            await one.calls(1)
+            assert one.model.calls[0][0].num_repeats == num_repeats + at_once
+            one.model.answer(BAD)
         await until(lambda: not one.dispatch.num_in_flight)
         await one.opened.partitions.flush()
         one.now_ms += 10_000

@@ -39,7 +39,8 @@ CLOSED = {
     "due.reason",  # FlushReason
     "failure.kind",  # FailureKind
     "outcome",  # Admission
-    "reason",  # RejectionReason
+    "rejected.reason",  # RejectionReason
+    "call.rejected.reason",  # RejectionReason
     "cut",  # Cut
     "name",  # GateName
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +13,14 @@ from msgspec.structs import replace
 
 from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
+from agents.write_back import Call as ModelCall
 from agents.write_back import WriteBack
 from model_server.tokenizer import TokenCounter, estimated, load_tokenizer
 from prefstream.events import Item, Rating
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability
-from streams.evolution.guards import GuardLimits
+from streams.evidence import evidence_of
+from streams.evolution.guards import GuardLimits, Rejected
 from streams.evolution.plain import Plain
 from streams.evolution.records import CallResult, Completion, Refused, Unavailable, Update
 from streams.failures import Failures
@@ -52,8 +55,15 @@ class Call:
         self.step = step_from(ADA, self.owned.summary(ADA), self.owned.rows(due), due.reason)
 
     def ends(
-        self, result: CallResult, retry_at_ms: int | None = None, is_probe: bool = False, tokens: TokenCounter = ESTIMATE
-    ) -> None:
+        self,
+        result: CallResult,
+        retry_at_ms: int | None = None,
+        is_probe: bool = False,
+        tokens: TokenCounter = ESTIMATE,
+        *,
+        may_repeat: bool = False,
+        rejected: Rejected | None = None,
+    ) -> Rejected | None:
         step = self.step
         update = Update(step.old_text, step.tally, step.evidence, step.pins, 160)
         outbox: Any = Lettered()
@@ -61,7 +71,8 @@ class Call:
         write_back = WriteBack(
             Plain(), tokens or estimated(), GuardLimits(max_tokens=160), MODEL, self.availability, failed_calls, self.metrics
         )
-        write_back.write_back(self.owned, self.due, step, update, Plain().write_prompt(update), result, retry_at_ms, is_probe)
+        call = ModelCall(self.owned, self.due, step, update, Plain().write_prompt(update), is_probe, rejected)
+        return write_back.write_back(call, result, retry_at_ms, may_repeat=may_repeat)
 
     def counted(self) -> dict[str, float]:
         return counted(self.metrics)
@@ -206,6 +217,58 @@ async def test_any_other_answer_keeps_the_old_version_and_the_events(
     due = call.index.take_due(LATER_MS)
     assert due is not None
     assert due.offsets == (call.due.offsets if kind == "unanswered" else (3,))
+
+
+async def test_an_answer_that_may_be_asked_for_again_leaves_the_user_in_flight_and_is_no_failure(opened: Opened) -> None:
+    call = Call(opened)
+    assert call.ends(Completion("Loves war.", "length"), may_repeat=True) == Rejected(
+        "finish_reason", "the model ended with 'length', not 'stop'", is_too_long=True
+    )
+    await opened.partitions.flush()
+    assert (call.index.next_due_at_ms(), call.owned.failures(ADA), call.version()) == (None, Failures(), 6)
+    assert call.counted() == {"calls completion": 1, "rejected_rewrites finish_reason": 1}
+
+
+async def test_the_repeated_call_is_judged_by_itself_and_counted_where_it_rescues(opened: Opened) -> None:
+    call = Call(opened)
+    why = call.ends(replace(GOOD, completion_tokens=161), may_repeat=True)
+    assert why is not None
+    assert (why.reason, why.is_too_long) == ("over_budget", True)
+    assert call.ends(GOOD, rejected=why) is None
+    await until(lambda: ADA not in call.index)
+    counts = call.counted()
+    assert (call.version(), counts["rescued_rewrites over_budget"], counts["calls completion"]) == (7, 1, 2)
+    assert "failed_calls rejected" not in counts
+
+
+async def test_what_is_rejected_twice_is_one_failure_and_two_rejections(opened: Opened) -> None:
+    call = Call(opened)
+    why = call.ends(Completion("", "stop"), may_repeat=True)
+    assert call.ends(Completion("Loves war.", "stop"), rejected=why) is None
+    await opened.partitions.flush()
+    assert (call.version(), call.index.next_due_at_ms()) == (6, LATER_MS)
+    assert call.counted() == {
+        "calls completion": 2,
+        "failed_calls rejected": 1,
+        "rejected_rewrites empty": 1,
+        "rejected_rewrites pin_missing": 1,
+    }
+    assert call.owned.failures(ADA).reason.startswith("rejected: pin_missing")
+
+
+async def test_evidence_against_the_old_text_explains_a_loss(opened: Opened) -> None:
+    base = replace(
+        BASE,
+        text='Favourites: "Heat"; "Fargo"; "Alien"; "Ran"; "Jaws"; "Babe"; "Evita"; "Scream"; "Big"; "Ghost"; "Dune"',
+        pins=(),
+    )
+    call = Call(opened, base)
+    call.ends(Completion("Dislikes films.", "stop"))
+    assert call.counted()["rejected_rewrites wiped"] == 1
+    hated = [evidence_of(Rating(user="ada", at=AT, item=Item(id=title), value=1)) for title in re.findall(r"\w+", base.text)]
+    call.step = replace(call.step, evidence=tuple(hated))
+    call.ends(Completion("Dislikes films.", "stop"))
+    await until(lambda: call.version() == 7)
 
 
 async def test_an_outage_is_nobodys_failure(opened: Opened) -> None:

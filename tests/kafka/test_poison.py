@@ -212,7 +212,7 @@ def test_a_worker_killed_in_the_middle_of_the_search(
     send_poisoned(flow, "ada", {chance.randrange(20)})
     for life in range(3):
         worker = flow.start_worker(model.url, f"disk-{life if disk_is_lost else 0}", **HASTE)
-        num_calls = model.num_poisonous + chance.randrange(1, 4)
+        num_calls = model.num_poisonous + chance.randrange(1, 7)  # up to three failures: a rejected answer is asked for twice
         others_go_on(flow, "calls", partial(has_called_or_given_up, flow, model, num_calls))
         sys.stdout.write(f"killed after {model.num_poisonous} calls with the event\n")
         worker.kill()
