@@ -1,7 +1,8 @@
 """Loops: a model that says the same again and again (answer → **loops** → verdict).
 
 Untuned SmolLM2 loops in nearly every answer: ``action, action, action``, or a line again and again. A title such as "Liar
-Liar" is no loop, nor are titles that only a number tells apart, nor two domains about which the same is said.
+Liar" is no loop, nor are titles that only a number tells apart (a title counts as one word), nor two domains about which the
+same is said.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streams.evolution.guards.verdicts import Candidate, Rejected
+from streams.evolution.guards.wording import words_and_titles
 
 _LONGEST_UNIT = 12  # words; what is longer is found by the share that was said before
 _NUM_TIMES = {1: 4, 2: 4}  # of a unit of so many words in a row, ...
@@ -21,7 +23,7 @@ _MIN_WORDS = 12  # of a text of fewer nothing can be said by its share
 
 def goes_on(candidate: Candidate) -> Rejected | None:
     """Whether each part of the text says something of its own."""
-    words = candidate.words
+    words = words_and_titles(candidate.text)
     if period := _looped(words):
         return Rejected("repetition", f"{period} words again and again")
     share = _share_repeated(words)

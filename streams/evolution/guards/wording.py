@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
-_QUOTED = re.compile(r'"[^"\n]*"')
+_QUOTED = re.compile(r'("[^"\n]*")')
 _SENTENCE_END = re.compile(r"[.!?;\n。！？]+")
 # Scripts without spaces between words (Thai to Tibetan, Burmese, Khmer, Japanese, Chinese), emoji, and Korean, where what is
 # said of a word is written onto it.
@@ -47,6 +47,14 @@ def phrases_of(texts: Sequence[str]) -> list[list[str]]:
 def unquoted(text: str) -> str:
     """The text without what stands in quotes: titles, and the person's own words."""
     return _QUOTED.sub(" ", text)
+
+
+def words_and_titles(text: str) -> list[str]:
+    """The words of a text, in which whatever stands in quotes is one."""
+    words: list[str] = []
+    for number, part in enumerate(_QUOTED.split(text)):
+        words += [" ".join(words_of(part))] if number % 2 else words_of(part)
+    return [word for word in words if word]
 
 
 def sentences_of(text: str) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model_server.counting import write_summary
@@ -88,10 +88,10 @@ def test_a_model_that_obeys_it_changes_nothing(answer: str, reason: str) -> None
     assert verdict.reason == reason
 
 
-@given(
-    st.lists(st.sampled_from(["<", "|", ">", "im_start", "[", "INST", "]", "/", "=====", "END", "*", "QUERY:", "a"])).map(
-        "".join
-    )
-)
+PIECES = st.sampled_from(["<", "|", ">", "im_start", "[", "INST", "]", "/", "=====", "END", "*", "QUERY:", "a"])
+
+
+@example("==" * 6 + "=====x=====" + "===x=====" * 6)
+@given(st.lists(PIECES).map("".join))
 def test_nothing_that_was_taken_out_of_data_can_be_found_in_it(text: str) -> None:
     assert find_markup(without_markup(text)) is None

@@ -42,17 +42,21 @@ ENGLISH = (
     "stories are welcome when they do not show too much blood; musicals are not."
 )
 CHINESE = "喜欢节奏缓慢、安静的剧情片和老战争片，总是回到黑泽明的作品。喜欢不太血腥的犯罪故事。对音乐片已经不感兴趣。"
+DISLIKES = "Dislikes " + ", ".join(f"genre{n}" for n in range(20)) + "."
+POST = "Last night I saw it again with my sister, and we both cried for an hour at the end of it."
+LONG_TITLE = "The Adventures of Priscilla, Queen of the Desert"
+QUOTED = Prompt((Turn("user", f'wrote "{POST}"\nloved "{LONG_TITLE}"'),), 80)
 FOREIGN_TITLES = (
     'Favourites: "La vita è bella (1997)"; "Le fabuleux destin d\'Amélie Poulain (2001)"; "Das Boot (1981)"; "七人の侍 (1954)".'
 )
 
 
-def hated(*titles: str, genre: str = "") -> tuple[Evidence, ...]:
-    """Ratings of one star of five."""
+def hated(*titles: str, genre: str = "", value: int = 1) -> tuple[Evidence, ...]:
+    """Ratings of one star of five, or of so many."""
     attributes: dict[str, tuple[str, ...]] = {"genre": (genre,)} if genre else {}
     items = [Item(id=title, title=title, attributes=attributes) for title in titles]
     at = datetime(2026, 1, 5, tzinfo=UTC)
-    return tuple(evidence_of(Rating(user="ada", at=at, item=item, value=1)) for item in items)
+    return tuple(evidence_of(Rating(user="ada", at=at, item=item, value=value)) for item in items)
 
 
 LONG_EDIT = " ".join(f"word{n}" for n in range(300)) + "."
@@ -109,6 +113,7 @@ REJECTED: list[tuple[str, str, Call, str]] = [
     ("over_budget", "by the estimate, where the server counts nothing", Call(tokens=0), NEW + " Likes war." * 40),
     ("echo", "of the evidence", Call(old=""), EVIDENCE),
     ("echo", "of the evidence, in other clothes", Call(old=""), "- " + EVIDENCE.upper().replace(". ", ";\n* ")),
+    ("echo", "of what the person wrote", Call(old="", prompt=QUOTED), POST),
     ("echo", "behind a good summary", NORMAL, NEW + " " + EVIDENCE),
     ("over_budget", "a server that counts one token for everything", Call(tokens=1), NEW + " Likes it." * 400),
     ("leaked", "as an AI", NORMAL, "As an AI language model, I have no preferences. " + NEW),
@@ -161,7 +166,7 @@ REJECTED: list[tuple[str, str, Call, str]] = [
     (
         "wiped",
         "more of what is disliked explains no loss",
-        Call(old="Dislikes " + ", ".join(f"genre{n}" for n in range(20)) + ".", evidence=hated("A", "B", genre="genre1")),
+        Call(old=DISLIKES, evidence=sum((hated("A", genre=f"genre{n}") for n in range(20)), ())),
         "Dislikes genre1.",
     ),
     ("language", "English becomes German", Call(old=ENGLISH), GERMAN),
@@ -219,6 +224,14 @@ NEAR_MISSES: list[tuple[str, str, Call, str]] = [
         Call(old=""),
         "Loves crime. Favourites: " + "; ".join(f'"Film {n}"' for n in range(19, 0, -1)) + ".",
     ),
+    (
+        "repetition",
+        "a series",
+        Call(old=""),
+        "Loves history. Favourites: "
+        + "; ".join(f'"The Long Walk Through the Past, Episode {n}"' for n in range(9, 0, -1))
+        + ".",
+    ),
     ("repetition", "ids for titles", Call(old=""), "Favourites: " + "; ".join(f'"{n}"' for n in range(19, 0, -1)) + "."),
     ("repetition", "sequels", NORMAL, NEW + " Likes " + ", ".join(f'"Rocky {n} (19{n}8)"' for n in range(2, 7)) + "."),
     (
@@ -237,6 +250,7 @@ NEAR_MISSES: list[tuple[str, str, Call, str]] = [
     ("prompt_copied", "the person's own words", Call(old=OLD + " " + INSTRUCTIONS), OLD + " " + INSTRUCTIONS),
     ("prompt_copied", "a short run", Call(prompt=PLAIN), NEW + " Likes titles that stand in the shade."),
     ("echo", "a first summary may name what the evidence names", Call(old=""), 'Likes crime. Favourites: "Se7en (1995)".'),
+    ("echo", "a long title", Call(old="", prompt=QUOTED), f"Enjoys {LONG_TITLE}, and Babe."),
     ("echo", "claims of the tally may be copied", Call(old=""), TALLY),
     ("echo", "short pins may be copied together", Call(old="", pins=("Is vegan.", "Hates gore.", "Loves jazz.")), PINS),
     ("echo", "pins may be copied", Call(old="", pins=(PIN,)), PIN),
@@ -249,7 +263,13 @@ NEAR_MISSES: list[tuple[str, str, Call, str]] = [
     ("language", "foreign titles without quotes", Call(old=ENGLISH), ENGLISH + " " + FOREIGN_TITLES.replace('"', "")),
     ("language", "a foreign phrase", Call(old=ENGLISH), ENGLISH + " Laughs at schadenfreude, and lives la dolce vita."),
     ("language", "too short to tell", Call(old="Likes war."), "Mag Krieg."),
-    ("language", "a short edit in a language of its own", Call(old="Mag keine blutigen Krimis."), GERMAN),
+    ("language", "a short edit in a language of its own", Call(old="Mag keine Krimis."), GERMAN),
+    (
+        "language",
+        "one that a person's sentence brought in",
+        Call(old=ENGLISH + GERMAN[81:]),
+        GERMAN,
+    ),
     ("language", "no instructions to go by", Call(old="", prompt=Prompt((), 80)), GERMAN),
     ("wiped", "a short old text may be replaced", Call(old="Likes war."), 'Likes crime and war. Favourites: "Se7en (1995)".'),
     ("wiped", "the titles rotate", NORMAL, re.sub(r'"Fargo.*1995\)"', '"Babe (1995)"; "Jaws (1975)"; "Evita (1996)"', OLD)),
@@ -264,6 +284,12 @@ NEAR_MISSES: list[tuple[str, str, Call, str]] = [
         "evidence against it explains a loss",
         Call(evidence=hated("Fargo (1996)", "Alien (1979)", "Heat (1995)", genre="drama")),
         "Dislikes drama. Likes war and crime.",
+    ),
+    (
+        "wiped",
+        "evidence for what was disliked",
+        Call(old=DISLIKES, evidence=sum((hated("A", genre=f"genre{n}", value=5) for n in range(20)), ())),
+        "Dislikes genre1.",
     ),
     (
         "wiped",
