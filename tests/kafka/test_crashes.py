@@ -18,6 +18,7 @@ import pytest
 from agents.failstop import EXIT_CODE
 from deploy.kafka.broker import Broker
 from deploy.kafka.node import free_port
+from model_server.breaker import MAX_CONSECUTIVE
 from tests.kafka.conftest import StartFlow
 from tests.kafka.worker_process import (
     NUM_PARTITIONS,
@@ -154,26 +155,40 @@ def test_fences_renewed_under_load_lose_nothing(start_flow: StartFlow, unhurried
 
 
 class _Failing(BaseHTTPRequestHandler):
-    """A model server that answers nothing but 500."""
+    """A model server that answers a prompt of one token, as a canary is, and no other."""
+
+    server: _FailingServer
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(500)
-        self.send_header("Content-Length", "0")
+        prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        is_canary = prompt["max_tokens"] == 1
+        if not is_canary:
+            self.server.prompts.append(prompt)
+        choice = {"message": {"content": "y"}, "finish_reason": "length"}
+        body = json.dumps({"choices": [choice]}).encode()
+        self.send_response(200 if is_canary else 500)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *arguments: object) -> None:
         """Not to the terminal."""
 
 
+class _FailingServer(ThreadingHTTPServer):
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Failing)
+        self.prompts: list[object] = []  # those of users
+
+
 @contextmanager
-def failing_model(port: int) -> Iterator[None]:
-    """Something at this port that answers every call with 500."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), _Failing)
+def failing_model(port: int) -> Iterator[list[object]]:
+    """Something at this port that answers every user's call with 500; the calls that came."""
+    server = _FailingServer(port)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield
+        yield server.prompts
     finally:
         server.shutdown()
         server.server_close()
@@ -183,14 +198,14 @@ def failing_model(port: int) -> Iterator[None]:
 def test_a_model_that_is_away_costs_nothing_but_time(start_flow: StartFlow, tmp_path: Path) -> None:
     port = free_port()
     flow = start_flow(SOURCES)
-    worker = flow.start_worker(f"http://127.0.0.1:{port}")
+    worker = flow.start_worker(f"http://127.0.0.1:{port}", max_backoff_seconds=0.5)
     worker.await_ready()
     send_rounds(flow, range(1))
     until("refused connections", lambda: worker.metric("prefstream_calls_total", result="unavailable") >= 1)
-    with failing_model(port):
-        num_refused = worker.metric("prefstream_calls_total", result="unavailable")
+    with failing_model(port) as prompts:
         send_rounds(flow, range(1, 2))
-        until("calls answered by 500", lambda: worker.metric("prefstream_calls_total", result="unavailable") >= num_refused + 2)
+        # A server that fails canaries too would get no user's prompt.
+        until("users' calls answered by 500", lambda: len(prompts) >= MAX_CONSECUTIVE + 1)
     until("pending events", lambda: worker.metric("prefstream_pending_events") == 2 * len(USERS))
     assert worker.ready_status() == 200
     with Engine(tmp_path, port=port):

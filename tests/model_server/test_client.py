@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from datetime import UTC, datetime
 from typing import Literal, get_args
 
@@ -281,6 +282,18 @@ async def test_a_canary_that_hangs_is_given_up_before_a_call_is(monkeypatch: pyt
     monkeypatch.setattr("model_server.client.CANARY_TIMEOUT_SECONDS", 0.05)
     async with ScriptedServer(Reply(release=asyncio.Event())) as server, client_of(server.url) as client:
         assert await client.ask_canary(request_id="canary-1") == Unavailable("timeout", "no answer in time")
+
+
+@pytest.mark.parametrize(("idle_seconds", "num_connections"), [(3.5, 1), (4.9, 2)])
+async def test_no_call_goes_into_a_connection_that_a_server_may_close(
+    idle_seconds: float, num_connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM, as it is without a setting, closes a connection that was idle for 5 s."""
+    async with ScriptedServer(says("ok"), says("ok")) as server, client_of(server.url) as client:
+        await client.evolve(PROMPT, request_id="1")
+        monkeypatch.setattr("aiohttp.connector.monotonic", lambda: time.monotonic() + idle_seconds)
+        assert await client.evolve(PROMPT, request_id="2") == Completion("ok", "stop", 30, 7, 16)
+        assert len({request.protocol for request, _ in server.requests}) == num_connections
 
 
 async def test_every_place_has_a_connection() -> None:
