@@ -139,6 +139,20 @@ def test_a_look_at_a_few_of_them_judges_nothing() -> None:
         assert capacity.limit == 10
 
 
+def test_what_a_queue_said_before_it_was_lowered_is_void() -> None:
+    capacity = Capacity(64, 32)
+    a_round(capacity, 4.0, full=False)
+    capacity.queued(0.0)  # plenty of room
+    for _ in range(16):
+        capacity.answered(capacity.began(16), 40.0)
+    capacity.queued(30.0)  # the first half of a round that waited for too long
+    capacity.turned_away(capacity.began(32))
+    a_round(capacity, 4.0)
+    assert capacity.limit == 17, "one more, and not half the way back"
+    capacity.queued(0.0)
+    assert capacity.limit == 17
+
+
 def test_it_does_not_rise_while_calls_wait_too_long() -> None:
     capacity = Capacity(40)
     a_round(capacity, 4.0)
