@@ -131,11 +131,14 @@ class Dispatch:
     @stopping_on_error("evolve")
     async def _evolve(self, owned: Owned, due: Due, is_probe: bool) -> None:
         fitted = self._fit(owned, due)
+        if fitted is None:
+            return
         due = replace(due, offsets=fitted.step.offsets)
         prompt = replace(fitted.prompt, num_repeats=due.num_repeats)
         call = Call(owned, due, fitted.step, fitted.update, prompt, is_probe)
-        if rejected := await self._ask(call, may_repeat=True):
-            await self._ask(self._repeated(call, rejected), may_repeat=False)
+        rejected = await self._ask(call, may_repeat=True)
+        if rejected and (repeated := self._repeated(call, rejected)):
+            await self._ask(repeated, may_repeat=False)
 
     async def _ask(self, call: Call, *, may_repeat: bool) -> Rejected | None:
         """Call the model, and write back what it says. Returns why its answer is rejected, where it is to be asked again."""
@@ -147,24 +150,33 @@ class Dispatch:
         retry_at_ms = self._learn(call.due.user, result)
         return self._write_back.write_back(call, result, retry_at_ms, may_repeat=may_repeat and self._may_call())
 
-    def _repeated(self, call: Call, rejected: Rejected) -> Call:
-        """The same call in the place of the first, sampled anew, and firm about the length if that was what was wrong."""
+    def _repeated(self, call: Call, rejected: Rejected) -> Call | None:
+        """The same call in the place of the first, sampled anew, and firm about the length if that was what was wrong.
+
+        ``None`` where that met a defect.
+        """
         update = replace(call.update, is_firm=rejected.is_too_long)
-        prompt = replace(self._dialect.write_prompt(update), num_repeats=call.prompt.num_repeats + 1)
+        prompt = self._failed_calls.attempt(call.owned, call.due, lambda: self._dialect.write_prompt(update))
+        if prompt is None:
+            return None
+        prompt = replace(prompt, num_repeats=call.prompt.num_repeats + 1)
         is_probe = self._availability.calls(_now_ms())
         return replace(call, update=update, prompt=prompt, is_probe=is_probe, rejected=rejected)
 
-    def _fit(self, owned: Owned, due: Due) -> Fitted:
-        """The call for as much of the share as fits one prompt; the rest stays pending."""
+    def _fit(self, owned: Owned, due: Due) -> Fitted | None:
+        """The call for as much of the share as fits one prompt; the rest stays pending. ``None`` where that met a defect."""
         base, rows = owned.summary(due.user), owned.rows(due)
 
         def step_of(num_events: int) -> Step:
             return step_from(due.user, base, rows[:num_events], due.reason)
 
-        fitted = fit(step_of, len(rows), self._max_summary_tokens, self._dialect, self._context)
-        for cut in fitted.cuts:
+        def fitted() -> Fitted:
+            return fit(step_of, len(rows), self._max_summary_tokens, self._dialect, self._context)
+
+        made = self._failed_calls.attempt(owned, due, fitted)
+        for cut in made.cuts if made else ():
             self._metrics.cuts.labels(cut).inc()
-        return fitted
+        return made
 
     def _learn(self, user: bytes, result: CallResult) -> int | None:
         """Notice an outage and its end. Returns when to try again in an outage (ms since 1970), ``None`` if there is none."""

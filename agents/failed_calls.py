@@ -7,13 +7,15 @@ dies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import structlog
 from msgspec.structs import replace
 
 from agents.clock import now_ms as _now_ms
 from agents.crash_points import reached
+from agents.defects import LOCAL_FAULTS, place_of, to_be_replayed
 from agents.metrics import Metrics
 from agents.outbox import Outbox
 from agents.partitions import Owned
@@ -23,6 +25,8 @@ from streams.flush import FlushPolicy
 from streams.pending import Due
 
 log = structlog.get_logger()
+
+R = TypeVar("R")
 
 
 class FailedCalls:
@@ -41,6 +45,29 @@ class FailedCalls:
         self._outbox = outbox
         self._topic_names = topic_names
         self._metrics = metrics
+        self._defects: set[str] = set()
+
+    def attempt(self, owned: Owned, due: Due, make: Callable[[], R]) -> R | None:
+        """What ``make`` makes of what the user has, or ``None``: it met a defect of ours, which is the user's failure now.
+
+        So the event that leads to it is found and given up like any other, and everybody else's summaries go on. What is the
+        fault of this machine is raised, and stops the worker.
+        """
+        try:
+            return make()
+        except LOCAL_FAULTS:
+            raise
+        except Exception as error:
+            place = place_of(error)
+            self._say_once(place)
+            self.note(owned, due, Failure("unprocessable", to_be_replayed(place)))
+            return None
+
+    def _say_once(self, place: str) -> None:
+        """The first of each defect; all of them are counted."""
+        if place not in self._defects:
+            self._defects.add(place)
+            log.error("a user's update met a defect of this version: please report it", where=place)
 
     def note(self, owned: Owned, due: Due, failure: Failure, retry_at_ms: int | None = None) -> None:
         """Keep what the failure makes of the user. An event that it condemns is due at once, to be buried.
@@ -59,7 +86,7 @@ class FailedCalls:
         reached("poison.condemned")
         ((offset, arrival),) = owned.rows(due)
         failures = owned.failures(due.user)
-        letter = poison_letter(arrival, failures, self._topic_names.get(arrival.origin.topic, ""), _now_ms())
+        letter = poison_letter(due.user, arrival, failures, self._topic_names.get(arrival.origin.topic, ""), _now_ms())
 
         def durable() -> None:
             self._metrics.dead_letters.labels("poison").inc()

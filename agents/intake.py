@@ -5,7 +5,6 @@ Place in the flow: first. Platforms key and partition as they like; after intake
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 
 import structlog
@@ -13,6 +12,7 @@ from faust import StreamT
 from faust.types import Message
 
 from agents.clock import now_ms
+from agents.defects import place_of, to_be_replayed
 from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
 from agents.outbox import Outbox
@@ -68,12 +68,9 @@ class Intake:
             record, decoded = decode(raw, self._adapters)
             return route(record, decoded, origin_topic, now_ms())
         except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{type(error).__name__} in {frame.name}, line {frame.lineno}"  # its words may quote the record
-            log.error("a record met a defect of this version: please report it", where=where)
-            return refuse(
-                raw, "unprocessable", f"a defect of this version: {where}; replay it with a later one", origin_topic, now_ms()
-            )
+            place = place_of(error)
+            log.error("a record met a defect of this version: please report it", where=place)
+            return refuse(raw, "unprocessable", to_be_replayed(place), origin_topic, now_ms())
 
     def _say_once(self, letter: DeadLetter) -> None:
         """The first of each topic and reason; all of them are counted. Not its message, which may quote the record."""

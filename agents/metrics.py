@@ -141,7 +141,8 @@ class Metrics:
         )
         self.failures = self._counter(
             "failed_calls",
-            "Calls that count as a failure of the user, not of the model: refused, rejected, or unanswered while others are.",
+            "Calls that count as a failure of the user, not of the model: refused, rejected, unanswered while others are, or "
+            "unprocessable by a defect of prefstream itself.",
             "kind",
         )
         self.rejected = self._counter("rejected_rewrites", "Answers the guards refused, by reason.", "reason")

@@ -44,6 +44,13 @@ class Call(Struct, frozen=True):
     rejected: Rejected | None = None
 
 
+class _Next(Struct, frozen=True):
+    """A user's next version, and the record that it is."""
+
+    summary: Summary
+    encoded: bytes
+
+
 class WriteBack:
     """What becomes of an answer."""
 
@@ -93,8 +100,7 @@ class WriteBack:
             case Completion():
                 self._metrics.calls.labels("completion").inc()
                 self._count_tokens(result)
-                answer = self._tokens.counted(self._dialect.read_answer(result, call.update))
-                return self._judge(call, answer, may_repeat)
+                return self._judge(call, result, may_repeat)
         return None
 
     def _count_tokens(self, answer: Completion) -> None:
@@ -104,23 +110,32 @@ class WriteBack:
         self._metrics.reasoning_tokens.inc(answer.reasoning_tokens)
 
     def _judge(self, call: Call, answer: Completion, may_repeat: bool) -> Rejected | None:
-        step = call.step
-        match judge(answer, call.prompt, step.old_text, self._limits, pins=step.pins, evidence=step.evidence):
+        match self._failed_calls.attempt(call.owned, call.due, lambda: self._judged(call, answer)):
             case Rejected() as rejected:
                 self._metrics.rejected.labels(rejected.reason).inc()
                 log.info("a rewrite was rejected, the old version stays", reason=rejected.reason)
                 if may_repeat:
                     return rejected
                 self._failed_calls.note(call.owned, call.due, Failure("rejected", f"{rejected.reason}: {rejected.message}"))
-            case Accepted(text=text, tokens=tokens):
+            case _Next() as accepted:
                 if call.rejected is not None:
                     self._metrics.rescued.labels(call.rejected.reason).inc()
                 self._availability.accepted(_now_ms())
-                self._publish(call, next_summary(step, text, tokens, self._model, datetime.now(UTC)))
+                self._publish(call, accepted)
         return None
 
-    def _publish(self, call: Call, summary: Summary) -> None:
-        owned, due, step = call.owned, call.due, call.step
+    def _judged(self, call: Call, answer: Completion) -> Rejected | _Next:
+        """What the answer makes of the user's summary. All that can meet a defect of ours is here, before anything is done."""
+        step, read = call.step, self._tokens.counted(self._dialect.read_answer(answer, call.update))
+        match judge(read, call.prompt, step.old_text, self._limits, pins=step.pins, evidence=step.evidence):
+            case Rejected() as rejected:
+                return rejected
+            case Accepted(text=text, tokens=tokens):
+                summary = next_summary(step, text, tokens, self._model, datetime.now(UTC))
+                return _Next(summary, encode_summary(summary))
+
+    def _publish(self, call: Call, accepted: _Next) -> None:
+        owned, due, step, summary = call.owned, call.due, call.step, accepted.summary
 
         def durable() -> None:
             now_ms = _now_ms()
@@ -130,4 +145,4 @@ class WriteBack:
             self._metrics.arrival_to_summary.observe(max(0.0, (now_ms - step.arrived_at_ms) / 1_000))
             log.debug("summary durable", reason=summary.reason, events=summary.num_new_events, version=summary.version)
 
-        owned.publish(due.user, encode_summary(summary), step, durable)
+        owned.publish(due.user, accepted.encoded, step, durable)

@@ -21,12 +21,13 @@ from msgspec.structs import replace
 
 from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter
 from streams.flush import FlushPolicy, backoff_ms
-from streams.records import Arrival, decode_event
+from streams.records import Arrival
 
 FailureKind = Literal[
     "refused",  # the server will not take this prompt
     "rejected",  # the guards will not take the answer
     "unanswered",  # no answer, or a server error, while others are answered
+    "unprocessable",  # a defect of ours, before or after the call
 ]
 
 MAX_ATTEMPTS = 3  # of one event alone, by a model that works
@@ -35,7 +36,7 @@ MAX_REASON_CHARS = 400
 
 
 class Failure(Struct, frozen=True):
-    """Why a call failed. ``reason`` may quote what the server said: it is kept, and not logged."""
+    """Why a call failed, or could not be made. ``reason`` may quote what the server said: it is kept, and not logged."""
 
     kind: FailureKind
     reason: str
@@ -122,19 +123,19 @@ def not_waiting_for(failures: Failures, policy: FlushPolicy, now_ms: int) -> Fai
     )
 
 
-def poison_letter(arrival: Arrival, failures: Failures, source: str, now_ms: int) -> DeadLetter:
+def poison_letter(user: bytes, arrival: Arrival, failures: Failures, source: str, now_ms: int) -> DeadLetter:
     """The dead letter of a condemned event: the event itself as JSON of the contract, so that it can be read and replayed.
 
-    ``source`` is the name of the topic it came from, empty if nobody knows it any more.
+    ``source`` is the name of the topic it came from, empty if nobody knows it any more. What the event is does not matter here:
+    it may be condemned because this version does not know it.
     """
-    event = decode_event(arrival)
-    value = msgspec.json.encode(event)
+    value = msgspec.json.encode(msgspec.msgpack.decode(arrival.event))
     return DeadLetter(
         origin=arrival.origin,
         source=source,
         reason="poison",
         message=failures.reason,
-        key=event.user.encode(),
+        key=user,
         value=value[:MAX_LETTER_VALUE_BYTES],
         value_size=len(value),
         attempts=failures.num_attempts + failures.num_unanswered,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 import pytest
+from msgspec.structs import replace
+from structlog.testing import capture_logs
 
+import agents.dispatch
+import agents.write_back
 from agents.dispatch import Dispatch
 from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
@@ -18,12 +22,14 @@ from agents.store import Shard
 from agents.write_back import WriteBack
 from model_server.tokenizer import estimated
 from prefstream.events import Post
-from prefstream.summaries import ModelUsed
+from prefstream.summaries import ModelUsed, Summary
 from streams.availability import Availability
+from streams.evidence import Evidence, evidence_of
+from streams.evolution.dialects import Dialect
 from streams.evolution.fitting import MARGIN_TOKENS, Context
 from streams.evolution.guards import GuardLimits
 from streams.evolution.plain import FIRMLY, Plain, parse_prompt
-from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable
+from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable, Update
 from streams.failures import Failures
 from streams.records import encode_arrival
 from tests.agents.scripted import (
@@ -77,7 +83,9 @@ class ScriptedModel:
 class Running:
     """Dispatch on one open partition, with a clock that stands still until the test moves it."""
 
-    def __init__(self, opened: Opened, capacity: int, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, opened: Opened, capacity: int, context: Context, dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         self.opened, self.owned, self.index = opened, opened.owned, opened.owned.index
         self.model, self.metrics = ScriptedModel(capacity), Metrics()
         self.now_ms, self.may_start, self.num_stored = START_MS, True, 0
@@ -91,9 +99,9 @@ class Running:
         self.dispatch = Dispatch(
             opened.partitions,
             client,
-            Plain(),
+            dialect,
             self.availability,
-            WriteBack(Plain(), estimated(), limits, model_used, self.availability, failed_calls, self.metrics),
+            WriteBack(dialect, estimated(), limits, model_used, self.availability, failed_calls, self.metrics),
             failed_calls,
             self.metrics,
             max_summary_tokens=160,
@@ -128,12 +136,13 @@ class Running:
 
 
 DEFAULT = Context()
+PLAIN = Plain()
 
 
 class Run(Protocol):
-    """Starts dispatch with so many calls at once, and a model of this context."""
+    """Starts dispatch with so many calls at once, and a model of this context and dialect."""
 
-    def __call__(self, capacity: int, context: Context = DEFAULT) -> Running: ...
+    def __call__(self, capacity: int, context: Context = DEFAULT, dialect: Dialect = PLAIN) -> Running: ...
 
 
 @pytest.fixture
@@ -143,8 +152,8 @@ async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     opened = await open_partition(tmp_path, monkeypatch)
     started: list[Running] = []
 
-    def run(capacity: int, context: Context = DEFAULT) -> Running:
-        started.append(Running(opened, capacity, context, monkeypatch))
+    def run(capacity: int, context: Context = DEFAULT, dialect: Dialect = PLAIN) -> Running:
+        started.append(Running(opened, capacity, context, dialect, monkeypatch))
         return started[-1]
 
     yield run
@@ -501,6 +510,120 @@ async def test_one_poison_event_is_given_up_and_everything_else_is_applied(run: 
     assert list(one.opened.pending.scan(b"e")) == []
     counts = counted(one.metrics)
     assert (counts["dead_letters poison"], counts["applied_events"]) == (2, 11)
+
+
+def meets(of: Callable[..., Any], has: Callable[..., Sequence[Evidence]]) -> Callable[..., Any]:
+    """The function with a defect that ada's fifth event meets, where the evidence of a call or its result ``has`` it."""
+
+    def defective(*arguments: Any, **options: Any) -> Any:
+        result = of(*arguments, **options)
+        if any(one.quote == "ada 5" for one in has(result, *arguments, **options)):
+            raise ZeroDivisionError("a secret of ada")
+        return result
+
+    return defective
+
+
+DEFECTIVE: dict[str, tuple[Any, str, Callable[..., Sequence[Evidence]]]] = {
+    "step": (agents.dispatch, "step_from", lambda step, *_: step.evidence),
+    "fitting": (agents.dispatch, "fit", lambda fitted, *_: fitted.step.evidence),
+    "prompt": (Plain, "write_prompt", lambda _, dialect, update: update.evidence),
+    "answer": (Plain, "read_answer", lambda _, dialect, completion, update: update.evidence),
+    "verdict": (agents.write_back, "judge", lambda *_, evidence, **__: evidence),
+    "version": (agents.write_back, "next_summary", lambda _, step, *__: step.evidence),
+    "record": (agents.write_back, "encode_summary", lambda _, summary: [FIFTH] if covers_fifth(summary) else []),
+}
+FIFTH: Evidence = evidence_of(Post(user="ada", at=AT, text="ada 5"))
+
+
+def covers_fifth(summary: Summary) -> bool:
+    return summary.user == "ada" and summary.position - summary.num_new_events < 5 <= summary.position
+
+
+@pytest.mark.parametrize("where", DEFECTIVE)
+async def test_an_event_that_meets_a_defect_is_given_up_and_everything_else_is_applied(
+    run: Run, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    owner, name, has = DEFECTIVE[where]
+    monkeypatch.setattr(owner, name, meets(getattr(owner, name), has))
+    stops, one = stops_recorded(monkeypatch, "agents.failstop"), run(4)
+    with capture_logs() as lines:
+        one.store("ada", 9)
+        one.store("bob", 4)
+        await decide(one, lambda event: False)
+        await one.opened.partitions.flush()
+    num_events = {user: summary.num_events for user in ("ada", "bob") if (summary := one.owned.summary(user.encode()))}
+    assert (stops, num_events) == ([], {"ada": 8, "bob": 4})
+    (letter,) = one.lettered.letters
+    assert (letter.key, letter.origin.offset, letter.attempts) == (b"ada", 5, 3)
+    assert letter.message.startswith("unprocessable: a defect of this version: ZeroDivisionError in defective, line ")
+    (line,) = (line for line in lines if line["log_level"] == "error")
+    assert line["where"] in letter.message
+    assert "secret" not in f"{letter.message} {lines}"
+    counts = counted(one.metrics)
+    assert (counts["dead_letters poison"], counts["applied_events"], list(one.opened.pending.scan(b"e"))) == (1, 12, [])
+    assert counts["failed_calls unprocessable"] >= 4
+
+
+async def test_an_event_that_this_version_does_not_know_is_given_up(run: Run) -> None:
+    one = run(4)
+    unknown = {"type": "sneeze", "user": "ada", "at": AT}
+    arrival = replace(
+        arrival_of(Post(user="ada", at=AT, text="?"), 1, START_MS), event=msgspec.Raw(msgspec.msgpack.encode(unknown))
+    )
+    one.num_stored = 1
+    assert one.index.admit(b"ada", 1, arrival, one.owned.known(b"ada")) == "accepted"
+    one.owned.append(b"ada", 1, encode_arrival(arrival))
+    one.store("ada", 3)
+    await decide(one, lambda event: False)
+    (letter,) = one.lettered.letters
+    assert (letter.key, msgspec.json.decode(letter.value or b"")["type"], one.version("ada") > 0) == (b"ada", "sneeze", True)
+
+
+async def test_a_defect_that_everybody_meets_costs_nobody_an_event(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defective(dialect: Plain, update: Update) -> Prompt:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Plain, "write_prompt", defective)
+    stops, one = stops_recorded(monkeypatch, "agents.failstop"), run(4)
+    for user in ("ada", "bob", "eve"):
+        one.store(user, 3)
+    for _ in range(60):
+        one.now_ms = max(one.now_ms, one.index.next_due_at_ms() or 0)
+        await until(lambda: not one.dispatch.num_in_flight and (one.index.next_due_at_ms() or 0) > one.now_ms)
+    assert (stops, one.index.num_events, one.lettered.letters, one.model.calls) == ([], 9, [], [])
+    assert one.owned.failures(b"ada").num_repeats > 5
+
+
+async def test_a_defect_in_asking_again_is_the_users_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Plain.write_prompt
+
+    def defective(dialect: Plain, update: Update) -> Prompt:
+        return write(dialect, replace(update, max_summary_tokens=update.max_summary_tokens // (not update.is_firm)))
+
+    monkeypatch.setattr(Plain, "write_prompt", defective)
+    stops, one = stops_recorded(monkeypatch, "agents.failstop"), run(4)
+    one.store("ada", 3)
+    await one.calls(1)
+    one.model.answer(TOO_LONG)
+    await until(lambda: one.owned.failures(b"ada") != Failures())
+    await one.calls(0)
+    assert (stops, one.version("ada"), one.index.num_events) == ([], 0, 3)
+    assert one.owned.failures(b"ada").reason.startswith("unprocessable: ")
+
+
+@pytest.mark.parametrize("fault", [OSError("disk"), MemoryError("disk"), ImportError("disk")])
+async def test_a_fault_of_this_machine_still_stops_the_worker(
+    run: Run, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def faulty(dialect: Plain, update: Update) -> Prompt:
+        raise fault
+
+    monkeypatch.setattr(Plain, "write_prompt", faulty)
+    stops, one = stops_recorded(monkeypatch, "agents.failstop"), run(4)
+    one.store("ada", 3)
+    await until(lambda: stops)
+    assert (stops, one.owned.failures(b"ada")) == (["evolve met something unexpected: disk"], Failures())
 
 
 async def test_a_model_that_answers_nobody_well_costs_nobody_an_event(run: Run) -> None:

@@ -354,3 +354,17 @@ async def test_an_answer_to_an_erased_version_is_dropped(opened: Opened) -> None
     call.ends(GOOD)
     await opened.partitions.flush()
     assert (call.version(), call.counted()) == (0, {"calls stale": 1})
+
+
+async def test_an_answer_that_no_version_can_be_made_of_is_no_sign_that_the_model_works(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defective(*_: object) -> Summary:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("agents.write_back.next_summary", defective)
+    call = Call(opened)
+    assert call.ends(GOOD, may_repeat=True) is None
+    await until(lambda: call.owned.failures(ADA) != Failures())
+    assert (call.availability.accepted_at_ms, call.version()) == (0, 6)
+    assert call.owned.failures(ADA).reason.startswith("unprocessable: ")

@@ -243,6 +243,31 @@ def test_a_call_that_hangs_holds_back_nobody_else(start_flow: StartFlow, model: 
     end(flow, worker)
 
 
+@pytest.mark.parametrize("when", ["writing", "reading"])
+def test_an_event_that_meets_a_defect_is_given_up_and_stops_no_worker(
+    start_flow: StartFlow, model: Model, chance: random.Random, when: str
+) -> None:
+    """Of two workers neither ends, and whoever else there is has summaries meanwhile."""
+    flow = start_flow(SOURCES)
+    command = ("tests.kafka.defective_worker", when, POISON)
+    workers = [flow.start_worker(model.url, f"disk-{n}", command, **HASTE) for n in range(2)]
+    for worker in workers:
+        worker.await_ready()
+    send_poisoned(flow, "ada", {chance.randrange(20)})
+    others_go_on(flow, "dead letter", lambda: sum(map(num_letters, workers)))
+    flow.send("native", rating("ada", "Heat (1995)"), applied("ada"), partition=1)
+    flow.await_applied()
+    assert sum(one.metric("prefstream_failed_calls_total", kind="unprocessable") for one in workers) >= 3
+    assert workers[0].stop() == 0, workers[0].last_words()
+    end(flow, workers[1])
+    (letter,) = letters_of(flow).values()
+    assert letter["message"].startswith("unprocessable: a defect of this version: ZeroDivisionError in call, line ")
+    assert [(user, row[0]) for user, row in rows_of_failures(flow).items()] == [("ada", 1)]
+    logs = "".join(worker.log.read_text() for worker in workers)
+    assert logs.count("met a defect of this version: please report it") >= 1
+    assert POISON not in logs
+
+
 def test_a_model_that_refuses_everybody_costs_nobody_an_event(start_flow: StartFlow, model: Model) -> None:
     model.trouble, model.for_all = REFUSED, True
     flow = start_flow(SOURCES)

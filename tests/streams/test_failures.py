@@ -143,7 +143,7 @@ def test_the_dead_letter_holds_the_event_itself() -> None:
     event: Event = Rating(user="ada", id="e1", at=datetime(2026, 1, 5, tzinfo=UTC), item=Item(id="1", title="Fargo"), value=4)
     arrival = Arrival(Origin("T1", 2, 30, 4), NOW_MS, 12, "e1", msgspec.Raw(encode_event(event)))
     failures = Failures(suspect_to=7, num_attempts=3, num_unanswered=2, condemned=7, reason="refused: HTTP 400")
-    letter = poison_letter(arrival, failures, "ratings", NOW_MS + 60_000)
+    letter = poison_letter(ADA, arrival, failures, "ratings", NOW_MS + 60_000)
     assert letter.value is not None
     assert msgspec.json.decode(letter.value, type=Rating) == event
     assert (letter.origin, letter.source, letter.key, letter.value_size) == (arrival.origin, "ratings", ADA, len(letter.value))
@@ -192,7 +192,7 @@ def arrival(offset: int) -> Arrival:
     num_events=st.integers(1, 90),
     max_events=st.integers(1, 25),
     poison=st.sets(st.integers(0, 89), max_size=12),
-    kind=st.sampled_from(["refused", "rejected", "unanswered"]),
+    kind=st.sampled_from(["refused", "rejected", "unanswered", "unprocessable"]),
 )
 def test_exactly_the_poison_is_given_up_in_few_calls(
     num_events: int, max_events: int, poison: set[int], kind: FailureKind

@@ -242,7 +242,9 @@ class PendingMachine(RuleBasedStateMachine):
         self.index.released(user, self.now_ms + pause_ms)
 
     @precondition(lambda self: self.in_flight())
-    @rule(data=st.data(), kind=st.sampled_from(["refused", "rejected", "unanswered"]), model_works=st.booleans())
+    @rule(
+        data=st.data(), kind=st.sampled_from(["refused", "rejected", "unanswered", "unprocessable"]), model_works=st.booleans()
+    )
     def a_call_fails(self, data: st.DataObject, kind: FailureKind, model_works: bool) -> None:
         due = data.draw(st.sampled_from(self.in_flight()))
         accepted_at_ms = self.now_ms + 1 if model_works else 0
