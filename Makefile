@@ -11,7 +11,7 @@ ENGINE := $(ENGINE_VENV)/bin/python
 ENGINE_INSTALLED := $(ENGINE_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test chaos removals check bench docs up down clean
+.PHONY: help setup engine demo test test-model chaos removals check bench docs up down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ demo: setup $(if $(filter-out counting,$(MODEL)),engine) ## See it work: real ra
 
 test: setup ## Run the tests on a real broker (ARGS="-k keys" picks some)
 	@$(RUN) -m pytest $(ARGS)
+
+test-model: setup engine ## Run the tests on a real model server: vLLM on the CPU
+	@$(RUN) -m pytest -m model tests/model $(ARGS)
 
 chaos: setup ## Inject faults for half an hour and account for every event (FAULTS=200 SEED=n)
 	@$(RUN) -m tests.chaos --write --faults $(FAULTS) $(if $(SEED),--seed $(SEED))

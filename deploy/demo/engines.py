@@ -48,9 +48,10 @@ class Engine:
         return self.url in self._child.last_words().splitlines()
 
     def _progress(self) -> str:
-        """What it says of its start."""
-        said = self._child.last_words().splitlines()
-        return f"{self._profile.name}: {said[-1].strip() if said else 'starting'}"
+        """What it says of its start; the command that it shows first is many lines long, and says nothing of it."""
+        lines = (line.strip() for line in self._child.last_words().splitlines())
+        said = [line for line in lines if line and not line.startswith("--") and not line.endswith("\\")]
+        return f"{self._profile.name}: {said[-1] if said else 'starting'}"
 
     def end(self) -> None:
         """End it: it keeps nothing."""

@@ -35,11 +35,13 @@ PATIENCE_SECONDS = 60.0  # a busy machine is no reason to fail
 Place = tuple[str, int, int]  # topic, partition, offset
 
 
-def until(what: str, holds: Callable[[], object], *, explain: Callable[[], object] = str) -> None:
+def until(
+    what: str, holds: Callable[[], object], *, explain: Callable[[], object] = str, within_seconds: float = PATIENCE_SECONDS
+) -> None:
     """Return as soon as ``holds`` does; fail after a minute, with ``what`` never came and what ``explain`` says then."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + within_seconds
     while not holds():
-        assert time.monotonic() < deadline, f"after {PATIENCE_SECONDS:g} s: no {what} {explain()}"
+        assert time.monotonic() < deadline, f"after {within_seconds:g} s: no {what} {explain()}"
         time.sleep(0.02)
 
 
@@ -100,7 +102,9 @@ class Worker:
     def __init__(self, environment: Mapping[str, str], log: Path, command: Sequence[str] = ("agents",)) -> None:
         self.port = free_port()
         self.log = log
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFSTREAM_")}
+        # The cache has the tokenizer of a model that was prepared.
+        kept = (name for name in os.environ if not name.startswith("PREFSTREAM_") or name == "PREFSTREAM_CACHE")
+        clean = {name: os.environ[name] for name in kept}
         # A test run without one of the fixes has workers without it too.
         entry = ("tests.chaos.removals.worker", *command) if os.environ.get(VARIABLE) else command
         environment = {**clean, **environment, "PREFSTREAM_HTTP_PORT": str(self.port)}

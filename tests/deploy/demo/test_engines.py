@@ -14,7 +14,11 @@ from deploy.demo.processes import CannotRun, answers
 from model_server.profiles import load_profile
 
 # What is started as `python -m model_server.serve PROFILE --port PORT`, so the fifth word is the port.
-LOADS = 'echo "Serving SmolLM2"; echo "  5 s: loading the weights"; sleep 0.5; echo "http://127.0.0.1:$5"; exec sleep 60'
+LOADS = r"""
+echo "Serving SmolLM2:"; printf 'python -m vllm \\\n  --port 1\n'; sleep 0.5
+echo "  5 s: loading the weights"; sleep 0.5
+echo "http://127.0.0.1:$5"; exec sleep 60
+"""
 FAILS = 'echo "there is not enough memory: lower server.kv_cache_mib"; exit 1'
 
 
@@ -36,7 +40,9 @@ def test_it_is_ready_when_it_prints_its_address_and_says_meanwhile_what_it_does(
     with console.capture() as capture:
         engine.await_ready(console)
     engine.end()
+    assert "smollm2-135m-cpu: Serving SmolLM2:" in capture.get()
     assert "smollm2-135m-cpu: 5 s: loading the weights" in capture.get()
+    assert "--port" not in capture.get()
     assert "smollm2-135m-cpu answers, after" in capture.get()
 
 
