@@ -16,6 +16,7 @@ from deploy.demo.movielens import PastRating, load_ratings
 from prefstream.events import Item, Rating
 
 FLUSH_EVENTS = 20
+FLUSH_TOKENS = 2_400  # more than twenty ratings take, and less than fits the smallest context of a profile
 
 
 def load_histories() -> dict[str, list[Rating]]:

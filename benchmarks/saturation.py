@@ -49,7 +49,7 @@ from benchmarks.engines import (
     tied_process,
 )
 from benchmarks.meter import CALLS, Meter
-from benchmarks.people import FLUSH_EVENTS, new_users
+from benchmarks.people import FLUSH_EVENTS, FLUSH_TOKENS, new_users
 from benchmarks.stream import NEVER, console, cpu_seconds, save
 from deploy.kafka.broker import Broker
 from deploy.kafka.node import free_port
@@ -277,6 +277,7 @@ def worker_settings(bench: Bench, namespace: str, model_url: str, http_port: int
         "PREFSTREAM_DATA_DIRECTORY": str(bench.directory / namespace),
         "PREFSTREAM_HTTP_PORT": str(http_port),
         "PREFSTREAM_FLUSH_EVENTS": str(FLUSH_EVENTS),
+        "PREFSTREAM_FLUSH_TOKENS": str(FLUSH_TOKENS),
         "PREFSTREAM_MODEL_URL": model_url,
         "PREFSTREAM_MODEL_PROFILE": bench.profile,
         "PREFSTREAM_MODEL_NAME": bench.engine.model,
