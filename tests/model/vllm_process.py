@@ -90,11 +90,11 @@ class Vllm:
         """How many calls are being computed now."""
         return int(self.metric("vllm:num_requests_running"))
 
-    def post(self, body: dict[str, Any], timeout_seconds: float = 120.0) -> tuple[int, dict[str, Any]]:
-        """The status and the JSON of one chat completion, without our client."""
+    def post(self, path: str, body: dict[str, Any], timeout_seconds: float = 120.0) -> tuple[int, dict[str, Any]]:
+        """The status and the JSON of one POST, without our client."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_seconds)
         try:
-            connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
             response = connection.getresponse()
             return response.status, json.loads(response.read())
         finally:
