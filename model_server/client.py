@@ -8,6 +8,7 @@ the server says                            the call is              and then
 200, a finished text                       a Completion             the guards judge it
 200, ``length``, ``repetition``, no text   a Completion             the guards refuse it
 200, ``abort`` (a vLLM that drains)        away: draining           made again, elsewhere if there is an elsewhere
+500, "…after shutdown" (the same, to us)   away: draining           made again, elsewhere if there is an elsewhere
 408, 429, 503                              away: overloaded         made again, after ``Retry-After``
 500, 502, 504, any other; no protocol      away: server_error       made again; one user alone is suspect
 401, 403, 404                              away: misconfigured      made again, and said loudly: which setting to mend
@@ -59,6 +60,9 @@ CANARY_TIMEOUT_SECONDS = 20.0
 # vLLM closes an idle connection after 5 s; a client that keeps one longer sends a request into a closed socket.
 KEEP_ALIVE_SECONDS = 4.0
 MAX_MESSAGE_CHARS = 300
+# What a vLLM that drains says of most chats: what applies their template is gone before the engine is. The whole message, so
+# that one which quotes a prompt is never taken for it.
+AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
 # What somebody has to mend before any prompt is answered.
 FIXES = {
     401: "the server wants a key: set PREFSTREAM_MODEL_API_KEY",
@@ -307,6 +311,8 @@ def _read_reply(status: int, headers: Mapping[str, str], body: bytes) -> CallRes
         case 401 | 403 | 404:
             # No prompt is at fault, or a rotated key would look like poison for every user.
             return Unavailable("misconfigured", f"HTTP {status}: {_read_error(body)[:MAX_MESSAGE_CHARS]}")
+        case 500 if _read_error(body) == AFTER_SHUTDOWN:
+            return Unavailable("draining", f"HTTP 500: {AFTER_SHUTDOWN}")
         case _:
             return Unavailable("server_error", f"HTTP {status}")
 

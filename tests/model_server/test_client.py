@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from model_server.client import MAX_MESSAGE_CHARS, CallOptions, ModelClient, parse_retry_after
+from model_server.client import AFTER_SHUTDOWN, MAX_MESSAGE_CHARS, CallOptions, ModelClient, parse_retry_after
 from streams.evolution.records import CallResult, Completion, Prompt, Reason, Refused, Turn, Unavailable
 from streams.tokens import estimate_tokens
 from tests.model_server.scripted import Reply, ScriptedServer, says
@@ -98,6 +98,9 @@ ANSWERS: list[tuple[str, Reply | Literal["disconnect"], CallResult]] = [
     ),
     ("200 abort", says("", "abort"), DRAINING),
     ("200 abort after some text", says("Likes", "abort"), DRAINING),
+    ("500 of one that drains", error_reply(500, AFTER_SHUTDOWN), away("draining", f"HTTP 500: {AFTER_SHUTDOWN}")),
+    ("500 that quotes it", error_reply(500, f"liked «{AFTER_SHUTDOWN}»"), away("server_error", "HTTP 500")),
+    ("502 that says it", error_reply(502, AFTER_SHUTDOWN), away("server_error", "HTTP 502")),
     ("503 with seconds", Reply(503, b"", {"Retry-After": "7"}), away("overloaded", "HTTP 503", 7.0)),
     ("503", Reply(503), away("overloaded", "HTTP 503")),
     ("429", Reply(429), away("overloaded", "HTTP 429")),

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from model_server.breaker import MAX_CONSECUTIVE
-from model_server.client import CallOptions, ModelClient, QueueTimes, parse_queue_times
+from model_server.client import AFTER_SHUTDOWN, CallOptions, ModelClient, QueueTimes, parse_queue_times
 from model_server.replicas import Replicas
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn, Unavailable
 from tests.model_server.scripted import Reply, ScriptedServer, Step, says
@@ -21,6 +21,7 @@ from tests.model_server.scripted import Reply, ScriptedServer, Step, says
 PROMPT = Prompt((Turn("user", "liked «Amélie» 🙂"),), max_tokens=160)
 GOOD = says("ok")
 ABORT = says("", "abort")
+SHUT = Reply(500, msgspec.json.encode({"error": {"message": AFTER_SHUTDOWN}}))
 BUSY = Reply(503)
 
 
@@ -140,11 +141,11 @@ async def test_a_call_is_made_twice_at_most(step: Step) -> None:
 
 async def test_who_is_not_let_in_goes_to_the_next_door() -> None:
     """A replica that hung up had the prompt in work; the others had not, however many they are."""
-    hangs_up, dead, draining, locked, alive = Engine("disconnect"), Engine(), Engine(ABORT), Engine(Reply(401)), Engine()
-    async with replicas_of(hangs_up, dead, draining, locked, alive) as replicas:
+    hangs_up, dead, alive = Engine("disconnect"), Engine(), Engine()
+    async with replicas_of(hangs_up, dead, Engine(ABORT), Engine(SHUT), Engine(Reply(401)), alive) as replicas:
         await dead.kill()
         assert texts(await ask(replicas)) == {"ok"}
-    assert (hangs_up.calls, alive.calls) == (["call-0"], ["call-0-5"])
+    assert (hangs_up.calls, alive.calls) == (["call-0"], ["call-0-6"])
 
 
 async def test_a_prompt_that_a_server_fell_over_is_not_lost_in_an_outage() -> None:
