@@ -99,7 +99,6 @@ class WriteBack:
                 self._failed_calls.note(owned, due, Failure("refused", f"HTTP {status}: {message}"))
             case Completion():
                 self._metrics.calls.labels("completion").inc()
-                self._count_tokens(result)
                 return self._judge(call, result, may_repeat)
         return None
 
@@ -126,6 +125,7 @@ class WriteBack:
 
     def _judged(self, call: Call, answer: Completion) -> Rejected | _Next:
         """What the answer makes of the user's summary. All that can meet a defect of ours is here, before anything is done."""
+        self._count_tokens(answer)
         step, read = call.step, self._tokens.counted(self._dialect.read_answer(answer, call.update))
         match judge(read, call.prompt, step.old_text, self._limits, pins=step.pins, evidence=step.evidence):
             case Rejected() as rejected:

@@ -24,7 +24,6 @@ MIN_CALLS = 10  # in the window: of fewer, half is soon reached
 MIN_PAUSE_SECONDS = 0.5
 # Availability waits for up to 10 s before it asks again: a canary that was longer away would add to that.
 MAX_PAUSE_SECONDS = 5.0
-MAX_ASKED_SECONDS = 300.0  # a server whose clock is wrong could ask for a year
 _DECISIVE = ("connection", "draining", "misconfigured")
 
 
@@ -89,7 +88,7 @@ class Breaker:
             self._num_pauses += 1
             longest = min(MAX_PAUSE_SECONDS, MIN_PAUSE_SECONDS * 2 ** min(self._num_pauses, 30))
             self._paused_until = now + longest * self._chance.uniform(0.5, 1.0)
-        self._paused_until = max(self._paused_until, now + min(retry_after_seconds or 0.0, MAX_ASKED_SECONDS))
+        self._paused_until = max(self._paused_until, now + (retry_after_seconds or 0.0))
 
     def _count(self, now: float, *, failed: bool) -> None:
         self._recent.append((now, failed))

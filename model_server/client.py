@@ -63,6 +63,9 @@ MAX_MESSAGE_CHARS = 300
 # What a vLLM that drains says of most chats: what applies their template is gone before the engine is. The whole message, so
 # that one which quotes a prompt is never taken for it.
 AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
+MAX_ASKED_SECONDS = 300.0  # a server whose clock is wrong could ask for a year
+# Of tokens: above it, and below zero, a server did not count.
+MAX_COUNT = 1_000_000_000
 # What somebody has to mend before any prompt is answered.
 FIXES = {
     401: "the server wants a key: set PREFSTREAM_MODEL_API_KEY",
@@ -70,7 +73,7 @@ FIXES = {
     404: "the server has no such model or no such path: correct PREFSTREAM_MODEL_PROFILE, _NAME or _URL",
 }
 _QUEUE_TIMES = re.compile(rb"^vllm:request_queue_time_seconds_(sum|count)(?:\{.*\})? (\S+)", re.MULTILINE)
-_INPUT_TOKENS = re.compile(r"contains (?:at least )?(\d+) input tokens|\((\d+) in the messages")
+_INPUT_TOKENS = re.compile(r"contains (?:at least )?(\d{1,9}) input tokens|\((\d{1,9}) in the messages")
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -331,21 +334,26 @@ def _read_completion(body: bytes) -> CallResult:
 
 
 def _completion(choice: _Choice, usage: _Usage) -> Completion:
-    message, completion_tokens = choice.message, usage.completion_tokens or 0
+    message, completion_tokens = choice.message, _counted(usage.completion_tokens)
     text, thought = message.content or "", message.reasoning or message.reasoning_content or ""
     thinking = usage.completion_tokens_details or _CompletionTokensDetails()
-    reasoning_tokens = thinking.reasoning_tokens or 0
+    reasoning_tokens = _counted(thinking.reasoning_tokens)
     if thought and not reasoning_tokens:  # told apart and not counted: what the text leaves
         reasoning_tokens = max(0, completion_tokens - estimate_tokens(text))
     return Completion(
         text,
         # A thought is never taken for the answer, whatever the server says of how it ended.
         UNTERMINATED if thought and not text else choice.finish_reason or "",
-        usage.prompt_tokens or 0,
+        _counted(usage.prompt_tokens),
         completion_tokens,
-        (usage.prompt_tokens_details or _PromptTokensDetails()).cached_tokens or 0,
+        _counted((usage.prompt_tokens_details or _PromptTokensDetails()).cached_tokens),
         reasoning_tokens,
     )
+
+
+def _counted(tokens: int | None) -> int:
+    """Tokens that a server can have counted, 0 where it says something else. The answer is none the worse for it."""
+    return tokens if tokens is not None and 0 <= tokens <= MAX_COUNT else 0
 
 
 def _read_error(body: bytes) -> str:
@@ -379,30 +387,36 @@ def _outage(error: ClientError | OSError) -> Unavailable:
 
 
 def parse_queue_times(page: bytes) -> QueueTimes | None:
-    """What a vLLM's metrics say of its queue, all engines together; ``None`` if they say nothing of it."""
+    """What a vLLM's metrics say of its queue, all engines together; ``None`` if they say nothing of it that is a number."""
     totals = {b"sum": 0.0, b"count": 0.0}
     found = _QUEUE_TIMES.findall(page)
-    for name, value in found:
-        totals[name] += float(value)
-    return QueueTimes(totals[b"sum"], totals[b"count"]) if found else None
+    try:
+        for name, value in found:
+            totals[name] += float(value)
+    except ValueError:
+        return None
+    return QueueTimes(totals[b"sum"], totals[b"count"]) if found and all(map(math.isfinite, totals.values())) else None
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds from ``now`` that a Retry-After header (seconds, or an HTTP date) asks for; None when it says nothing."""
+    """Seconds from ``now`` that a Retry-After header (seconds, or an HTTP date) asks for; None when it says nothing.
+
+    They are at most :data:`MAX_ASKED_SECONDS`: every user of a worker waits for so long.
+    """
     if value is None:
         return None
     try:
         seconds = float(value)
     except ValueError:
         return _seconds_until(value, now)
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return min(seconds, MAX_ASKED_SECONDS) if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def _seconds_until(http_date: str, now: datetime) -> float | None:
     try:
         at = parsedate_to_datetime(http_date)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # An HTTP date is in UTC, also when it names no zone.
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - now).total_seconds())
+    return min(max(0.0, (at - now).total_seconds()), MAX_ASKED_SECONDS)

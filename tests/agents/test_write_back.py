@@ -368,3 +368,12 @@ async def test_an_answer_that_no_version_can_be_made_of_is_no_sign_that_the_mode
     await until(lambda: call.owned.failures(ADA) != Failures())
     assert (call.availability.accepted_at_ms, call.version()) == (0, 6)
     assert call.owned.failures(ADA).reason.startswith("unprocessable: ")
+
+
+async def test_a_count_that_cannot_be_counted_is_that_users_failure(opened: Opened) -> None:
+    """And does not end the worker."""
+    call = Call(opened)
+    call.ends(replace(GOOD, cached_tokens=-1))
+    await until(lambda: call.owned.failures(ADA) != Failures())
+    assert call.owned.failures(ADA).reason.startswith("unprocessable: ")
+    assert call.version() == 6

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from model_server.breaker import (
-    MAX_ASKED_SECONDS,
     MAX_CONSECUTIVE,
     MAX_PAUSE_SECONDS,
     MIN_CALLS,
@@ -130,8 +129,8 @@ def test_one_that_is_busy_rests_and_stays_closed() -> None:
     assert (breaker.state, breaker.may_call(50.0 + rest * 0.99), breaker.may_call(50.0 + rest)) == ("closed", False, True)
 
 
-@pytest.mark.parametrize(("asked", "least"), [(7.0, 7.0), (0.0, MIN_PAUSE_SECONDS), (1e9, MAX_ASKED_SECONDS)])
-def test_retry_after_is_honoured_within_reason(asked: float, least: float) -> None:
+@pytest.mark.parametrize(("asked", "least"), [(7.0, 7.0), (0.0, MIN_PAUSE_SECONDS)])
+def test_retry_after_is_honoured(asked: float, least: float) -> None:
     breaker = fresh()
     breaker.failed(50.0, Unavailable("overloaded", "", asked))
     assert least <= breaker.seconds_left(50.0) <= max(least, 1.0)

@@ -1,6 +1,7 @@
 """The client against a scripted server: every way an answer can come back, as a value."""
 
 import asyncio
+import json
 import socket
 import time
 from datetime import UTC, datetime
@@ -10,7 +11,15 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from model_server.client import AFTER_SHUTDOWN, MAX_MESSAGE_CHARS, CallOptions, ModelClient, parse_retry_after
+from model_server.client import (
+    AFTER_SHUTDOWN,
+    MAX_ASKED_SECONDS,
+    MAX_COUNT,
+    MAX_MESSAGE_CHARS,
+    CallOptions,
+    ModelClient,
+    parse_retry_after,
+)
 from streams.evolution.records import CallResult, Completion, Prompt, Reason, Refused, Turn, Unavailable
 from streams.tokens import estimate_tokens
 from tests.model_server.scripted import Reply, ScriptedServer, says
@@ -60,6 +69,7 @@ TOO_MANY_CHARACTERS = (
     "This model's maximum context length is 4096 tokens. However, your prompt contains 90000 characters (more than 40960 "
     "characters, which is the upper bound for 4096 input tokens). Please reduce the length of the input prompt."
 )
+ENDLESS = f"Your prompt contains {'9' * 5_000} input tokens"
 DRAINING = away("draining", "HTTP 200 with finish_reason 'abort'")
 
 # What the server says, and what the call is: the table of the client's docstring, row by row.
@@ -117,6 +127,7 @@ ANSWERS: list[tuple[str, Reply | Literal["disconnect"], CallResult]] = [
     ("400 too long", error_reply(400, TOO_LONG), Refused(400, TOO_LONG, 5210)),
     ("400 too long, an earlier vLLM", error_reply(400, TOO_LONG_ONCE), Refused(400, TOO_LONG_ONCE, 5210)),
     ("400 far too long", error_reply(400, TOO_MANY_CHARACTERS), Refused(400, TOO_MANY_CHARACTERS)),
+    ("400 too long, by no number of tokens", error_reply(400, ENDLESS), Refused(400, ENDLESS[:MAX_MESSAGE_CHARS])),
     ("413", Reply(413, b"<html>too large</html>"), Refused(413, "HTTP 413")),
     ("422, a long message is cut", error_reply(422, "x" * 5_000), Refused(422, "x" * MAX_MESSAGE_CHARS)),
 ]
@@ -140,6 +151,20 @@ GARBAGE = [
 async def test_an_answer_becomes_a_value(reply: Reply | Literal["disconnect"], expected: CallResult) -> None:
     async with ScriptedServer(reply) as server:
         assert await call(server) == expected
+
+
+@pytest.mark.parametrize("number", [-1, 10**400, MAX_COUNT + 1], ids=["negative", "endless", "above"])
+async def test_a_count_that_is_none_takes_nothing_from_the_answer(number: int) -> None:
+    usage = {
+        "prompt_tokens": number,
+        "completion_tokens": number,
+        "prompt_tokens_details": {"cached_tokens": number},
+        "completion_tokens_details": {"reasoning_tokens": number},
+    }
+    choices = '[{"message": {"content": "Likes drama."}, "finish_reason": "stop"}]'
+    body = f'{{"choices": {choices}, "usage": {json.dumps(usage)}}}'.encode()  # msgspec writes no such integer
+    async with ScriptedServer(Reply(body=body)) as server:
+        assert await call(server) == Completion("Likes drama.", "stop")
 
 
 @pytest.mark.parametrize(
@@ -409,6 +434,10 @@ async def test_a_server_that_is_away_is_not_ready() -> None:
         ("Mon, 05 Jan 2026 21:15:30 +0100", 30.0),
         ("Mon, 05 Jan 2026 20:14:00 GMT", 0.0),
         ("Mon, 99 Jan 2026 20:14:00 GMT", None),
+        ("Wed, 21 Oct 2026 07:28:00 +99999999999999999999", None),
+        ("31536000", MAX_ASKED_SECONDS),
+        ("1e308", MAX_ASKED_SECONDS),
+        ("Mon, 05 Jan 2099 20:15:30 GMT", MAX_ASKED_SECONDS),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:

@@ -306,6 +306,14 @@ def test_queue_times_are_those_of_all_engines_of_a_server() -> None:
     assert parse_queue_times(b"python_info 1.0\n") is None
 
 
+@pytest.mark.parametrize("value", ["-", "NaN", "+Inf", "many"])
+@pytest.mark.parametrize("line", ["sum", "count"])
+def test_queue_times_that_are_no_number_are_none(line: str, value: str) -> None:
+    number = "1.0"
+    page = METRICS.format(**{"count": number, "seconds": number} | {"seconds" if line == "sum" else "count": value})
+    assert parse_queue_times(page.encode()) is None
+
+
 class Queueing(Engine):
     """Of ten calls at once each takes 16 s, ``queue_seconds`` of them in the queue."""
 
