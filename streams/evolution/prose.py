@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from streams.evolution.invisible import without_invisible
 from streams.tokens import estimate_tokens
 
 NOTHING_YET = "No clear preferences yet."
@@ -90,7 +91,8 @@ _JOINERS = "\u200c\u200d"
 
 
 def one_line(text: str, max_chars: int) -> str:
-    """``text`` on one line of at most ``max_chars``, without control characters; idempotent."""
+    """``text`` on one line of at most ``max_chars``, without control and invisible characters; idempotent."""
+    text = without_invisible(text)
     if not text.isprintable():
         text = "".join(map(_visible, text))
     text = " ".join(text.split())
@@ -105,8 +107,7 @@ def quotable(text: str, max_chars: int) -> str:
 def _visible(character: str) -> str:
     if character.isspace():
         return " "
-    # Bidirectional overrides and zero-width characters can hide words; the two joiners are part of some scripts.
-    return "" if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co"} and character not in _JOINERS else character
+    return "" if unicodedata.category(character) in {"Cc", "Cf"} and character not in _JOINERS else character
 
 
 def render(claims: Claims, max_tokens: int) -> str:

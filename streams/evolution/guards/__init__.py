@@ -43,6 +43,7 @@ __all__ = ["Accepted", "GuardLimits", "Judgement", "Rejected", "RejectionReason"
 _MAX_TOKEN_CHARS = 32
 """No token of a summary is longer, so a server that counts too little lets no long text pass. The longest word there is
 takes several; whitespace, of which the longest tokens are made, is normalised first."""
+_MAX_OLD_CHARS = 16_000  # of a person's long edit; a summary has about a thousand
 
 
 def judge(
@@ -62,7 +63,9 @@ def judge(
     """
     text = normalise(completion.text)
     tokens = completion.text_tokens or estimate_tokens(text)
-    finish_reason, words = completion.finish_reason, words_of(text)
+    # What is longer is over budget, and the last of an old text no prompt shows: neither is worth its words.
+    words, old_text = words_of(text[: (limits.max_tokens + 1) * _MAX_TOKEN_CHARS]), old_text[:_MAX_OLD_CHARS]
+    finish_reason = completion.finish_reason
     candidate = Candidate(text, words, tokens, finish_reason, prompt, old_text, limits, pins, forbidden, evidence)
     for guard in _GUARDS:
         if rejected := guard(candidate):

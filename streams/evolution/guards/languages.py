@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SURE = 0.7  # of six words or more, in 26 languages, none is then taken for another
 _CLAIMS = "en"
 _MAX_CHARS = 2_000  # more says nothing more
+_MAX_SENTENCES = 100  # each is asked about, in 0.1 ms
 
 
 def load_languages() -> None:
@@ -63,7 +64,7 @@ def _spoken(text: str) -> frozenset[str]:
 
 def _anywhere(text: str) -> frozenset[str]:
     """The same, and the language of each single sentence."""
-    others = sentences_of("\n".join(parse(text).others)[:_MAX_CHARS])
+    others = sentences_of("\n".join(parse(text).others)[:_MAX_CHARS])[:_MAX_SENTENCES]
     return _spoken(text).union(*map(_language, others))
 
 

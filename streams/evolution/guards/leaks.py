@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 
 from streams.evidence import title_of
-from streams.evolution.guards.verdicts import Candidate, Rejected
+from streams.evolution.guards.verdicts import Candidate, Rejected, attributes_of
 from streams.evolution.guards.wording import unquoted, words_of
+from streams.evolution.prose import KINDS, parse
 
 _CANNOT = "(?:cannot|can not|can t|unable to|not able to|won t)"
 # Of words, without case and punctuation: "can't" is "can t".
@@ -81,5 +82,16 @@ def _told(candidate: Candidate) -> str:
     """What the person said, liked and met, in words."""
     told = [candidate.old_text, *candidate.pins]
     for one in candidate.evidence:
-        told += [one.query, one.quote, *(title_of(item) for item in (one.chosen, *one.rejected) if item is not None)]
+        told += [one.domain, one.query, one.quote]
+        for item in (one.chosen, *one.rejected):
+            told += [title_of(item), *attributes_of(item)] if item is not None else []
+    told += _claimed_as_told(candidate)
     return f" {' '.join(words_of(chr(10).join(told)))} "
+
+
+def _claimed_as_told(candidate: Candidate) -> Iterator[str]:
+    """What the text claims in the very words of the prompt: an older event of the tally may have such an attribute too."""
+    told = "\n".join(turn.content for turn in candidate.prompt.turns if turn.role != "system")
+    for section in parse(candidate.text).sections:
+        for kind in KINDS:
+            yield from (value for value in getattr(section, kind) if value in told)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from streams.evolution.guards.verdicts import Candidate, Rejected
 from streams.evolution.guards.wording import words_and_titles
+from streams.evolution.prose import parse
 
 _LONGEST_UNIT = 12  # words; what is longer is found by the share that was said before
 _NUM_TIMES = {1: 4, 2: 4}  # of a unit of so many words in a row, ...
@@ -26,7 +27,7 @@ def goes_on(candidate: Candidate) -> Rejected | None:
     words = words_and_titles(candidate.text)
     if period := _looped(words):
         return Rejected("repetition", f"{period} words again and again")
-    share = _share_repeated(words)
+    share = _share_repeated([words_and_titles(part) for part in _domains(candidate.text)])
     if share > _MAX_REPEATED and len(words) >= _MIN_WORDS:
         return Rejected("repetition", f"{share:.0%} of the words were said before, in the same order")
     return None
@@ -44,8 +45,19 @@ def _looped(words: Sequence[str]) -> int:
     return 0
 
 
-def _share_repeated(words: Sequence[str]) -> float:
-    """The share of the words that stand in a run of words that stood there before."""
+def _domains(text: str) -> list[str]:
+    """The lines of a text that makes claims about another domain in each; any other text as a whole."""
+    lines, domains = text.splitlines(), [section.domain for section in parse(text).sections]
+    return lines if len(lines) == len(domains) and "" not in domains else [text]
+
+
+def _share_repeated(parts: Sequence[Sequence[str]]) -> float:
+    """The share of the words that stand in a run of words that stood in the same part before."""
+    num_words = sum(map(len, parts))
+    return sum(map(_num_repeated, parts)) / num_words if num_words else 0.0
+
+
+def _num_repeated(words: Sequence[str]) -> int:
     seen: set[tuple[str, ...]] = set()
     num_repeated = up_to = 0
     for index in range(len(words) - _RUN + 1):
@@ -54,4 +66,4 @@ def _share_repeated(words: Sequence[str]) -> float:
             num_repeated += index + _RUN - max(up_to, index)
             up_to = index + _RUN
         seen.add(run)
-    return num_repeated / len(words) if words else 0.0
+    return num_repeated

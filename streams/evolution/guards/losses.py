@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from streams.evidence import Evidence, title_of
-from streams.evolution.guards.verdicts import Candidate, Rejected
+from streams.evolution.guards.verdicts import Candidate, Rejected, attributes_of
 from streams.evolution.guards.wording import occurs, phrases_of, sentences_of, words_of
 from streams.evolution.prose import parse
 
@@ -86,5 +86,4 @@ def _named(evidence: Evidence) -> Iterable[str]:
     # What was left for something else was not rated: the strength is that of what was chosen.
     for item in (evidence.chosen,) if evidence.chosen else evidence.rejected:
         yield title_of(item)
-        for values in item.attributes.values():
-            yield from values
+        yield from attributes_of(item)

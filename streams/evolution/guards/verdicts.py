@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import Literal
 
 from msgspec import Struct
 
+from prefstream.events import Item
 from streams.evidence import Evidence
 from streams.evolution.records import Prompt
 
@@ -60,6 +62,13 @@ class Rejected(Struct, frozen=True):
 
 
 Judgement = Accepted | Rejected
+
+_MAX_ATTRIBUTES = 100
+
+
+def attributes_of(item: Item) -> Iterator[str]:
+    """The values of the item's attributes; of one with more than a hundred the first, since no prompt names so many."""
+    return islice(chain.from_iterable(item.attributes.values()), _MAX_ATTRIBUTES)
 
 
 class Candidate(Struct, frozen=True):

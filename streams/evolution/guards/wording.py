@@ -7,8 +7,10 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
+from streams.evolution.invisible import without_invisible
+
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
-_QUOTED = re.compile(r'("[^"\n]*")')
+_QUOTED = re.compile(r'("[^"\n]*"|[“„][^“”„\n]{0,200}[”“]|«[^«»\n]{0,200}»)')
 _SENTENCE_END = re.compile(r"[.!?;\n。！？]+")
 # Scripts without spaces between words (Thai to Tibetan, Burmese, Khmer, Japanese, Chinese), emoji, and Korean, where what is
 # said of a word is written onto it.
@@ -18,8 +20,8 @@ _SINGLE = re.compile(
 
 
 def normalise(text: str) -> str:
-    """The text in its lines: control characters and empty lines gone, every other run of whitespace one space."""
-    lines = (" ".join(line.translate(_CONTROLS).split()) for line in text.splitlines())
+    """The text in its lines: what is invisible and empty lines gone, every run of control characters and space one space."""
+    lines = (" ".join(line.translate(_CONTROLS).split()) for line in without_invisible(text).splitlines())
     return "\n".join(line for line in lines if line)
 
 
