@@ -35,6 +35,7 @@ import structlog
 from aiohttp import (
     ClientConnectorError,
     ClientError,
+    ClientResponse,
     ClientResponseError,
     ClientSession,
     ClientTimeout,
@@ -63,6 +64,8 @@ MAX_MESSAGE_CHARS = 300
 # What a vLLM that drains says of most chats: what applies their template is gone before the engine is. The whole message, so
 # that one which quotes a prompt is never taken for it.
 AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
+# 32 bytes for each of 32,768 tokens, the longest context of our profiles; the metrics of a vLLM are far shorter.
+MAX_BODY_BYTES = 1_048_576
 MAX_ASKED_SECONDS = 300.0  # a server whose clock is wrong could ask for a year
 # Of tokens: above it, and below zero, a server did not count.
 MAX_COUNT = 1_000_000_000
@@ -190,7 +193,8 @@ class ModelClient:
         self._timeout_seconds = timeout_seconds
         self.capacity = capacity
         self._places = asyncio.Semaphore(capacity)
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        # A megabyte of gzip can be a gigabyte: nothing is asked for packed, and nothing is unpacked.
+        self._headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
         self._session: ClientSession | None = None
         self._num_in_flight = 0
         self._complained_of = 0
@@ -206,6 +210,7 @@ class ModelClient:
             connector=TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
             cookie_jar=DummyCookieJar(),
             headers=self._headers,
+            auto_decompress=False,
         )
         return self
 
@@ -249,13 +254,14 @@ class ModelClient:
         return parse_queue_times(await self._get("/metrics"))
 
     async def _get(self, path: str) -> bytes:
-        """The page at ``path``; empty if there is none."""
+        """The page at ``path``; empty if there is none, or one that is too long."""
         session, timeout = self._opened(), ClientTimeout(total=GET_TIMEOUT_SECONDS)
         if session.closed:
             return b""
         try:
             async with session.get(self._root + path, timeout=timeout, allow_redirects=False) as response:
-                return await response.read() if response.status == 200 else b""
+                page = await _body_of(response) if response.status == 200 else b""
+                return page if len(page) <= MAX_BODY_BYTES else b""
         except (ClientError, OSError):
             return b""
 
@@ -269,7 +275,7 @@ class ModelClient:
         try:
             async with session.post(url, data=body, headers=headers, timeout=timeout, allow_redirects=False) as response:
                 self._complain_of(response.status)
-                return _read_reply(response.status, response.headers, await response.read())
+                return _read_reply(response.status, response.headers, await _body_of(response))
         except (ClientError, OSError) as error:
             return _outage(error)
 
@@ -301,6 +307,16 @@ def _request(options: CallOptions, prompt: Prompt) -> _Request:
     )
 
 
+async def _body_of(response: ClientResponse) -> bytes:
+    """What the server sends, or the first byte too many and all before it: leaving the response then hangs up."""
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            break
+    return bytes(body[: MAX_BODY_BYTES + 1])
+
+
 def _read_reply(status: int, headers: Mapping[str, str], body: bytes) -> CallResult:
     match status:
         case 200:
@@ -321,6 +337,8 @@ def _read_reply(status: int, headers: Mapping[str, str], body: bytes) -> CallRes
 
 
 def _read_completion(body: bytes) -> CallResult:
+    if len(body) > MAX_BODY_BYTES:
+        return Unavailable("server_error", f"HTTP 200 with more than {MAX_BODY_BYTES:,} bytes: no completion is so long")
     try:
         reply = msgspec.json.decode(body, type=_Reply)
     except _MALFORMED:

@@ -1,6 +1,8 @@
 """The client against a scripted server: every way an answer can come back, as a value."""
 
 import asyncio
+import contextlib
+import gzip
 import json
 import socket
 import time
@@ -14,6 +16,7 @@ from structlog.testing import capture_logs
 from model_server.client import (
     AFTER_SHUTDOWN,
     MAX_ASKED_SECONDS,
+    MAX_BODY_BYTES,
     MAX_COUNT,
     MAX_MESSAGE_CHARS,
     CallOptions,
@@ -224,6 +227,65 @@ async def test_a_server_that_does_not_speak_http_is_broken() -> None:
         async with client_of(f"http://{host}:{port}") as client:
             assert await client.evolve(PROMPT, request_id="1") == Unavailable("server_error", "the answer is not HTTP")
             assert not await client.is_ready()
+
+
+class Endless:
+    """A server that answers with this status, and with spaces for as long as somebody reads them."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.num_bytes = 0
+        self.has_ended = asyncio.Event()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {self.status} Said\r\nContent-Type: application/json\r\n\r\n".encode())
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b" " * 65_536)
+                await writer.drain()
+                self.num_bytes += 65_536
+        self.has_ended.set()
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (200, away("server_error", "HTTP 200 with more than 1,048,576 bytes: no completion is so long")),
+        (400, Refused(400, "HTTP 400")),
+        (404, away("misconfigured", "HTTP 404: ")),
+        (500, away("server_error", "HTTP 500")),
+    ],
+)
+async def test_a_body_without_an_end_is_left_where_it_is(status: int, expected: CallResult) -> None:
+    endless = Endless(status)
+    async with (
+        asyncio.timeout(10),
+        await asyncio.start_server(endless.answer, "127.0.0.1", 0) as server,
+        client_of("http://{}:{}".format(*server.sockets[0].getsockname())) as client,
+    ):
+        assert await client.evolve(PROMPT, request_id="1") == expected
+        await endless.has_ended.wait()
+        assert endless.num_bytes < 32 * MAX_BODY_BYTES, "the buffers of two sockets, and no more"
+        assert (await client.queue_times(), await client.is_ready()) == (None, False)
+
+
+@pytest.mark.parametrize(("num_bytes", "is_read"), [(MAX_BODY_BYTES, True), (MAX_BODY_BYTES + 1, False)])
+async def test_the_longest_body_is_read(num_bytes: int, is_read: bool) -> None:
+    padded = says("ok").body.ljust(num_bytes)
+    async with ScriptedServer(Reply(body=padded)) as server:
+        assert isinstance(await call(server), Completion) == is_read
+    models = b'{"data": [{"id": "evolve"}]}'.ljust(num_bytes)
+    async with ScriptedServer(Reply(body=models)) as server, client_of(server.url) as client:
+        assert await client.is_ready() == is_read
+
+
+async def test_nothing_is_asked_for_packed_or_unpacked() -> None:
+    packed = Reply(body=gzip.compress(says("ok").body), headers={"Content-Encoding": "gzip"})
+    async with ScriptedServer(packed) as server:
+        assert await call(server) == Unavailable("server_error", "HTTP 200 whose body is no chat completion")
+        ((request, _),) = server.requests
+    assert request.headers["Accept-Encoding"] == "identity"
 
 
 async def test_the_request_says_everything_and_carries_the_key() -> None:
