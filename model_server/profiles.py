@@ -142,11 +142,16 @@ def load_profile(name_or_path: str) -> Profile:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         known = profile_names()
-        near = get_close_matches(name_or_path, known, 1)
-        fix = f"write {near[0]}" if near else f"write one of {', '.join(known)}, or the path of a file"
-        problem = f"cannot be read ({error})" if is_path else "no profile has this name"
+        # All that are near, in their order: which hardware is meant is not for us to guess.
+        near = sorted(get_close_matches(name_or_path, known, 3))
+        fix = f"write {' or '.join(near)}" if near else f"write one of {', '.join(known)}, or the path of a file"
+        problem = f"cannot be read ({_why_unread(error)})" if is_path else "no profile has this name"
         raise InvalidProfile(name_or_path, "", problem, fix) from None
     return _beside(path, parse_profile(text, path.stem, str(path) if is_path else path.name))
+
+
+def _why_unread(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else "not UTF-8"
 
 
 def parse_profile(text: str, name: str, file: str) -> Profile:

@@ -52,6 +52,14 @@ _CAUSES = (
 )
 
 
+# What to do when the profile is for this device, and vLLM is not.
+_OTHER_DEVICE = {
+    "gpu": "pip install vllm in an environment of its own, on a machine with a GPU, or choose a profile for a CPU, such as "
+    "smollm2-135m-cpu",
+    "cpu": "run make engine and use .venv-engine/bin/python, or choose a profile for a GPU, such as smollm2-135m-gpu",
+}
+
+
 class CannotServe(Exception):
     """The model cannot be served here; the message says what to do."""
 
@@ -65,7 +73,10 @@ def require_vllm(server: Server) -> None:
             else "vLLM is not installed here: pip install vllm, in an environment of its own, on a machine with a GPU"
         )
     if installed_device() != server.device:
-        raise CannotServe(f"this vLLM is for a {installed_device().upper()}, and the profile is for a {server.device.upper()}")
+        raise CannotServe(
+            f"this vLLM is for a {installed_device().upper()}, and the profile is for a {server.device.upper()}: "
+            f"{_OTHER_DEVICE[server.device]}"
+        )
 
 
 def installed_device() -> str:
@@ -83,10 +94,9 @@ def free_port(host: str, port: int) -> int:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-        except OSError as error:
-            raise CannotServe(
-                f"cannot listen on {host}:{port} ({error.strerror}): choose another with --port, or --port 0"
-            ) from None
+        except (OSError, OverflowError) as error:
+            why = error.strerror if isinstance(error, OSError) else "a port is 0 to 65535"
+            raise CannotServe(f"cannot listen on {host}:{port} ({why}): choose another with --port, or --port 0") from None
         return int(listener.getsockname()[1])
 
 
@@ -272,6 +282,11 @@ def _serve_counting(profile: Profile, options: argparse.Namespace, more: Sequenc
 
 
 def _serve_vllm(profile: Profile, server: Server, options: argparse.Namespace, more: Sequence[str]) -> int:
+    if options.weights and profile.weights is not None and profile.weights.package:
+        raise CannotServe(
+            f"--weights: {profile.name} has its weights in {profile.weights.package}: leave it out, or copy the profile and "
+            "write weights.path"
+        )
     given = given_folder(options.weights)
     if options.dry_run:
         return _dry_run(profile, server, options, given, more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,40 @@ PREPARE_SECONDS = 300  # to fetch and convert the weights, the first time
 END_SECONDS = 10.0
 LINE_SECONDS = 10.0
 ENGINE_PYTHON = ROOT / ".venv-engine" / "bin" / "python"
+
+
+_DEVICE = "from model_server.serve import installed_device; print(installed_device())"
+_INSTALL = {
+    "cpu": "`make engine` installs vLLM for a CPU there",
+    "gpu": "`make engine` installs it only for a CPU, so choose MODEL=smollm2-135m-cpu, or, on a machine with a GPU, put vLLM "
+    "there yourself (python3 -m venv .venv-engine; .venv-engine/bin/pip install vllm)",
+}
+
+
+def require_engine(profile: Profile) -> None:
+    """Raises CannotRun, with what to do, when .venv-engine has not the vLLM for the profile's device."""
+    if profile.server is None:
+        return
+    device = profile.server.device
+    found = f"one for a {installed.upper()}" if (installed := _installed_device()) else "none"
+    if installed != device:
+        raise CannotRun(
+            f"{profile.name} needs a vLLM for a {device.upper()} in .venv-engine, and there is {found}: {_INSTALL[device]}."
+        )
+
+
+def can_be_made(profile: Profile) -> bool:
+    """Whether ``make engine`` gives the engine that the profile needs, and there is none in its place."""
+    is_for_cpu = profile.server is not None and profile.server.device == "cpu"
+    return is_for_cpu and _installed_device() in ("", "cpu")
+
+
+def _installed_device() -> str:
+    """For what the vLLM in .venv-engine was built, cpu or gpu; empty when there is none."""
+    if not ENGINE_PYTHON.exists():
+        return ""
+    asked = subprocess.run([ENGINE_PYTHON, "-c", _DEVICE], cwd=ROOT, capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
 
 
 class Engine:
@@ -62,8 +97,6 @@ def _command(profile: Profile, port: int) -> tuple[str, list[str]]:
     """The interpreter and the module with its arguments."""
     if profile.engine == "counting":
         return sys.executable, ["model_server.counting", "--port", str(port), "--delay-seconds", str(COUNTING_DELAY_SECONDS)]
-    if not ENGINE_PYTHON.exists():
-        raise CannotRun("vLLM is not installed: `make engine` installs it into .venv-engine.")
     return str(ENGINE_PYTHON), ["model_server.serve", profile.name, "--port", str(port)]
 
 

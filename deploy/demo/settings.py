@@ -51,4 +51,5 @@ def _profile(name: str) -> Profile:
     try:
         return load_profile(name)
     except InvalidProfile as reason:
-        raise InvalidDemo(f"MODEL is {name!r}: {reason}") from None
+        # The name is said once.
+        raise InvalidDemo(f"MODEL is {name!r}: {str(reason).removeprefix(f'{reason.file}: ')}") from None

@@ -13,7 +13,7 @@ from rich.console import Console
 from deploy.demo.accounting import Accounts, AccountsUnreadable, read_topics, settle
 from deploy.demo.chaos import Kill, kills
 from deploy.demo.display import display_on
-from deploy.demo.engines import Engine
+from deploy.demo.engines import Engine, can_be_made, require_engine
 from deploy.demo.interruptions import Interruptions
 from deploy.demo.model_report import report_on_model
 from deploy.demo.movielens import PastRating, RatingsUnavailable, load_ratings
@@ -38,10 +38,26 @@ def play() -> bool:
     """Run the demo. Returns whether it ran and the accounts are exact; what was foreseen is one sentence for a person."""
     try:
         with ExitStack() as stack:
-            return _play(read_settings(os.environ), Console(), stack).is_exact
+            settings = read_settings(os.environ)
+            require_engine(settings.profile)
+            return _play(settings, Console(), stack).is_exact
     except FORESEEN as reason:
         say(str(reason))
         return False
+
+
+def check() -> bool:
+    """Print what `make` has still to install for the model, if anything. Returns whether the demo can be played."""
+    try:
+        profile = read_settings(os.environ).profile
+        if can_be_made(profile):
+            print("engine")
+        else:
+            require_engine(profile)
+    except FORESEEN as reason:
+        say(str(reason))
+        return False
+    return True
 
 
 def _play(settings: DemoSettings, console: Console, stack: ExitStack) -> Accounts:

