@@ -78,7 +78,10 @@ class FailedCalls:
         before, model = owned.failures(due.user), self._availability
         is_proof = retry_at_ms is None and (failure.kind != "unanswered" or not model.fails_others(due.user))
         accepted_at_ms = model.accepted_at_ms if is_proof else 0
-        after = after_failure(before, due.offsets, failure, accepted_at_ms, self._policy, _now_ms())
+        if failure.kind != "unanswered":
+            model.failed(due.user)
+        failed_share = model.failed_share(due.user)
+        after = after_failure(before, due.offsets, failure, accepted_at_ms, failed_share, self._policy, _now_ms())
         owned.fail(due.user, replace(after, not_before_ms=max(after.not_before_ms, retry_at_ms or 0)))
 
     def bury(self, owned: Owned, due: Due) -> None:

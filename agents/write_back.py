@@ -119,7 +119,7 @@ class WriteBack:
             case _Next() as accepted:
                 if call.rejected is not None:
                     self._metrics.rescued.labels(call.rejected.reason).inc()
-                self._availability.accepted(_now_ms())
+                self._availability.accepted(call.due.user, _now_ms())
                 self._publish(call, accepted)
         return None
 

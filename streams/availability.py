@@ -2,7 +2,8 @@
 
 Place in the flow: dispatch asks it before it starts a call, and tells it how each one ended. An outage blames nobody. A
 connection that is refused, or a server that says it has too much to do, is one at once; a call that ended in a timeout or a
-server error may be that prompt's fault, so it takes several users in a row.
+server error may be that prompt's fault, so it takes several users in a row. Write back tells it what became of the answers:
+the more often a model fails everybody, the less it proves that it fails one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from streams.flush import FlushPolicy, backoff_ms
 
 MAX_UNANSWERED_USERS = 3
 _MAX_PAUSE_MS = 10_000
-_NUM_RECENT = 100
+_NUM_RECENT = 100  # calls, and attempts
 _MAX_OTHERS = 0.1  # of the recent calls
 
 
@@ -25,6 +26,7 @@ class Availability:
         self._policy = policy
         self._unanswered: set[bytes] = set()
         self._recent: deque[bytes | None] = deque(maxlen=_NUM_RECENT)  # who went unanswered; None for an answer
+        self._judged: deque[tuple[bytes, bool]] = deque(maxlen=_NUM_RECENT)  # whose attempts, and whether they were accepted
         self._num_pauses = 0
         self._is_probing = False
         self.paused_until_ms = 0
@@ -61,9 +63,23 @@ class Availability:
         self._recent.append(None)
         return was_away
 
-    def accepted(self, now_ms: int) -> None:
-        """An answer was good enough to be a user's next version."""
+    def accepted(self, user: bytes, now_ms: int) -> None:
+        """An answer was good enough to be this user's next version."""
         self.accepted_at_ms = now_ms
+        self._judged.append((user, True))
+
+    def failed(self, user: bytes) -> None:
+        """An attempt of this user failed, though the model is there: it was refused, or rejected, or met a defect."""
+        self._judged.append((user, False))
+
+    def failed_share(self, user: bytes) -> float:
+        """Which share of the attempts of other users fails, 0 to 1, as far as the recent ones tell; 1 if none was accepted.
+
+        As if half an attempt more had failed and half a one been accepted: a few good ones do not mean that all are.
+        """
+        others = [is_accepted for one, is_accepted in self._judged if one != user]
+        num_failed = others.count(False)
+        return (num_failed + 0.5) / (len(others) + 1) if num_failed < len(others) else 1.0
 
     def unanswered(self, user: bytes, why: Unavailable, now_ms: int) -> bool:
         """Nobody answered this user. Returns whether that begins or prolongs an outage, and is nobody's fault."""

@@ -7,6 +7,12 @@ A share that fails is suspect, and the older half of what is suspect is tried ne
 event: log2 of a share in calls. That alone drops nothing, so it needs no proof. An event is given up when it failed alone often
 enough, and only those failures count that the model cannot be blamed for: since the user's last failure it answered well for
 somebody. With a model that answers nobody well, users wait, longer each time, and nothing is given up.
+
+Often enough is what would hardly happen to a good event. An attempt is what became of a user's turn, whether that was one call
+or two, where a rejected answer was asked for again at once. If a share ``s`` of the other users' attempts fails too, a good
+event fails ``n`` times in a row with a chance of ``s ** n``. It is given up when that is at most 1 in 100, which takes
+``ceil(log(0.01) / log(s))`` attempts, and three at least: 3 for s = 0, 7 for 0.5, 44 for 0.9, 152 for 0.97; for 1 none suffice.
+The share changes, and a restart forgets it. So each attempt counts by the share of its own time, and the product is in the row.
 """
 
 from __future__ import annotations
@@ -30,7 +36,8 @@ FailureKind = Literal[
     "unprocessable",  # a defect of ours, before or after the call
 ]
 
-MAX_ATTEMPTS = 3  # of one event alone, by a model that works
+MAX_ATTEMPTS = 3  # of one event alone, by a model that works for all others
+MAX_CHANCE = 0.01  # that a good event fails as often
 MAX_UNANSWERED = 8  # the same where nobody answered: a server that fails now and then must not cost a good event
 MAX_REASON_CHARS = 400
 
@@ -49,7 +56,7 @@ class Failures(Struct, frozen=True, array_like=True):
     them, whose pending row a crash may have left over. Up to ``suspect_to`` no call takes more than half of what is there.
     ``num_attempts`` and ``num_unanswered`` count the failures of the event at ``suspect_to`` alone; ``num_repeats`` the
     failures that left the share as it was, since the user's last success. The event at ``condemned`` is to be given up, for
-    ``reason``.
+    ``reason``. ``chance`` is that of a good event to fail ``num_attempts`` times.
     """
 
     num_dead: int = 0
@@ -62,6 +69,7 @@ class Failures(Struct, frozen=True, array_like=True):
     not_before_ms: int = 0
     condemned: int = -1
     reason: str = ""
+    chance: float = 1.0
 
 
 encode_failures = msgspec.msgpack.Encoder().encode
@@ -69,16 +77,23 @@ decode_failures = msgspec.msgpack.Decoder(Failures).decode
 
 
 def after_failure(
-    before: Failures, offsets: Sequence[int], failure: Failure, accepted_at_ms: int, policy: FlushPolicy, now_ms: int
+    before: Failures,
+    offsets: Sequence[int],
+    failure: Failure,
+    accepted_at_ms: int,
+    failed_share: float,
+    policy: FlushPolicy,
+    now_ms: int,
 ) -> Failures:
     """What the failed call of the share at these ``offsets`` makes of a user.
 
     ``accepted_at_ms`` is when an answer was last accepted, for whomever; 0 if the failure proves nothing anyway.
+    ``failed_share`` of the other users' attempts fails, 0 to 1.
     """
     model_works = 0 < before.failed_at_ms < accepted_at_ms
     failed = replace(before, failed_at_ms=now_ms, reason=f"{failure.kind}: {failure.reason}"[:MAX_REASON_CHARS])
     if len(offsets) == 1:
-        return _alone(failed, offsets[0], failure, model_works, policy)
+        return _alone(failed, offsets[0], failure, model_works, failed_share, policy)
     if failure.kind == "unanswered" and not model_works:
         return _repeated(failed, policy)
     return replace(failed, suspect_to=offsets[-1], not_before_ms=now_ms + backoff_ms(1, policy))
@@ -89,14 +104,17 @@ def _repeated(failed: Failures, policy: FlushPolicy) -> Failures:
     return replace(failed, num_repeats=num_repeats, not_before_ms=failed.failed_at_ms + backoff_ms(num_repeats, policy))
 
 
-def _alone(failed: Failures, offset: int, failure: Failure, model_works: bool, policy: FlushPolicy) -> Failures:
+def _alone(
+    failed: Failures, offset: int, failure: Failure, model_works: bool, failed_share: float, policy: FlushPolicy
+) -> Failures:
     if failed.suspect_to != offset or failed.condemned >= 0:
-        failed = replace(failed, suspect_to=offset, num_attempts=0, num_unanswered=0, condemned=-1)
+        failed = replace(failed, suspect_to=offset, num_attempts=0, num_unanswered=0, condemned=-1, chance=1.0)
     if model_works and failure.kind == "unanswered":
         failed = replace(failed, num_unanswered=failed.num_unanswered + 1)
     elif model_works:
-        failed = replace(failed, num_attempts=failed.num_attempts + 1)
-    if failed.num_attempts >= MAX_ATTEMPTS or failed.num_unanswered >= MAX_UNANSWERED:
+        failed = replace(failed, num_attempts=failed.num_attempts + 1, chance=failed.chance * failed_share)
+    is_unlikely = failed.num_attempts >= MAX_ATTEMPTS and failed.chance <= MAX_CHANCE
+    if is_unlikely or failed.num_unanswered >= MAX_UNANSWERED:
         return replace(failed, condemned=offset, not_before_ms=0)
     return _repeated(failed, policy)
 

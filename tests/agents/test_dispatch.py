@@ -486,7 +486,8 @@ async def decide(one: Running, is_poison: Callable[[str], bool]) -> None:
             one.model.answer(BAD if any(map(is_poison, parts.events)) else GOOD)
         elif (due_at_ms := one.index.next_due_at_ms()) is not None:
             one.now_ms = max(one.now_ms, due_at_ms) + 1
-            one.availability.accepted(one.now_ms)  # somebody else's
+            for number in range(20):
+                one.availability.accepted(b"other %d" % number, one.now_ms)
         await others_run()
 
 

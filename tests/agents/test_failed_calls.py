@@ -102,13 +102,30 @@ async def test_an_owner_that_lost_the_partition_gives_nothing_up(ada: Ada) -> No
 async def test_a_failure_is_no_proof_where_others_go_unanswered(ada: Ada) -> None:
     before = Failures(suspect_to=4, failed_at_ms=NOW_MS - 9)
     ada.owned._write_failures(ADA, before)
-    ada.availability.accepted(NOW_MS - 5)
+    ada.availability.accepted(b"bob", NOW_MS - 5)
     for num_others, num_unanswered in ((0, 1), (5, 1)):
         for n in range(num_others):
             ada.availability._recent.append(b"user %d" % n)
         ada.failed_calls.note(ada.owned, Due(ADA, (4,), "age"), Failure("unanswered", "timeout"))
         assert ada.owned.failures(ADA).num_unanswered == num_unanswered
-        ada.availability.accepted(NOW_MS + 5)
+        ada.availability.accepted(b"bob", NOW_MS + 5)
+
+
+async def test_an_event_is_given_up_sooner_where_the_model_fails_nobody_else(ada: Ada) -> None:
+    """Users' attempts count, their own not, and an unanswered call is none."""
+    judged = ada.availability._judged
+    for num_failed, num_attempts in ((0, 3), (10, 7)):
+        judged.clear()
+        judged += [(b"bob", True)] * 10 + [(b"eve", False)] * num_failed
+        ada.owned._write_failures(ADA, Failures(suspect_to=4, failed_at_ms=NOW_MS - 9))
+        ada.availability.accepted_at_ms = NOW_MS - 5
+        ada.failed_calls.note(ada.owned, Due(ADA, (4,), "age"), Failure("unanswered", "timeout"))
+        assert len(judged) == 10 + num_failed
+        while ada.owned.failures(ADA).condemned < 0:
+            ada.availability.accepted_at_ms = NOW_MS + 5
+            ada.failed_calls.note(ada.owned, Due(ADA, (4,), "age"), Failure("rejected", "empty"))
+        assert ada.owned.failures(ADA).num_attempts == num_attempts
+        assert judged.count((ADA, False)) == num_attempts
 
 
 ROWS: list[Row] = [(recent_ids_key(ADA), RECENT), (failures_key(ADA), encode_failures(DEAD)), (event_key(ADA, 3), None)]

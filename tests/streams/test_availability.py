@@ -96,6 +96,20 @@ def test_one_users_silence_is_told_from_that_of_many(model: Availability) -> Non
     assert not model.fails_others(EVE)
 
 
+def test_which_share_of_the_others_attempts_fails(model: Availability) -> None:
+    assert model.failed_share(ADA) == 1.0  # nobody knows
+    model.failed(BOB)
+    model.accepted(ADA, NOW_MS)
+    assert (model.failed_share(ADA), model.failed_share(BOB)) == (1.0, 0.25)  # whoever it is about is not among them
+    for _ in range(5):
+        model.accepted(EVE, NOW_MS)
+    assert [model.failed_share(user) for user in (ADA, BOB, EVE)] == [1.5 / 7, 0.5 / 7, 1.5 / 3]
+    for _ in range(99):
+        model.failed(BOB)
+    assert (model.failed_share(ADA), model.failed_share(EVE)) == (99.5 / 101, 1.0)  # of the last hundred
+    assert model.accepted_at_ms == NOW_MS
+
+
 def test_outside_an_outage_calls_wait_for_nothing(model: Availability) -> None:
     for _ in range(9):
         assert model.may_call(NOW_MS)

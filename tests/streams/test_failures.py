@@ -42,10 +42,12 @@ ADA = b"ada"
 REFUSED, REJECTED, UNANSWERED = (Failure(kind, "why") for kind in ("refused", "rejected", "unanswered"))
 
 
-def failed(before: Failures, *offsets: int, failure: Failure = REJECTED, model_works: bool = True) -> Failures:
+def failed(
+    before: Failures, *offsets: int, failure: Failure = REJECTED, model_works: bool = True, share: float = 0.0
+) -> Failures:
     """What a failure a second after the last one makes; in between the model answered somebody well, or nobody."""
     now_ms = max(before.failed_at_ms, NOW_MS) + 1_000
-    return after_failure(before, offsets, failure, now_ms - 500 if model_works else 0, POLICY, now_ms)
+    return after_failure(before, offsets, failure, now_ms - 500 if model_works else 0, share, POLICY, now_ms)
 
 
 @pytest.mark.parametrize("model_works", [True, False])
@@ -73,6 +75,37 @@ def test_an_event_that_fails_alone_while_the_model_works_is_condemned(failure: F
     assert (after.condemned, after.num_attempts + after.num_unanswered, after.not_before_ms) == (7, attempts, 0)
 
 
+@pytest.mark.parametrize("failure", [REFUSED, REJECTED, Failure("unprocessable", "why")])
+@pytest.mark.parametrize(("share", "attempts"), [(0.0, 3), (0.2, 3), (0.5, 7), (0.9, 44), (0.97, 152), (0.99, 459)])
+def test_the_more_a_model_fails_others_the_more_attempts_it_takes(failure: Failure, share: float, attempts: int) -> None:
+    after = failed(Failures(), 7, failure=failure, share=share)
+    for _ in range(attempts):
+        assert after.condemned == -1
+        after = failed(after, 7, failure=failure, share=share)
+    assert (after.condemned, after.num_attempts) == (7, attempts)
+
+
+def test_of_a_model_that_fails_all_others_nothing_is_proof_and_unanswered_calls_ask_for_no_share() -> None:
+    after = failed(Failures(), 7, share=1.0)
+    for _ in range(1_000):
+        after = failed(after, 7, share=1.0)
+    assert (after.condemned, after.num_attempts) == (-1, 1_000)
+    after = failed(Failures(), 7, failure=UNANSWERED, share=1.0)
+    for _ in range(MAX_UNANSWERED):
+        after = failed(after, 7, failure=UNANSWERED, share=1.0)
+    assert after.condemned == 7
+
+
+def test_each_attempt_counts_by_the_share_of_its_own_time() -> None:
+    """Or a worker that starts, and met one good answer so far, would give up all who waited long with a weak model."""
+    after = failed(Failures(), 7, share=0.97)
+    for _ in range(60):
+        after = failed(after, 7, share=0.97)
+    for share in (0.25, 0.5, 0.75):
+        after = failed(decode_failures(encode_failures(after)), 7, share=share)
+    assert (after.condemned, after.num_attempts) == (-1, 63)
+
+
 @pytest.mark.parametrize("failure", [REFUSED, REJECTED, UNANSWERED])
 def test_with_a_model_that_answers_nobody_well_users_wait_longer_and_nothing_is_given_up(failure: Failure) -> None:
     after, waits = Failures(), []
@@ -87,15 +120,15 @@ def test_with_a_model_that_answers_nobody_well_users_wait_longer_and_nothing_is_
 @pytest.mark.parametrize("accepted_at_ms", [0, NOW_MS - 1, NOW_MS])
 def test_what_was_accepted_before_the_last_failure_proves_nothing(accepted_at_ms: int) -> None:
     before = Failures(suspect_to=7, num_attempts=2, failed_at_ms=NOW_MS)
-    assert after_failure(before, (7,), REJECTED, accepted_at_ms, POLICY, NOW_MS + 9_000).num_attempts == 2
-    assert after_failure(before, (7,), REJECTED, NOW_MS + 1, POLICY, NOW_MS + 9_000).condemned == 7
+    assert after_failure(before, (7,), REJECTED, accepted_at_ms, 0.0, POLICY, NOW_MS + 9_000).num_attempts == 2
+    assert after_failure(before, (7,), REJECTED, NOW_MS + 1, 0.0, POLICY, NOW_MS + 9_000).condemned == 7
 
 
 def test_attempts_of_another_event_do_not_count() -> None:
     """A crash may leave the row as it was before a success."""
-    stale = Failures(suspect_to=6, num_attempts=2, num_unanswered=7, failed_at_ms=NOW_MS)
-    after = failed(stale, 7)
-    assert (after.num_attempts, after.num_unanswered, after.condemned) == (1, 0, -1)
+    stale = Failures(suspect_to=6, num_attempts=2, num_unanswered=7, failed_at_ms=NOW_MS, chance=0.1)
+    after = failed(stale, 7, share=0.5)
+    assert (after.num_attempts, after.num_unanswered, after.condemned, after.chance) == (1, 0, -1, 0.5)
 
 
 def test_unanswered_calls_do_not_help_to_condemn_what_is_rejected() -> None:
@@ -128,8 +161,8 @@ def test_the_next_event_starts_afresh_but_waits_as_long() -> None:
 
 
 def test_the_count_of_the_dead_is_the_first_field_of_the_row() -> None:
-    row = Failures(3, 8, 9, 1, 2, 4, 5, 6, 9, "why")
-    assert msgspec.msgpack.decode(encode_failures(row)) == [3, 8, 9, 1, 2, 4, 5, 6, 9, "why"]
+    row = Failures(3, 8, 9, 1, 2, 4, 5, 6, 9, "why", 0.5)
+    assert msgspec.msgpack.decode(encode_failures(row)) == [3, 8, 9, 1, 2, 4, 5, 6, 9, "why", 0.5]
     assert decode_failures(encode_failures(row)) == row
     assert decode_failures(msgspec.msgpack.encode([3])) == Failures(3)
 
@@ -173,7 +206,7 @@ class Run:
             self.num_calls += 1
             if kind := answer(due.offsets):
                 # Somebody else is always answered well in between.
-                self.failures = after_failure(self.failures, due.offsets, Failure(kind, ""), now_ms - 1, policy, now_ms)
+                self.failures = after_failure(self.failures, due.offsets, Failure(kind, ""), now_ms - 1, 0.0, policy, now_ms)
                 index.failed(ADA, self.failures)
             else:
                 self.applied += due.offsets
@@ -233,18 +266,65 @@ def test_a_server_that_fails_now_and_then_poisons_nothing(rate: float) -> None:
         model.calls(now_ms)
         if user != b"0" and chance.random() >= rate:
             model.answered()
-            model.accepted(now_ms)
+            model.accepted(user, now_ms)
             waiting[user] = Failures()  # and has a new event
         elif model.unanswered(user, Unavailable("server_error", ""), now_ms):
             waiting[user] = replace(waiting[user], not_before_ms=model.paused_until_ms)
         else:
             accepted_at_ms = 0 if model.fails_others(user) else model.accepted_at_ms
-            waiting[user] = after_failure(waiting[user], (0,), UNANSWERED, accepted_at_ms, POLICY, now_ms)
+            waiting[user] = after_failure(waiting[user], (0,), UNANSWERED, accepted_at_ms, 0.0, POLICY, now_ms)
         if waiting[user].condemned == 0:
             dead.add(user)
             waiting[user] = Failures()
     assert dead <= {b"0"}
     assert dead or rate >= 0.1
+
+
+def work_off(rate: float, num_steps: int, steps_to_restart: int, bad: bytes) -> tuple[int, list[tuple[bytes, int]]]:
+    """Thirty users with one event each, and a next one after it; the model accepts none of one user, and a share of the others.
+
+    Returns how many it accepted, and whose events were given up, after how many attempts.
+    """
+    chance, model, now_ms, num_applied, dead = random.Random(7), Availability(POLICY), NOW_MS, 0, []
+    waiting = {b"%d" % n: Failures() for n in range(30)}
+    for step in range(num_steps):
+        if step % steps_to_restart == 0:
+            model = Availability(POLICY)
+        user = min(waiting, key=lambda user: waiting[user].not_before_ms)
+        now_ms = max(now_ms + 100, waiting[user].not_before_ms)
+        if user != bad and chance.random() < rate:
+            model.accepted(user, now_ms)
+            num_applied += 1
+            waiting[user] = Failures(not_before_ms=now_ms + 3_000)  # its next event
+            continue
+        model.failed(user)
+        share = model.failed_share(user)
+        waiting[user] = after_failure(waiting[user], (0,), REJECTED, model.accepted_at_ms, share, POLICY, now_ms)
+        if waiting[user].condemned == 0:
+            dead.append((user, waiting[user].num_attempts))
+            waiting[user] = Failures(not_before_ms=now_ms + 3_000)
+    return num_applied, dead
+
+
+@pytest.mark.parametrize("steps_to_restart", [200, 10**9])
+@pytest.mark.parametrize("rate", [0.03, 0.1, 0.5, 0.8])
+def test_of_a_model_that_often_fails_at_most_one_good_event_of_a_hundred_is_given_up(
+    rate: float, steps_to_restart: int
+) -> None:
+    num_applied, dead = work_off(rate, 20_000, steps_to_restart, b"nobody")
+    assert num_applied > 500
+    assert len(dead) <= 0.01 * (num_applied + len(dead))
+
+
+def test_of_a_model_that_takes_all_others_a_bad_event_dies_as_soon_as_ever() -> None:
+    num_applied, dead = work_off(1.0, 1_000, 10**9, b"7")
+    assert set(dead) == {(b"7", MAX_ATTEMPTS)}
+    assert num_applied > 900
+
+
+def test_of_a_weak_model_a_bad_event_dies_too() -> None:
+    _, dead = work_off(0.1, 20_000, 10**9, b"7")
+    assert next(attempts for user, attempts in dead if user == b"7") in range(35, 55)
 
 
 def test_a_user_who_can_never_be_rewritten_loses_events_slower_and_slower() -> None:
@@ -253,7 +333,7 @@ def test_a_user_who_can_never_be_rewritten_loses_events_slower_and_slower() -> N
     for offset in range(6):
         while failures.condemned != offset:
             now_ms = max(now_ms, failures.not_before_ms) + 1
-            failures = after_failure(failures, (offset,), REJECTED, now_ms - 1, POLICY, now_ms)
+            failures = after_failure(failures, (offset,), REJECTED, now_ms - 1, 0.0, POLICY, now_ms)
         died_at_ms.append(now_ms)
         failures = after_death(failures)
     waits = [(later - earlier) // 1_000 for earlier, later in pairwise(died_at_ms)]

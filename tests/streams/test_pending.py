@@ -249,7 +249,7 @@ class PendingMachine(RuleBasedStateMachine):
         due = data.draw(st.sampled_from(self.in_flight()))
         accepted_at_ms = self.now_ms + 1 if model_works else 0
         before = self.naive.users[due.user].failures
-        after = after_failure(before, due.offsets, Failure(kind, "why"), accepted_at_ms, POLICY, self.now_ms)
+        after = after_failure(before, due.offsets, Failure(kind, "why"), accepted_at_ms, 0.0, POLICY, self.now_ms)
         self.naive.fail(due.user, after)
         self.index.failed(due.user, after)
 
