@@ -1,20 +1,22 @@
 """Languages: a model that goes on in another language than the person's text (answer → **languages** → verdict).
 
 Claims in the format of the prose are English by their format, and what stands in quotes is somebody else's. The rest is asked
-of py3langid, a table of byte sequences for 140 languages; of what it is not sure, nothing is said. A text may hold several
-languages, as after a person's edit. English claims may be added to it, as long as the person's language stays; and the
-instructions' language is as good as the old text's where nobody can tell what that is.
+of py3langid, a table of byte sequences for 140 languages; of what it is not sure, nothing is said, nor of what it finds in
+names alone: without what follows a capital within a sentence, up to four words, the language has to be the same. A text may
+hold several languages, as after a person's edit. English claims may be added to it, as long as the person's language stays.
+Where nobody can tell what the person's own words are in, every language is right.
 
 The table is read from a file. So that no judgement does that, whoever judges on a loop calls :func:`load_languages` first.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from streams.evolution.guards.verdicts import Candidate, Rejected
-from streams.evolution.guards.wording import sentences_of, unquoted
+from streams.evolution.guards.wording import sentences_of, unquoted, words_of
 from streams.evolution.prose import parse
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _SURE = 0.7  # of six words or more, in 26 languages, none is then taken for another
 _CLAIMS = "en"
+# A capital that begins no sentence, and what may follow it in a title: "La vita è bella".
+_NAMED = re.compile(r"(?<=[^\s.!?:] )[^\W\d_a-zß-ÿ]\w*(?: (?!and |or )\w+){0,3}")
 _MAX_CHARS = 2_000  # more says nothing more
 _MAX_SENTENCES = 100  # each is asked about, in 0.1 ms
 
@@ -40,7 +44,10 @@ def keeps_the_language(candidate: Candidate) -> Rejected | None:
     if not spoken or spoken <= _spoken(candidate.old_text):
         return None
     instructions = _instructions(candidate)
-    expected = _anywhere("\n".join([candidate.old_text, *candidate.pins])) or instructions | _guessed(candidate.old_text)
+    pins = "\n".join(candidate.pins)
+    if _is_doubtful(candidate.old_text or pins):
+        return None
+    expected = _anywhere(f"{candidate.old_text}\n{pins}") or instructions
     allowed = expected | instructions if _anywhere(candidate.text) & expected else expected
     if spoken <= allowed or not expected:
         return None
@@ -68,10 +75,10 @@ def _anywhere(text: str) -> frozenset[str]:
     return _spoken(text).union(*map(_language, others))
 
 
-def _guessed(text: str) -> frozenset[str]:
-    """The likeliest language of a text that is too short to be sure; of no text none."""
-    words = unquoted(text)[:_MAX_CHARS]
-    return frozenset([_identifier().classify(words)[0]]) if words.strip() else frozenset()
+def _is_doubtful(text: str) -> bool:
+    """Whether somebody's own words are there, and nobody can tell what language they are in."""
+    own = "\n".join(parse(text).others)
+    return bool(words_of(unquoted(own))) and not _language(own)
 
 
 def _language(text: str) -> frozenset[str]:
@@ -79,7 +86,9 @@ def _language(text: str) -> frozenset[str]:
     if not words.strip():
         return frozenset()
     language, confidence = _identifier().classify(words)
-    return frozenset([language]) if confidence >= _SURE else frozenset()
+    if confidence < _SURE or language != _identifier().classify(_NAMED.sub(" ", words))[0]:
+        return frozenset()
+    return frozenset([language])
 
 
 @cache

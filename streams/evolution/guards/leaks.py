@@ -15,28 +15,44 @@ from streams.evolution.guards.wording import unquoted, words_of
 from streams.evolution.prose import KINDS, parse
 
 _CANNOT = "(?:cannot|can not|can t|unable to|not able to|won t)"
+_MAKE = "write|create|continue|complete|answer|do|provide|generate|produce|give"
+_WORK = "summary|request|task|question|text|answer|prompt|instructions?"
+_GIVEN = (
+    "information|data|context|evidence|events|interactions|tally|history|input|text|summary|preferences|instructions|details"
+)
+_SAYS = (
+    "says?|said|also|is|are|was|were|has|have|shows?|suggests?|states?|indicates?|confirms?|reads?|lists?|counts?|counted|all"
+)
 # Of words, without case and punctuation: "can't" is "can t".
 _LEAKS = (
     # of itself
     r"as an? (?:ai|artificial intelligence)(?: language)?(?: model| assistant| i\b| my\b)",
     r"as an? (?:large )?language model",
     r"i (?:am|m) (?:just )?an? (?:ai|artificial intelligence|language model|assistant)\b",
-    r"my (?:training data|knowledge cutoff|programming)\b",
+    r"my (?:training data|knowledge cutoff)\b",
     # refusals
-    rf"{_CANNOT} (?:help|assist|comply|fulfil|fulfill|provide|generate|summari[sz]e)\b",
-    rf"{_CANNOT} (?:write|create|continue|complete|answer|do) (?:a|the|this|that|your)\b",
+    rf"{_CANNOT} (?:help|assist) (?:you\b|with (?:that|this|your)\b)",
+    rf"{_CANNOT} (?:comply|fulfill?|summari[sz]e)\b",
+    rf"{_CANNOT} (?:{_MAKE}) (?:a|an|any|the|this|that|your) (?:\w+ )?(?:{_WORK})\b",
+    rf"i (?:{_CANNOT}|am {_CANNOT}|m {_CANNOT}) (?:{_MAKE}) (?:this|that)\b",
+    rf"(?:not|don t have|do not have|without) enough (?:{_GIVEN})\b",
+    rf"insufficient (?:{_GIVEN})\b",
     r"i (?:am|m) sorry but\b",
     r"i apologi[sz]e\b",
     # of what it was given
-    r"the tally\b",
+    rf"the tally (?:{_SAYS})\b",
+    r"(?:according to|as per|based on|in|from|by) the tally\b",
+    r"the system prompt\b",
     r"the (?:old|previous|past|existing|updated|revised) (?:preference )?summary\b",
     r"(?:old|previous|new|updated) summary (?:says|is|was|has|states|shows|reads)\b",
-    r"the new (?:events|evidence|interactions|summary)\b",
+    r"the new summary\b",
+    rf"the new (?:events|evidence|interactions) (?:{_SAYS})\b",
+    r"(?:according to|based on|given|from) the new (?:events|evidence|interactions)\b",
     r"new events (?:show|suggest|say|are|were|indicate|confirm)\b",
     r"the pinned sentences?\b",
-    r"(?:based on|according to|from) the (?:given|provided|above|following) \w+",
+    rf"(?:based on|according to|from) the (?:given|provided|above|following) (?:\w+ )?(?:{_GIVEN})\b",
     r"the (?:events|sentences|tags?|prompt|instructions?) (?:provided|given|above|below)\b",
-    r"\d+ tokens\b",
+    r"(?:at most|within|under|below|limit of|exactly|than) \d+ tokens\b",
     # to us
     r"(?:here is|here s|here are|below is|this is) (?:the|a|an|your|my) (?:\w+ )?(?:summary|text|answer)\b",
     r"(?:this|the above|the following) (?:summary|text) (?:is|was|has|captures|reflects|contains|describes)\b",
@@ -55,9 +71,9 @@ _LEAKS = (
     r"以 下 是 .{0,40}(?:总 结|摘 要)",
 )
 _LEAK = re.compile(rf"\b(?:{'|'.join(f'(?:{leak})' for leak in _LEAKS)})")
-_HEAD = re.compile(
-    r"\W*(?:(?:new|old|updated|revised|final|user|preference) )*(?:summary|preferences|answer|output):", re.IGNORECASE
-)
+_KIND = "(?:(?:the|new|old|updated|revised|final|user|user's|preference|preferences) )"
+_HEAD = re.compile(rf"\W*(?:{_KIND}*(?:summary|answer|output)|{_KIND}+preferences)(?::|\W*\n)", re.IGNORECASE)
+_NOTE = re.compile(r"\(\W*(?:about |around |approximately |total:? )?\d+ (?:tokens|words|characters)\W*\)", re.IGNORECASE)
 
 
 def says_nothing_of_its_task(candidate: Candidate) -> Rejected | None:
@@ -71,9 +87,9 @@ def says_nothing_of_its_task(candidate: Candidate) -> Rejected | None:
 
 
 def _leaks(text: str) -> Iterator[str]:
-    head = _HEAD.match(text)
-    if head:
-        yield " ".join(words_of(head[0]))
+    for found in (_HEAD.match(text), _NOTE.search(unquoted(text))):
+        if found:
+            yield " ".join(words_of(found[0]))
     for leak in _LEAK.finditer(" ".join(words_of(unquoted(text)))):
         yield leak[0].strip()
 

@@ -174,6 +174,14 @@ REJECTED: list[tuple[str, str, Call, str]] = [
     ("leaked", "a headline", NORMAL, "**Updated summary:** " + NEW),
     ("leaked", "an offer", NORMAL, NEW + " Let me know if you want it shorter."),
     ("leaked", "the budget", NORMAL, NEW + " (48 tokens)"),
+    ("leaked", "a refusal for want of events", Call(old=""), "I don't have enough information to write a summary."),
+    ("leaked", "a refusal to do it", Call(old=""), "I can't do that, but likes drama."),
+    ("leaked", "what it was given", NORMAL, "Based on the given user information: " + NEW),
+    ("leaked", "the new events, as a source", NORMAL, "Based on the new events: " + NEW),
+    ("leaked", "the system turn", NORMAL, "The system prompt says to keep it short. " + NEW),
+    ("leaked", "the number of words", NORMAL, NEW + " (42 words)"),
+    ("leaked", "a headline on a line", NORMAL, "## Updated User Summary\n" + NEW),
+    ("leaked", "a headline of preferences", NORMAL, "User preferences: " + NEW),
     ("leaked", "in German", Call(old=GERMAN), "Hier ist die neue Zusammenfassung: " + GERMAN),
     ("leaked", "in Chinese", Call(old=CHINESE), "作为一个人工智能，" + CHINESE),
     ("repetition", "a word, as SmolLM2 writes it", NORMAL, OLD + " Likes action, action, action, action, action."),
@@ -271,6 +279,19 @@ NEAR_MISSES: list[tuple[str, str, Call, str]] = [
         NEW + " Likes new events, a tally of goals, and plot summaries.",
     ),
     ("leaked", "what a person cannot do", NORMAL, NEW + " Cannot stand gore, and can't sleep after horror."),
+    *(
+        ("leaked", f"a plain sentence: {text}", Call(old=""), text)
+        for text in (
+            "Cannot do a long film on weekdays.",
+            "Unable to complete the long games, prefers short ones.",
+            "Cannot help crying at weddings, and won't answer the phone.",
+            "Wants recipes from the given ingredients.",
+            "Preferences: loves drama and war.",
+            "Loves mysteries where the new evidence changes all.",
+            "Likes to keep the tally at darts, and games with 40 tokens.",
+            "Loves films with not enough dialogue, and my programming books.",
+        )
+    ),
     ("repetition", "nothing changed", NORMAL, OLD),
     ("repetition", "titles", NORMAL, NEW + ' Likes "Liar Liar", "New York, New York" and "Tora! Tora! Tora!".'),
     ("repetition", "very", NORMAL, NEW + " Likes very, very, very slow films."),
@@ -322,6 +343,26 @@ NEAR_MISSES: list[tuple[str, str, Call, str]] = [
     ("echo", "claims of the tally may be copied", Call(old=""), TALLY),
     ("echo", "short pins may be copied together", Call(old="", pins=("Is vegan.", "Hates gore.", "Loves jazz.")), PINS),
     ("echo", "pins may be copied", Call(old="", pins=(PIN,)), PIN),
+    *(
+        ("language", f"a longer text after a short one: {old}", Call(old=old), new)
+        for old, new in (
+            ("Mag Dramen.", "Mag Dramen, Krimis und Dokumentationen über das Meer, aber keine Musicals."),
+            ("Mag Dramen. Loves war.", "Mag Dramen, Krimis und Dokumentationen über das Meer. Loves war."),
+            ("Gillar drama.", "Gillar drama, krim och dokumentärer om havet, men inga musikaler."),
+            ("Má rád dramata.", "Má rád dramata, detektivky a dokumenty o moři, ale žádné muzikály."),
+            ("Drama sever.", "Drama, polisiye ve deniz belgeselleri sever, ama müzikalleri sevmez."),
+            ("Rad ima drame.", "Rad ima drame, kriminalke in dokumentarne filme o morju, ne pa muzikalov."),
+            ("日本映画好。", "日本映画が好きで、静かなドラマや海のドキュメンタリーもよく見るが、ミュージカルは好まない。"),
+        )
+    ),
+    *(
+        ("language", f"titles without quotes alone: {text}", Call(old=old), text + more)
+        for text in (
+            "Enjoys Das Boot, Der Untergang, Das Leben der Anderen and Good Bye Lenin.",
+            "Enjoys La vita è bella, Il postino and La dolce vita.",
+        )
+        for old, more in (("", ""), (OLD, " " + NEW))
+    ),
     ("language", "the same language", Call(old=ENGLISH), "Loves slow dramas, and war films of all kinds. " + ENGLISH[:80]),
     ("language", "the language of a person's edit", Call(old=GERMAN), GERMAN.replace("stille", "ruhige")),
     ("language", "a person's edit, and claims", Call(old=GERMAN), GERMAN + " " + NEW),
