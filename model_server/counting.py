@@ -263,8 +263,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = Settings(options.model, options.delay_seconds)
     try:
         asyncio.run(_serve_until_signalled(options.host, options.port, settings))
-    except OSError as error:
-        parser.exit(1, f"cannot listen on {options.host}:{options.port}: {error}\n")
+    except (OSError, OverflowError) as error:
+        # Of all that asyncio says of it, the last words.
+        why = str(error.strerror).rpartition(": ")[2] if isinstance(error, OSError) else "a port is 0 to 65535"
+        parser.exit(1, f"cannot listen on {options.host}:{options.port} ({why}): choose another with --port, or --port 0\n")
 
 
 async def _serve_until_signalled(host: str, port: int, settings: Settings) -> None:

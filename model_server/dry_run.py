@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from model_server.launch import Launch
 from model_server.profiles import Server
@@ -27,6 +25,8 @@ def show(launch: Launch, server: Server, device: str, folder: Path) -> int:
     hidden = set() if is_there else {"HF_HUB_OFFLINE"}
     os.environ.update({name: value for name, value in launch.environment.items() if name not in hidden})
     os.environ["VLLM_LOGGING_LEVEL"] = "ERROR"
+    # What it logs while it is imported, before it reads that.
+    logging.getLogger("vllm").setLevel(logging.ERROR)
     try:
         arguments = _parse(launch)
         rows = dict(_chosen(arguments))
@@ -35,9 +35,9 @@ def show(launch: Launch, server: Server, device: str, folder: Path) -> int:
         # vLLM's own validation, of arguments or of their combination.
         sys.stderr.write(f"vLLM refuses this: {refusal}\n")
         return 1
-    _print_table("engine arguments, as vLLM reads them", rows)
+    _print_rows("engine arguments, as vLLM reads them", rows)
     if resolved:
-        _print_table("and what it makes of them", resolved)
+        _print_rows("and what it makes of them", resolved)
     sys.stdout.write(_verdict(server, device, bool(resolved)) + "\n")
     return 0
 
@@ -73,12 +73,11 @@ def _resolve(arguments: Any) -> dict[str, object]:
     }
 
 
-def _print_table(title: str, rows: Mapping[str, object]) -> None:
-    table = Table(title=title, title_justify="left", show_header=False)
-    for name, value in sorted(rows.items()):
-        table.add_row(name, str(value))
-    # As wide as it gets: a path that is cut says nothing.
-    Console(width=200).print(table)
+def _print_rows(title: str, rows: Mapping[str, object]) -> None:
+    # Plain lines: nothing is cut, whatever the width.
+    width = max(map(len, rows), default=0)
+    lines = (f"  {name:{width}}  {value}\n" for name, value in sorted(rows.items()))
+    sys.stdout.write(f"{title}:\n{''.join(lines)}\n")
 
 
 def _verdict(server: Server, device: str, is_resolved: bool) -> str:

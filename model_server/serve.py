@@ -48,8 +48,9 @@ _CAUSES = (
         "there is not enough memory: lower server.kv_cache_mib or gpu_memory_utilization, or stop what else uses it",
     ),
     (r"Failed to infer device type|No CUDA GPUs are available|no NVIDIA driver", "there is no GPU that vLLM can use"),
-    (r"unrecognized arguments", "this vLLM does not know one of the flags: the profile is written for 0.32"),
 )
+_UNKNOWN_FLAG = "error: unrecognized arguments: "
+_ORDINARY = re.compile(r"(\([^)]*\) )?(INFO|DEBUG)\b")
 
 
 # What to do when the profile is for this device, and vLLM is not.
@@ -105,16 +106,18 @@ async def serve(
 ) -> int:
     """Run vLLM to its end and return its exit code; ``announce`` gets the ``url`` once a call was answered."""
     is_ready = asyncio.Event()
-    engine = await Engine.start(launch, lambda line: say(line) if verbose or is_ready.is_set() else None)
+    engine = await Engine.start(launch, lambda line: say(line) if verbose or (is_ready.is_set() and is_trouble(line)) else None)
     ended = asyncio.create_task(engine.ended())
-    stopping = _stop_at_signals(engine, ended, server)
+    stopped_by = _stop_at_signals(engine, ended, server, is_ready)
     try:
         failure = await _await_ready(engine, ended, profile, server, url)
         if failure is None:
             is_ready.set()
             announce(url)
-        elif not stopping.is_set():
-            say("\n".join(["the end of vLLM's log:", *engine.last_lines, "", failure]))
+        elif stopped_by.done():
+            return 128 + stopped_by.result()
+        else:
+            say("\n".join([*_last_words(engine.last_lines), failure]))
             return (ended.result() if ended.done() else 0) or 1
         return await ended
     finally:
@@ -122,24 +125,43 @@ async def serve(
         await ended
 
 
-def _stop_at_signals(engine: Engine, ended: asyncio.Task[int], server: Server) -> asyncio.Event:
-    """The first signal asks vLLM to drain, the second ends it, and so does a drain that takes too long."""
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+def is_trouble(line: str) -> bool:
+    """Whether a line of vLLM's log is more than what it says of its ordinary work."""
+    return _ORDINARY.match(line) is None
 
-    def stop() -> None:
-        if stopping.is_set():
+
+def _last_words(lines: Sequence[str] | Any) -> list[str]:
+    # Of a flag that it does not know vLLM's last words are all those that it knows.
+    return [] if any(_UNKNOWN_FLAG in line for line in lines) else ["the end of vLLM's log:", *lines, ""]
+
+
+def _stop_at_signals(
+    engine: Engine, ended: asyncio.Task[int], server: Server, is_ready: asyncio.Event
+) -> asyncio.Future[signal.Signals]:
+    """The first signal asks vLLM to drain, the second ends it, and so does a drain that takes too long.
+
+    Before it serves there is nothing to drain, and vLLM does not heed a signal while it is imported: the first ends it.
+    Returns the first signal, once it came.
+    """
+    loop, first = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+
+    def stop(number: signal.Signals) -> None:
+        if first.done() or not is_ready.is_set():
             say("stopping at once")
             engine.kill()
+        if first.done():
             return
-        stopping.set()
+        first.set_result(number)
+        if not is_ready.is_set():
+            return
         say(f"stopping: what is in flight may take {server.drain_seconds} s; a second signal stops at once")
         engine.stop()
         timer = loop.call_later(server.drain_seconds + GRACE_SECONDS, engine.kill)
         ended.add_done_callback(lambda _: timer.cancel())
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    return stopping
+        loop.add_signal_handler(number, stop, number)
+    return first
 
 
 async def _await_ready(engine: Engine, ended: asyncio.Task[int], profile: Profile, server: Server, url: str) -> str | None:
@@ -157,6 +179,9 @@ async def _await_ready(engine: Engine, ended: asyncio.Task[int], profile: Profil
 def cause_of(lines: Sequence[str] | Any) -> str:
     """What the last lines of vLLM's log mean, as far as it is known."""
     text = "\n".join(lines)
+    if _UNKNOWN_FLAG in text:
+        unknown = text.partition(_UNKNOWN_FLAG)[2].splitlines()[0]
+        return f"this vLLM does not know {unknown}: leave out what you gave after --; the profiles' own flags are those of 0.32"
     return next((cause for pattern, cause in _CAUSES if re.search(pattern, text)), "its log says why")
 
 
@@ -262,7 +287,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be run, as vLLM itself reads it, and start nothing"
     )
-    parser.add_argument("--verbose", action="store_true", help="show vLLM's log from its start on, not only once it serves")
+    parser.add_argument("--verbose", action="store_true", help="show all of vLLM's log, not only its trouble once it serves")
     return parser
 
 
@@ -304,12 +329,17 @@ def _dry_run(profile: Profile, server: Server, options: argparse.Namespace, give
         raise CannotServe("a dry run asks vLLM's own parser: run make engine, and use .venv-engine/bin/python")
     try:
         folder = prepared_folder(profile, given)
+        if not is_prepared(profile, given):
+            say(f"the weights are not there yet: python -m model_server.weights prepare {options.profile}\n")
     except UnusableWeights as missing:
         say(f"{missing}\n")
         folder = Path("FOLDER")
     launch = launch_of(profile, server, folder, sys.executable, options.host, options.port, more)
     sys.stdout.write(f"{launch.shown()}\n\n")
-    # Imported here, because it imports vLLM, and takes seconds.
+    # For as long as nothing else is to be seen.
+    sys.stdout.flush()
+    say("asking vLLM, which is imported first: up to a minute ...")
+    # Imported here, because it imports vLLM.
     from model_server.dry_run import show
 
     return show(launch, server, installed_device(), folder)

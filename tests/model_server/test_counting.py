@@ -219,5 +219,5 @@ async def test_a_taken_port_is_said_in_one_line() -> None:
     taken.close()
     await taken.wait_closed()
     assert process.returncode == 1
-    assert errors.decode().startswith(f"cannot listen on 127.0.0.1:{port}: ")
+    assert errors.decode().startswith(f"cannot listen on 127.0.0.1:{port} (address already in use): choose another")
     assert errors.count(b"\n") == 1

@@ -17,7 +17,7 @@ import pytest
 
 from model_server.engine import phase_of
 from model_server.profiles import FOLDER, load_profile
-from model_server.serve import CannotServe, cause_of, judge_canary, require_vllm
+from model_server.serve import CannotServe, cause_of, is_trouble, judge_canary, require_vllm
 from tests.model_server.checkpoint import write_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -141,15 +141,21 @@ def test_killed_itself_it_leaves_nothing_behind(serve: Serve) -> None:
     assert gone(pids)
 
 
-def test_a_signal_while_it_starts_ends_it(serve: Serve) -> None:
-    process = serve(manners="never")
+def test_a_signal_while_it_starts_ends_it_at_once_though_it_heeds_none(serve: Serve) -> None:
+    process = serve(manners="deaf")
     assert process.stderr is not None
+    engine_core: list[int] = []
     for line in process.stderr:
+        if found := re.search(r"pids=(\d+),(\d+)", line):
+            engine_core = [int(pid) for pid in found.groups()]
         if "long line" in line:
             break
     process.terminate()
-    process.communicate(timeout=30)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
+    assert "stopping at once" in err
+    assert "in flight" not in err
+    assert gone(engine_core)
 
 
 @pytest.mark.parametrize(
@@ -263,11 +269,41 @@ def test_what_the_first_answer_says(status: int, body: bytes, says: str | None) 
     [
         ("RuntimeError: No CUDA GPUs are available", "no GPU"),
         ("torch.OutOfMemoryError: CUDA out of memory.", "not enough memory"),
-        ("api_server.py: error: unrecognized arguments: --x", "does not know one of the flags"),
+        ("api_server.py: error: unrecognized arguments: --x 1", "does not know --x 1: leave out what you gave after --"),
     ],
 )
 def test_what_is_known_of_vllms_last_words(line: str, says: str) -> None:
     assert says in cause_of(["before", line, "after"])
+
+
+def test_of_a_flag_that_it_does_not_know_only_the_cause_is_told(serve: Serve) -> None:
+    process = serve(manners="fails:api_server.py: error: unrecognized arguments: --no-such-flag 1")
+    _, err = process.communicate(timeout=30)
+    assert "the end of vLLM's log:" not in err
+    assert "does not know --no-such-flag 1" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_shown"),
+    [
+        ("(APIServer pid=1) INFO 07-22 10:00:00 [loggers.py:271] Engine 000: Avg prompt throughput: 1.0 tokens/s", False),
+        ("INFO:     Started server process [1]", False),
+        ("(EngineCore pid=1) DEBUG 07-22 10:00:00 [core.py:1] step", False),
+        ("(EngineCore pid=1) WARNING 07-22 10:00:00 [core.py:1] something is slow", True),
+        ("(EngineCore pid=1) ERROR 07-22 10:00:00 [core.py:1] Traceback (most recent call last):", True),
+        ("RuntimeError: INFO", True),
+    ],
+)
+def test_once_it_serves_only_trouble_is_shown(line: str, is_shown: bool) -> None:
+    assert is_trouble(line) == is_shown
+
+
+@pytest.mark.parametrize("module", ["model_server.serve", "model_server.weights", "model_server.counting"])
+def test_a_python_without_any_package_is_told_which_to_use(module: str) -> None:
+    command = [sys.executable, "-S", "-m", module, "counting"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert "use .venv-engine/bin/python for vLLM on a CPU" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,9 @@ def main() -> None:
     if MANNERS.startswith("fails:"):
         say(MANNERS.removeprefix("fails:"))
         sys.exit(3)
-    if MANNERS == "never":
+    if MANNERS == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if MANNERS in ("never", "deaf"):
         time.sleep(600)
     server = ThreadingHTTPServer((FLAGS["--host"], int(FLAGS["--port"])), Answers)
     stopped = threading.Event()
