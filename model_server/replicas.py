@@ -13,7 +13,7 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -57,6 +57,7 @@ class _Replica:
         self.num_failed_canaries = 0
         self.last_failure = ""
         self.opened = asyncio.Event()
+        self.was_busy = asyncio.Event()
 
     @property
     def fullness(self) -> tuple[float, int]:
@@ -124,10 +125,14 @@ class Replicas:
     async def __aenter__(self) -> Self:
         for replica in self._replicas:
             await replica.client.__aenter__()
-            task = asyncio.create_task(self._tend(replica), name=f"replica {replica.number}")
-            task.add_done_callback(self._note_defect)
-            self._tasks.append(task)
+            self._start(self._tend(replica), f"replica {replica.number}")
+            self._start(self._rouse(replica), f"rests of replica {replica.number}")
         return self
+
+    def _start(self, tending: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(tending, name=name)
+        task.add_done_callback(self._note_defect)
+        self._tasks.append(task)
 
     def _note_defect(self, tending: asyncio.Task[None]) -> None:
         # Everything expected is a value. Without its tender a replica that is away would be away for ever.
@@ -186,6 +191,7 @@ class Replicas:
             return
         if result.reason == "overloaded":
             replica.capacity.turned_away(place.call)
+            replica.was_busy.set()
         elif result.reason == "timeout":
             replica.capacity.answered(place.call, seconds)
         was_open = replica.breaker.state != "closed"
@@ -198,8 +204,10 @@ class Replicas:
     async def _place(self, tried: frozenset[_Replica]) -> _Place | None:
         """A place at a replica that was not tried, or ``None`` when none of them takes calls.
 
-        Whoever comes again goes before those who come for the first time: their user has waited for longer.
+        Whoever comes again goes before those who come for the first time: their user has waited for longer. Nobody goes before
+        those who wait for a replica whose rest is just over.
         """
+        self._hand_out()
         replica = self._freest(tried)
         if replica is not None or not self._any_takes_calls(tried):
             return _taken(replica) if replica else None
@@ -276,6 +284,16 @@ class Replicas:
             self._hand_out()
             return times
         return None
+
+    async def _rouse(self, replica: _Replica) -> None:
+        """Call those who wait when a rest that the replica asked for is over, until cancelled. Its tender may be in a look."""
+        while True:
+            await replica.was_busy.wait()
+            replica.was_busy.clear()
+            # A sleep may end early, by less than the clock can tell.
+            while seconds := replica.breaker.seconds_left(self._clock()):
+                await asyncio.sleep(seconds)
+            self._hand_out()
 
     async def _ask_canary(self, replica: _Replica) -> None:
         replica.breaker.asks()

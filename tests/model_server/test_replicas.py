@@ -425,6 +425,33 @@ async def test_who_waits_is_called_when_a_replica_is_back() -> None:
             call.cancel()
 
 
+async def test_who_waits_is_called_when_a_rest_is_over() -> None:
+    busy, hangs = Engine(BUSY), Engine(Reply(release=asyncio.Event()))
+    async with replicas_of(busy, hangs, capacity=1) as replicas:
+        calls = [asyncio.create_task(replicas.evolve(PROMPT, request_id=str(n))) for n in range(3)]
+        await until(lambda: len(busy.calls) == 1)
+        busy.step = GOOD
+        async with asyncio.timeout(2):  # long before the next look at a queue
+            assert texts([await calls[2]]) == {"ok"}
+        for call in calls[:2]:  # one hangs, and the other was turned away where there is room now
+            assert not call.done()
+            call.cancel()
+
+
+async def test_who_waits_for_the_end_of_a_rest_is_not_overtaken() -> None:
+    busy, hangs, clock = Engine(Reply(503, b"", {"Retry-After": "60"})), Engine(Reply(release=asyncio.Event())), Clock()
+    async with replicas_of(busy, hangs, capacity=1, clock=clock) as replicas:
+        calls = [asyncio.create_task(replicas.evolve(PROMPT, request_id=str(n))) for n in range(3)]
+        await until(lambda: len(replicas._returning) == 1)
+        busy.step = GOOD
+        clock.now += 60  # and the one who calls those who wait sleeps on
+        calls.append(asyncio.create_task(replicas.evolve(PROMPT, request_id="3")))
+        assert texts([await calls[3]]) == {"ok"}
+        assert busy.calls == ["0", "2", "3"]
+        for call in calls[:2]:
+            call.cancel()
+
+
 async def test_calls_teach_the_breaker_and_the_capacity() -> None:
     engine = Engine()
     async with replicas_of(engine, start=1) as replicas:
