@@ -190,7 +190,9 @@ class Dispatch:
             return None
         if model.paused_until_ms > paused_before_ms:  # once, for all the calls that met the same outage
             pause_seconds = (model.paused_until_ms - now_ms) / 1_000
-            log.warning("the model is away", reason=result.reason, detail=result.message, pause_seconds=pause_seconds)
+            log.warning(
+                "the model is away", reason=result.reason, detail=result.message, pause_seconds=pause_seconds, **_fix(result)
+            )
         return model.paused_until_ms
 
     async def cancel(self) -> None:
@@ -210,3 +212,10 @@ class Dispatch:
         """Wait for what is in flight, at most so long."""
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=seconds)
+
+
+def _fix(result: Unavailable) -> dict[str, str]:
+    """What to do where there is no server to be reached, as before one was started."""
+    if result.reason not in ("no_replica", "connection"):
+        return {}
+    return {"fix": "start one (python -m model_server.serve PROFILE), or check PREFSTREAM_MODEL_URL"}

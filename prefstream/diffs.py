@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
+from rich.console import Console
 from rich.text import Text
 
 ADDED = "green"
@@ -33,6 +34,11 @@ def changed_words(old: str, new: str) -> Text:
 def _space_after(text: Text) -> str:
     """What keeps the next word from running into the last one."""
     return "" if not text or text.plain[-1].isspace() else " "
+
+
+def has_colours(console: Console) -> bool:
+    """Whether what changed can be told by its colour there: not in a pipe, on a dumb terminal, or with NO_COLOR."""
+    return console.color_system is not None and not console.no_color
 
 
 def marked(change: Text) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 
 from deploy.demo.screen import View, num_cards, picture, plain_line
+from prefstream.diffs import has_colours
 
 LINE_SECONDS = 5.0
 
@@ -39,7 +40,7 @@ class _Screen:
         return num_cards(self._console.size.height)
 
     def update(self, view: View) -> None:
-        self._live.update(picture(view, self._console.size.height), refresh=True)
+        self._live.update(picture(view, self._console.size.height, has_colours(self._console)), refresh=True)
 
     def notice(self, words: str) -> None:
         """The picture shows the latest notices itself."""

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from deploy.demo.accounting import Accounts
 from deploy.demo.screen import heading
-from prefstream.diffs import changed_words, marked
+from prefstream.diffs import changed_words, has_colours, marked
 from prefstream.rendering import printable
 from prefstream.summaries import Summary
 
@@ -26,7 +26,7 @@ def report(console: Console, accounts: Accounts) -> None:
     """Print the whole end report."""
     console.print()
     for versions in _chosen(accounts):
-        console.print(_history(versions, has_colours=console.color_system is not None))
+        console.print(_history(versions, in_colour=has_colours(console)))
     console.print(_accounts(accounts))
     console.print(_verdict(accounts))
 
@@ -40,14 +40,14 @@ def _chosen(accounts: Accounts) -> list[Sequence[Summary]]:
     return [several[place] for place in places][:_NUM_SHOWN]
 
 
-def _history(versions: Sequence[Summary], has_colours: bool) -> RenderableType:
+def _history(versions: Sequence[Summary], in_colour: bool) -> RenderableType:
     """The newest version in a box, and below it how it came about."""
     newest = versions[-1]
     first = max(0, len(versions) - _MAX_VERSIONS)
     steps: list[RenderableType] = [Text(f"(from version {first + 1} on)", "dim")] if first else []
     for index in range(first, len(versions)):
         change = _change(versions[index - 1] if index else None, versions[index])
-        steps += [heading(versions[index]), change if has_colours else Text(marked(change))]
+        steps += [heading(versions[index]), change if in_colour else Text(marked(change))]
     box_of_newest = Panel(Text(printable(newest.text)), title=heading(newest), title_align="left", border_style="cyan")
     return Group(box_of_newest, Padding(Group(Text("how it came about:", "italic"), *steps), (0, 2, 1, 2)))
 

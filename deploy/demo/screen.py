@@ -16,7 +16,7 @@ from rich.text import Text
 
 from deploy.demo.spotlight import Card
 from deploy.demo.watching import Sighting
-from prefstream.diffs import changed_words
+from prefstream.diffs import changed_words, marked
 from prefstream.rendering import printable
 from prefstream.summaries import Summary
 
@@ -79,13 +79,13 @@ def num_cards(height: int) -> int:
     return max(1, (height - 8) // _CARD_LINES)
 
 
-def picture(view: View, height: int) -> Layout:
-    """The whole screen, for a terminal of so many lines."""
+def picture(view: View, height: int, in_colour: bool) -> Layout:
+    """The whole screen, for a terminal of so many lines; what changed is in colour, or in marks."""
     layout, middle, cards = Layout(), Layout(), Layout()
     flow = Panel(_flow(view, is_tall=height >= _TALL), title="the flow", border_style="dim")
     layout.split_column(Layout(_head(view), size=3), middle, Layout(_foot(view), size=1 + len(view.follow_along)))
     middle.split_row(Layout(flow, size=_FLOW_WIDTH), cards)
-    cards.split_column(*(Layout(card) for card in _cards(view.cards)))
+    cards.split_column(*(Layout(card) for card in _cards(view.cards, in_colour)))
     return layout
 
 
@@ -172,22 +172,41 @@ def _step(words: str) -> Text:
     return Text(f"↓ {words}", "blue")
 
 
-def _cards(cards: Sequence[Card]) -> list[RenderableType]:
+def _cards(cards: Sequence[Card], in_colour: bool) -> list[RenderableType]:
     if not cards:
         return [Panel(Text("the first summaries are on their way ...", "dim"), border_style="dim")]
-    return [_card(previous, summary) for previous, summary in cards]
+    return [_card(previous, summary, in_colour) for previous, summary in cards]
 
 
-def _card(previous: Summary | None, summary: Summary) -> Panel:
+def _card(previous: Summary | None, summary: Summary, in_colour: bool) -> Panel:
+    # Below it, and the reason first: both have room on a terminal of 80 columns.
+    why = Text(f"because of {summary.reason}: {summary.num_new_events:,} new of {summary.num_events:,}", "dim")
+    return Panel(
+        _text(previous, summary, in_colour),
+        title=_which(summary),
+        title_align="left",
+        subtitle=why,
+        subtitle_align="left",
+        border_style="dim",
+    )
+
+
+def _text(previous: Summary | None, summary: Summary, in_colour: bool) -> Text:
     text = printable(summary.text)
-    shown = changed_words(printable(previous.text), text) if previous else Text(text, "green")
-    return Panel(shown, title=heading(summary), title_align="left", border_style="dim")
+    if previous is None:
+        return Text(text, "green")
+    change = changed_words(printable(previous.text), text)
+    return change if in_colour else Text(marked(change))
 
 
 def heading(summary: Summary) -> Text:
     """Which version of whose summary it is, and why it was written."""
     facts = f"  {summary.num_events:,} events, {summary.num_new_events:,} of them new, because of {summary.reason}"
-    return Text.assemble((f"user {printable(summary.user)}", "bold"), (f"  version {summary.version}", "cyan"), (facts, "dim"))
+    return Text.assemble(_which(summary), (facts, "dim"))
+
+
+def _which(summary: Summary) -> Text:
+    return Text.assemble((f"user {printable(summary.user)}", "bold"), (f"  version {summary.version}", "cyan"))
 
 
 def plain_line(view: View) -> str:
@@ -199,7 +218,7 @@ def plain_line(view: View) -> str:
         f"{view.seconds:4.0f} s  {view.phase}, {view.replayed_at:%d %b %Y}: "
         f"published {view.num_published:,}{_latest(view.published_rate)}, "
         f"collected {seen.collected:,}{_latest(view.collected_rate)}, waiting {waiting}, in flight {in_flight}, "
-        f"summaries {seen.summaries:,} of {seen.users:,} users, rejected {seen.counts.rejected:,}, "
+        f"versions {seen.summaries:,} for {seen.users:,} users, rejected {seen.counts.rejected:,}, "
         f"dead letters {seen.dead_letters:,}, duplicates {seen.counts.retries:,}, errors {view.num_errors:,}"
     )
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from prefstream.cli.options import BootstrapServers, Namespace
 from prefstream.cli.terminal import complain
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
+from prefstream.diffs import has_colours
 from prefstream.reader import Erased, SummaryReader
 from prefstream.rendering import printable
 from prefstream.rendering.summaries import summary_panel, version_lines
@@ -32,7 +33,10 @@ def summary(
     with SummaryReader(bootstrap_servers, topic, start="now") as reader:
         found = reader.current(user)
     if found is None:
-        complain(f"{topic} has no summary of {printable(user)!r}: no events yet, fewer than a flush needs, or erased.")
+        complain(
+            f"{topic} has no summary of {printable(user)!r}: no events yet, none due yet, or erased; "
+            "or events wait for a worker, or for its model to answer (the worker's log says so)."
+        )
         raise typer.Exit(1)
     if as_json:
         typer.echo(encode_summary(found))
@@ -74,7 +78,7 @@ def _show(previous: Summary | None, record: Summary | Erased, as_json: bool) -> 
             typer.echo(encode_summary(record))
         case Summary():
             console = Console()
-            console.print(version_lines(previous, record, datetime.now(UTC), console.color_system is not None))
+            console.print(version_lines(previous, record, datetime.now(UTC), has_colours(console)))
         case Erased(user) if as_json:
             typer.echo(msgspec.json.encode({"user": user, "erased": True}))
         case Erased(user):

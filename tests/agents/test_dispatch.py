@@ -328,6 +328,22 @@ async def test_an_outage_pauses_everybody(run: Run) -> None:
     assert counted(one.metrics)["calls unavailable"] == 11
 
 
+@pytest.mark.parametrize(
+    ("outage", "says_what_to_do"),
+    [(AWAY, True), (Unavailable("no_replica", "none takes calls"), True), (Unavailable("overloaded", "HTTP 503"), False)],
+)
+async def test_where_no_server_is_reached_the_log_says_what_to_do(run: Run, outage: Unavailable, says_what_to_do: bool) -> None:
+    with capture_logs() as lines:
+        one = run(4)
+        for user in ("ada", "bob"):
+            one.store(user, 3)
+        await one.calls(2)
+        await answer_all(one, outage)
+        await until(lambda: any(line["event"] == "the model is away" for line in lines))
+    away = next(line for line in lines if line["event"] == "the model is away")
+    assert ("PREFSTREAM_MODEL_URL" in away.get("fix", "")) == says_what_to_do
+
+
 async def test_an_outage_burns_nobodys_attempts(run: Run) -> None:
     one = run(1)
     one.store("ada", 3)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from rich.text import Text
 
-from prefstream.diffs import ADDED, REMOVED, changed_words, marked
+from prefstream.diffs import ADDED, REMOVED, changed_words, has_colours, marked
 
 
 def without(text: Text, style: str) -> str:
@@ -64,3 +65,16 @@ def test_taking_out_a_colour_gives_one_of_the_two_texts(old: str, new: str) -> N
 )
 def test_without_colours_changes_are_marked(old: str, new: str, marks: str) -> None:
     assert marked(changed_words(old, new)) == marks
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "environment", "can_tell"),
+    [
+        (True, {"TERM": "xterm-256color"}, True),
+        (False, {"TERM": "xterm-256color"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (True, {"TERM": "xterm-256color", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_colours_are_there_only_where_they_are_seen(is_terminal: bool, environment: dict[str, str], can_tell: bool) -> None:
+    assert has_colours(Console(force_terminal=is_terminal, _environ=environment)) == can_tell

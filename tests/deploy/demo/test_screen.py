@@ -51,10 +51,10 @@ VIEW = View(
 )
 
 
-def drawn(view: View, width: int, height: int) -> str:
+def drawn(view: View, width: int, height: int, in_colour: bool = True) -> str:
     console = Console(file=StringIO(), width=width, height=height, force_terminal=False)
     with console.capture() as capture:
-        console.print(picture(view, height))
+        console.print(picture(view, height, in_colour))
     return capture.get()
 
 
@@ -92,6 +92,19 @@ def test_a_card_shows_what_was_there_and_what_is_there_now() -> None:
     assert "Loves drama. crime." in screen
 
 
+def test_without_colours_a_card_marks_what_changed() -> None:
+    assert "Loves [-drama.-] {+crime.+}" in drawn(VIEW, 120, 40, in_colour=False)
+    first = replace(VIEW, cards=[(None, version(1, "Loves drama."))])
+    assert "│ Loves drama. " in drawn(first, 120, 40, in_colour=False)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_on_a_narrow_terminal_a_card_still_says_which_and_why(width: int) -> None:
+    screen = drawn(VIEW, width, 40)
+    assert "user 13  version 2" in screen
+    assert "because of size: 20 new of 40" in screen
+
+
 @pytest.mark.parametrize(
     ("seen", "said"),
     [(replace(SEEN, waiting=None), "no worker answers"), (replace(SEEN, is_ready=False), "worker recovers")],
@@ -103,7 +116,7 @@ def test_a_worker_that_is_away_is_not_a_zero(seen: Sighting, said: str) -> None:
 def test_a_line_says_the_same() -> None:
     assert plain_line(VIEW) == (
         "  12 s  replaying real ratings, 12 Oct 1997: published 1,234 (20/s), collected 1,180 (19/s), "
-        "waiting 31 users (oldest 3.2 s), in flight 12, summaries 62 of 17 users, rejected 1, dead letters 4, duplicates 3, "
+        "waiting 31 users (oldest 3.2 s), in flight 12, versions 62 for 17 users, rejected 1, dead letters 4, duplicates 3, "
         "errors 0"
     )
 
