@@ -5,11 +5,11 @@ then what it has too much of, then what it is not, and last what the person told
 
 =================  ==================================================================================================
 finish_reason      the model did not finish by itself: ``length``, ``repetition``, ``unterminated_thought``, ...
-empty              nothing is said
+empty              nothing is said: no words, "Understood.", a number, JSON, code, or that nothing is known though it is
 over_budget        more tokens than a summary may have
 template_tokens    tokens of a chat template are in the text, or tags: of a thought, of the prompt
-leaked             it speaks of its task: "as an AI", "here is the summary", "the tally", "I cannot help", ...
-repetition         the same words again and again
+leaked             it speaks of its task: "as an AI", "here is the summary", "let me think", or gives orders to who reads it
+repetition         the same words again and again, or a title twice in one list
 prompt_copied      the prompt's instructions or its example, word for word
 echo               much of the text is copied from the prompt's other turns: its tally or its evidence
 language           another language than the old text, or, without one, than the instructions
@@ -20,10 +20,14 @@ forbidden          something that the person never wants said is said
 
 Texts are compared by their words, without case, punctuation and invisible characters; in scripts that put no spaces between
 words each character counts as a word. Inflections are other words: ``never`` "war" still allows "wars" and "warm".
+
+What no guard finds is what is false in words that are well formed: a taste turned round ("Loves drama" to "Hates drama"), a
+part of the claims lost, an invented title. That is a question of faithfulness to the tally, which is measured elsewhere.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from streams.evidence import Evidence
@@ -33,8 +37,10 @@ from streams.evolution.guards.leaks import says_nothing_of_its_task
 from streams.evolution.guards.loops import goes_on
 from streams.evolution.guards.losses import keeps_the_old
 from streams.evolution.guards.verdicts import Accepted, Candidate, GuardLimits, Judgement, Rejected, RejectionReason
-from streams.evolution.guards.wording import normalise, occurs, phrases_of, words_of
+from streams.evolution.guards.wording import normalise, occurs, phrases_of, unquoted, words_of
 from streams.evolution.markup import find_markup
+from streams.evolution.plain import parse_prompt
+from streams.evolution.prose import NOTHING_YET, render
 from streams.evolution.records import Completion, Prompt
 from streams.tokens import estimate_tokens
 
@@ -43,7 +49,28 @@ __all__ = ["Accepted", "GuardLimits", "Judgement", "Rejected", "RejectionReason"
 _MAX_TOKEN_CHARS = 32
 """No token of a summary is longer, so a server that counts too little lets no long text pass. The longest word there is
 takes several; whitespace, of which the longest tokens are made, is normalised first."""
-_MAX_OLD_CHARS = 16_000  # of a person's long edit; a summary has about a thousand
+_ASSENTS = frozenset(
+    (
+        "ok",
+        "okay",
+        "understood",
+        "sure",
+        "yes",
+        "no",
+        "none",
+        "done",
+        "noted",
+        "got it",
+        "certainly",
+        "thanks",
+        "thank you",
+        "n a",
+        "hello",
+        "hi",
+    )
+)
+_CODE = re.compile(r"\A[\[{]\s*[:,\[{\d\]}].*[\]}]\Z|\b(?:def|function|class) \w+\([^()\n]{0,80}\)\s?[:{]", re.DOTALL)
+_MAX_CHARS = 16_000  # looked at of a long text, such as a person's edit; a summary has about a thousand
 
 
 def judge(
@@ -64,7 +91,7 @@ def judge(
     text = normalise(completion.text)
     tokens = completion.text_tokens or estimate_tokens(text)
     # What is longer is over budget, and the last of an old text no prompt shows: neither is worth its words.
-    words, old_text = words_of(text[: (limits.max_tokens + 1) * _MAX_TOKEN_CHARS]), old_text[:_MAX_OLD_CHARS]
+    words, old_text = words_of(text[: (limits.max_tokens + 1) * _MAX_TOKEN_CHARS]), old_text[:_MAX_CHARS]
     finish_reason = completion.finish_reason
     candidate = Candidate(text, words, tokens, finish_reason, prompt, old_text, limits, pins, forbidden, evidence)
     for guard in _GUARDS:
@@ -81,7 +108,25 @@ def _finished(candidate: Candidate) -> Rejected | None:
 
 
 def _says_something(candidate: Candidate) -> Rejected | None:
-    return None if candidate.words else Rejected("empty", "the answer has no words")
+    if not candidate.words:
+        return Rejected("empty", "the answer has no words")
+    if _is_no_prose(candidate):
+        return Rejected("empty", "the answer is a word of assent, numbers, JSON or code")
+    if not candidate.old_text and candidate.text == NOTHING_YET and _could_say_more(candidate):
+        return Rejected("empty", "the answer says that nothing is known, and the tally knows")
+    return None
+
+
+def _is_no_prose(candidate: Candidate) -> bool:
+    said = " ".join(candidate.words)
+    return (
+        said in _ASSENTS or said.replace(" ", "").isdecimal() or _CODE.search(unquoted(candidate.text[:_MAX_CHARS])) is not None
+    )
+
+
+def _could_say_more(candidate: Candidate) -> bool:
+    parts = parse_prompt(candidate.prompt)
+    return parts is not None and render(parts.claims, candidate.limits.max_tokens) != NOTHING_YET
 
 
 def _fits(candidate: Candidate) -> Rejected | None:

@@ -1,4 +1,4 @@
-"""Leaks: a model that speaks of its task, of itself, or to us (answer → **leaks** → verdict).
+"""Leaks: a model that speaks of its task, of itself, or to whoever reads it (answer → **leaks** → verdict).
 
 What stands in quotes is a title or the person's own words. What the old text, a pin or the evidence says as well is no leak: a
 person may be an AI researcher, and may not be able to help with the dishes.
@@ -20,6 +20,11 @@ _WORK = "summary|request|task|question|text|answer|prompt|instructions?"
 _GIVEN = (
     "information|data|context|evidence|events|interactions|tally|history|input|text|summary|preferences|instructions|details"
 )
+_MERGE = "combine|summari[sz]e|update|analy[sz]e|integrate|merge|figure out|look at"
+_FILLER = "(?:(?:okay|ok|alright|so|well|hmm+|first|now|right) )"
+_EARLIER = "previous|prior|above|earlier|preceding|foregoing"
+_RULES = "instructions?|rules?|prompts?|messages?|directions?|guidelines?"
+_SERVE = "recommend|suggest|promote|show|offer|advertise|rank|tell|answer|reply|respond|say"
 _SAYS = (
     "says?|said|also|is|are|was|were|has|have|shows?|suggests?|states?|indicates?|confirms?|reads?|lists?|counts?|counted|all"
 )
@@ -54,12 +59,29 @@ _LEAKS = (
     r"the (?:events|sentences|tags?|prompt|instructions?) (?:provided|given|above|below)\b",
     r"(?:at most|within|under|below|limit of|exactly|than) \d+ tokens\b",
     # to us
-    r"(?:here is|here s|here are|below is|this is) (?:the|a|an|your|my) (?:\w+ )?(?:summary|text|answer)\b",
+    r"(?:here is|here s|here are|below is) (?:the|a|an|your|my) (?:\w+ ){0,4}(?:summary|text|answer)\b",
+    r"this is (?:the|a|an|your|my) (?:\w+ )?(?:summary|text|answer)\b",
+    r"i (?:am|m) happy to help\b",
     r"(?:this|the above|the following) (?:summary|text) (?:is|was|has|captures|reflects|contains|describes)\b",
     r"^(?:sure|certainly|of course|absolutely|understood|okay|ok) (?:here|i|i ll|the)\b",
     r"^(?:the )?(?:new |old |updated |revised |final )*summary (?:of|for) (?:the|this|your) (?:user|person|preferences)\b",
     r"let me know if\b",
     r"(?:hope|if) this (?:helps|meets)\b",
+    r"note (?:that )?i (?:have |ve )?(?:kept|tried|removed|added|left|omitted|combined|updated|merged|shortened)\b",
+    r"within the (?:token|word|length) limit\b",
+    # thoughts
+    rf"^{_FILLER}*(?:let me|let s|lets) (?:think|look|see|start|begin|analy[sz]e|combine|review|go through|consider)\b",
+    rf"^{_FILLER}*(?:we|i) (?:need|have|should|must|am going|m going|are going|ll|will|want)(?: to)? (?:{_MAKE}|{_MERGE})\b"
+    r"(?: \w+){0,4} (?:summary|preferences?|user|tally|text|evidence|events)\b",
+    r"^(?:okay|ok|alright|hmm+) (?:so|let|i|we|the|now|first)\b",
+    r"^the user (?:wants|asked|asks|is asking) (?:me|us)\b",
+    # orders to whoever reads it
+    rf"(?:ignore|disregard|forget|override) (?:(?:all|any|every|the|your|these|those|of) )*(?:{_EARLIER}) (?:\w+ )?"
+    rf"(?:{_RULES})\b",
+    rf"(?:ignore|disregard|override) (?:all|any|your|these) (?:{_RULES})\b",
+    rf"(?:always|only|never|please|must) (?:{_SERVE})\b(?: \w+){{0,12}} to (?:this|the) (?:user|customer|reader)\b",
+    r"you (?:must|are|will) now\b",
+    r"from now on (?:you|always|only|never|answer|reply|respond|recommend)\b",
     # the same in other languages
     r"als (?:ki|sprachmodell|künstliche intelligenz)\b",
     r"hier ist (?:die|eine|ihre|deine) (?:\w+ )?zusammenfassung\b",
@@ -73,6 +95,13 @@ _LEAKS = (
 _LEAK = re.compile(rf"\b(?:{'|'.join(f'(?:{leak})' for leak in _LEAKS)})")
 _KIND = "(?:(?:the|new|old|updated|revised|final|user|user's|preference|preferences) )"
 _HEAD = re.compile(rf"\W*(?:{_KIND}*(?:summary|answer|output)|{_KIND}+preferences)(?::|\W*\n)", re.IGNORECASE)
+_GREETING = re.compile(
+    r"\W*(?:(?:assistant|ai|model|bot):|(?:sure|certainly|of course|absolutely|understood|okay|ok|got it|alright)[!.:]\s)",
+    re.IGNORECASE,
+)
+_FINAL = re.compile(r"(?<=[.!?\n] )Final(?: answer| version| text)?:\s[A-Z]")
+# Where a text is shown as a page, these do something.
+_LINK = re.compile(r"\b(?:java|vb)script:|\bdata:text/|\]\((?:[a-z][a-z0-9+.-]*:|/|#|www\.)", re.IGNORECASE)
 _NOTE = re.compile(r"\(\W*(?:about |around |approximately |total:? )?\d+ (?:tokens|words|characters)\W*\)", re.IGNORECASE)
 
 
@@ -87,10 +116,12 @@ def says_nothing_of_its_task(candidate: Candidate) -> Rejected | None:
 
 
 def _leaks(text: str) -> Iterator[str]:
-    for found in (_HEAD.match(text), _NOTE.search(unquoted(text))):
+    bare = unquoted(text)
+    searches = (_NOTE.search, _FINAL.search, _LINK.search)
+    for found in (_HEAD.match(text), _GREETING.match(text), *(search(bare) for search in searches)):
         if found:
             yield " ".join(words_of(found[0]))
-    for leak in _LEAK.finditer(" ".join(words_of(unquoted(text)))):
+    for leak in _LEAK.finditer(" ".join(words_of(bare))):
         yield leak[0].strip()
 
 

@@ -35,7 +35,7 @@ def test_scripts_and_emoji_keep_what_they_need(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["<\u200d/think>", "*\u200dQUERY", "<\u034fs>", "<\ufe0fs>", "می\u200c\u200c", "می\u200c ", "1\ufe0f2"]
+    "text", ["<\u200d/think>", "*\u200dQUERY", "<\u034fs>", "<\ufe0fs>", "x\u200cمی", "می\u200c\u200c", "می\u200c ", "1\ufe0f2"]
 )
 def test_a_joiner_elsewhere_is_taken_out(text: str) -> None:
     assert not set(without_invisible(text)) & set("\u200c\u200d\u034f\ufe0f")
