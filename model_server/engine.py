@@ -34,8 +34,11 @@ _PHASES = (
 class Engine:
     """A running vLLM. Its lines go to ``on_line``; the last of them are kept for when it ends too early."""
 
-    def __init__(self, process: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, output: asyncio.StreamReader, on_line: Callable[[str], None]
+    ) -> None:
         self._process = process
+        self._output = output
         self._on_line = on_line
         self.last_lines: deque[str] = deque(maxlen=NUM_LAST_LINES)
         self.phase = "importing vLLM"
@@ -44,21 +47,26 @@ class Engine:
     @classmethod
     async def start(cls, launch: Launch, on_line: Callable[[str], None]) -> Self:
         """Start it in a group of its own, which ends with this process."""
+        # A pipe of ours: asyncio takes a process for ended only when its own pipes are closed, which what outlives it holds.
+        output, their_end = await _open_pipe()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(_KEPT), *launch.command),
             env={**os.environ, **launch.environment},
             # Held open, and never written to: its end tells the child to end, or that this process is gone.
             stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=their_end,
             stderr=asyncio.subprocess.STDOUT,
-            # A session of its own: Ctrl-C at the terminal is for us, who then stop it in order.
+            # A session of its own, and with it a group: Ctrl-C at the terminal is for us, who then stop it in order.
             start_new_session=True,
         )
-        return cls(process, on_line)
+        os.close(their_end)
+        return cls(process, output, on_line)
 
     async def ended(self) -> int:
         """Wait for its end; the exit code, 128 and more when a signal ended it. None of its processes is left then."""
         code = await self._process.wait()
+        # Whatever outlived it holds its output open, and would be waited for.
+        self.kill()
         await self._reading
         return code if code >= 0 else 128 - code
 
@@ -69,16 +77,15 @@ class Engine:
 
     def kill(self) -> None:
         """End all of its processes at once."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _read(self) -> None:
-        stream = self._process.stdout
-        while stream is not None:
+        while True:
             try:
-                line = await stream.readuntil(b"\n")
+                line = await self._output.readuntil(b"\n")
             except asyncio.LimitOverrunError as overrun:
-                line = await stream.readexactly(overrun.consumed)
+                line = await self._output.readexactly(overrun.consumed)
             except asyncio.IncompleteReadError as end:
                 self._note(end.partial)
                 return
@@ -90,6 +97,16 @@ class Engine:
             self.last_lines.append(text)
             self.phase = phase_of(text) or self.phase
             self._on_line(text)
+
+
+async def _open_pipe() -> tuple[asyncio.StreamReader, int]:
+    """A new pipe: what reads it here, and the file descriptor that a child writes to."""
+    our_end, their_end = os.pipe()
+    output = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(output), os.fdopen(our_end, "rb", buffering=0)
+    )
+    return output, their_end
 
 
 def phase_of(line: str) -> str | None:

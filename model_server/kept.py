@@ -1,13 +1,13 @@
-"""Runs a command as a group of processes that ends with whoever started it: what serve runs vLLM through.
+"""Runs a command in a group of processes that ends with whoever started it: what serve runs vLLM through.
 
-vLLM is several processes, and its engine does not notice that the server before it was killed. So all of them are in one
-group, and this process reads its standard input to the end: that end comes when the parent closes it or is gone, however it
-went, also by kill -9. Then, and when the command ends by itself, what is left of the group is killed.
+vLLM is several processes, and its engine does not notice that the server before it was killed. So all of them are in the group
+that this process leads, and it reads its standard input to the end: that end comes when the parent is gone, however it went,
+also by kill -9. Then the group is killed, this process with it. When this process ends first, by kill -9 too, the parent kills
+what is left of the group.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -19,12 +19,11 @@ def main(command: list[str]) -> int:
     """Run ``command`` to its end and return its exit code; SIGTERM is passed on to it, and to none of its children."""
     # Until it can be passed on: a signal in between would end this process and leave the child behind.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_unblock)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_unblock)
     signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
     _unblock()
-    threading.Thread(target=_end_with_the_parent, args=(child.pid,), daemon=True).start()
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     code = child.wait()
-    _kill(child.pid)
     return code if code >= 0 else 128 - code
 
 
@@ -32,15 +31,10 @@ def _unblock() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
-def _end_with_the_parent(group: int) -> None:
+def _end_with_the_parent() -> None:
     while os.read(0, 1):
         pass
-    _kill(group)
-
-
-def _kill(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

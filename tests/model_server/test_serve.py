@@ -141,6 +141,19 @@ def test_killed_itself_it_leaves_nothing_behind(serve: Serve) -> None:
     assert gone(pids)
 
 
+@pytest.mark.parametrize("manners", ["", "drains for ever"])
+def test_what_runs_vllm_is_killed_and_serve_ends_with_all_of_it(serve: Serve, manners: str) -> None:
+    process = serve(manners=manners)
+    _, pids = serving(process)
+    if manners:
+        process.terminate()
+    between = int(Path(f"/proc/{pids[0]}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    os.kill(between, signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGKILL
+    assert gone(pids)
+
+
 def test_a_signal_while_it_starts_ends_it_at_once_though_it_heeds_none(serve: Serve) -> None:
     process = serve(manners="deaf")
     assert process.stderr is not None
