@@ -22,7 +22,9 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call(server: Vllm) -> 
     async with client_of(server.url, timeout_seconds=60.0) as client:
         call = asyncio.create_task(client.evolve(ENDLESS, request_id="killed"))
         await running(server, 1)
-        await asyncio.to_thread(server.kill)
+        # Our command alone: what it started has to end with it.
+        server.process.kill()
+        await asyncio.to_thread(server.await_end)
         result = await call
         assert isinstance(result, Unavailable)
         assert result.reason == "disconnected"

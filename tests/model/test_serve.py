@@ -1,0 +1,29 @@
+"""Serve on a real vLLM: what only its own processes can show. The rest is in tests/model_server/test_serve.py."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+from model_server.profiles import FOLDER
+from tests.kafka.worker_process import REPOSITORY
+from tests.model.vllm_process import PROFILE, PYTHON, Vllm
+
+
+def test_what_runs_vllm_is_killed_and_serve_ends_with_all_of_it(server: Vllm) -> None:
+    (between,) = (Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")).read_text().split()
+    os.kill(int(between), signal.SIGKILL)
+    assert server.await_end() == 128 + signal.SIGKILL
+
+
+def test_what_vllm_refuses_is_told_in_a_sentence(tmp_path: Path) -> None:
+    profile = tmp_path / "mine.toml"
+    text = (FOLDER / f"{PROFILE}.toml").read_text()
+    profile.write_text(re.sub("kv_cache_mib = [0-9_]+", "kv_cache_mib = 8", text))
+    command = [str(PYTHON), "-m", "model_server.serve", str(profile), "--port", "0"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the KV cache has not room enough: raise server.kv_cache_mib" in done.stderr.splitlines()[-1]
