@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Literal
 
 from msgspec import Struct
@@ -26,7 +27,7 @@ from prefstream.summaries import DomainTally, Tally
 from streams.evidence import Evidence
 from streams.evolution.dialects import Dialect
 from streams.evolution.records import Prompt, Update
-from streams.tally import DEFAULT_POLICY
+from streams.tally import DEFAULT_POLICY, fold
 from streams.tokens import estimate_tokens
 from streams.versions import Step
 
@@ -74,10 +75,10 @@ def fit(step_of: Callable[[int], Step], num_events: int, max_summary_tokens: int
     prompt = dialect.write_prompt(update)
     if context.taken_by(prompt) <= context.max_tokens:
         return Fitted(step, update, prompt)
-    return _cut_to_fit(step_of, update, dialect, context)
+    return _cut_to_fit(step_of, step, update, dialect, context)
 
 
-def _cut_to_fit(step_of: Callable[[int], Step], whole: Update, dialect: Dialect, context: Context) -> Fitted:
+def _cut_to_fit(step_of: Callable[[int], Step], due: Step, whole: Update, dialect: Dialect, context: Context) -> Fitted:
     def taken(update: Update) -> int:
         return context.taken_by(dialect.write_prompt(update))
 
@@ -86,10 +87,13 @@ def _cut_to_fit(step_of: Callable[[int], Step], whole: Update, dialect: Dialect,
     text = _short_text(whole, taken, constant + room // 2)
     frame = replace(whole, old_text=text)
     num_domains, num_mentions = _room_for_tally(frame, taken, constant + room * 3 // 4)
+    # Counted once: an event with many attributes takes milliseconds, and the bisection asks for many prefixes.
+    before = due.base.tally if due.base else Tally()
+    tallies = list(accumulate(due.evidence, lambda tally, event: fold(tally, (event,)), initial=before))
 
     def of_first(number: int) -> Update:
-        step = step_of(number)
-        return replace(frame, tally=_smaller(step.tally, num_domains, num_mentions), evidence=step.evidence)
+        tally = _smaller(tallies[number], num_domains, num_mentions)
+        return replace(frame, tally=tally, evidence=due.evidence[:number])
 
     num_events = max(1, _most(len(whole.evidence), context.max_tokens, lambda number: taken(of_first(number))))
     step, update = step_of(num_events), of_first(num_events)

@@ -91,6 +91,18 @@ def test_the_oldest_events_that_fit_are_taken() -> None:
         assert result == replace(fitted(events[:num_events], 32_768), cuts=("events",))
 
 
+def test_however_many_prefixes_are_tried_the_tally_is_folded_for_two_steps() -> None:
+    rows, asked = rows_of([post(n) for n in range(20)]), list[int]()
+
+    def step_of(number: int) -> Step:
+        asked.append(number)
+        return steps(rows)(number)
+
+    most = fitted([post(n) for n in range(7)], 32_768).prompt
+    fit(step_of, 20, 160, Plain(), Context(estimate_prompt_tokens(most) + most.max_tokens + MARGIN_TOKENS))
+    assert asked == [20, 7]
+
+
 def test_of_a_single_event_attributes_give_way_first() -> None:
     item = Item(id="1", title="Fargo (1996)", attributes={"genre": ("crime", "drama" * 8)})
     whole = fitted([Rating(item=item, value=5, **BASE)], 32_768)
