@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from model_server.profiles import Profile
 
@@ -12,6 +15,35 @@ CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _DTYPES = ("bfloat16", "float16", "float32")
+
+
+_Shape = TypeVar("_Shape")
+
+
+class _Quantization(Struct):
+    quant_method: str | None = None
+
+
+class _Config(Struct):
+    """What is looked at of config.json; null is as good as absent."""
+
+    architectures: tuple[str, ...] | None = None
+    dtype: str | None = None
+    torch_dtype: str | None = None
+    max_position_embeddings: int | None = None
+    quantization_config: _Quantization | None = None
+
+
+class _Index(Struct):
+    weight_map: dict[str, str] = {}
+
+
+class _TokenizerConfig(Struct):
+    chat_template: Any = None
+
+
+class _AdapterConfig(Struct):
+    peft_type: str | None = None
 
 
 class UnusableWeights(Exception):
@@ -25,12 +57,11 @@ def check_checkpoint(folder: Path, profile: Profile) -> None:
     for name in (CONFIG, TOKENIZER, "tokenizer_config.json"):
         if not (folder / name).is_file():
             raise UnusableWeights(f"{folder} has no {name}: download the model again, with all its files")
-    config = _read(folder / CONFIG)
-    _check_config(folder, config, profile)
+    _check_config(folder, _read(folder / CONFIG, _Config), profile)
     for shard in _shards(folder):
         _check_whole(shard)
-    has_template = (folder / "chat_template.jinja").is_file() or "chat_template" in _read(folder / "tokenizer_config.json")
-    if not has_template:
+    told = _read(folder / "tokenizer_config.json", _TokenizerConfig)
+    if told.chat_template is None and not (folder / "chat_template.jinja").is_file():
         raise UnusableWeights(f"{folder} has no chat template: take an instruction-tuned model, or add chat_template.jinja")
 
 
@@ -39,28 +70,28 @@ def check_adapter(adapter: Path) -> None:
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         if not (adapter / name).is_file():
             raise UnusableWeights(f"the adapter {adapter} has no {name}: save it with peft's save_pretrained")
-    kind = _read(adapter / "adapter_config.json").get("peft_type")
+    kind = _read(adapter / "adapter_config.json", _AdapterConfig).peft_type
     if kind != "LORA":
         raise UnusableWeights(f"the adapter {adapter} is of type {kind}: only LORA can be merged")
     _check_whole(adapter / "adapter_model.safetensors")
 
 
-def _check_config(folder: Path, config: dict[str, Any], profile: Profile) -> None:
+def _check_config(folder: Path, config: _Config, profile: Profile) -> None:
     weights, server = profile.weights, profile.server
     if weights is None or server is None:
         return
-    found = config.get("architectures") or []
+    found = config.architectures or ()
     if weights.architecture not in found:
         raise UnusableWeights(
             f"{folder} is a {', '.join(found) or 'model of no known kind'}, and {profile.name} wants {weights.architecture}"
         )
-    dtype = config.get("dtype") or config.get("torch_dtype")
+    dtype = config.dtype or config.torch_dtype
     if dtype not in _DTYPES:
         raise UnusableWeights(f"{folder}: its weights are {dtype}, and {profile.name} wants one of {', '.join(_DTYPES)}")
-    longest = config.get("max_position_embeddings", profile.max_model_len)
-    if longest < profile.max_model_len:
+    longest = config.max_position_embeddings
+    if longest is not None and longest < profile.max_model_len:
         raise UnusableWeights(f"{folder}: the model can {longest} tokens, and max_model_len is {profile.max_model_len}")
-    method = (config.get("quantization_config") or {}).get("quant_method")
+    method = config.quantization_config.quant_method if config.quantization_config else None
     if method and weights.adapter:
         raise UnusableWeights(f"{folder} is quantised ({method}): an adapter is merged into unquantised weights only")
     if method and server.quantization not in ("", method):
@@ -71,7 +102,7 @@ def _shards(folder: Path) -> list[Path]:
     index = folder / INDEX
     if not index.is_file():
         return [folder / SINGLE]
-    names = sorted(set(_read(index).get("weight_map", {}).values()))
+    names = sorted(set(_read(index, _Index).weight_map.values()))
     if not names:
         raise UnusableWeights(f"{index} names no file: download the model again")
     return [folder / name for name in names]
@@ -86,17 +117,17 @@ def _check_whole(shard: Path) -> None:
         end = 8 + length + max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
     except FileNotFoundError:
         raise UnusableWeights(f"{shard} is missing: download the model again, with all its files") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise UnusableWeights(f"{shard} is no safetensors file: download it again") from None
     if shard.stat().st_size != end:
         raise UnusableWeights(f"{shard} has {shard.stat().st_size:,} bytes instead of {end:,}: download it again")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, shape: type[_Shape]) -> _Shape:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        # Python's own parser: what transformers writes may have NaN in it.
+        return msgspec.convert(json.loads(path.read_bytes()), shape)
+    except msgspec.ValidationError as misfit:
+        raise UnusableWeights(f"{path} has another shape: {misfit}; download the model again") from None
+    except (OSError, ValueError, RecursionError) as error:
         raise UnusableWeights(f"{path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise UnusableWeights(f"{path} is no JSON object: download the model again")
-    return content

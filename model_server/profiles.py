@@ -24,7 +24,10 @@ LEAST_ROOM_TOKENS = 1_280
 CLIENT_KEEP_ALIVE_SECONDS = 4
 """For how long the client keeps an idle connection; the server has to keep it longer."""
 
-Positive = Annotated[int, Meta(ge=1)]
+MOST = 2**31 - 1
+"""The largest number that vLLM's own counters hold."""
+
+Positive = Annotated[int, Meta(ge=1, le=MOST)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -44,7 +47,7 @@ class Sampling(Struct, frozen=True, forbid_unknown_fields=True):
 
     temperature: Annotated[float, Meta(ge=0, le=2)]
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    top_k: Annotated[int, Meta(ge=0)] = 0
+    top_k: Annotated[int, Meta(ge=0, le=MOST)] = 0
     """0: all tokens."""
     repetition_penalty: Annotated[float, Meta(ge=1, le=2)] = 1.0
 
@@ -56,7 +59,7 @@ class Weights(Struct, frozen=True, forbid_unknown_fields=True):
     """What its makers call it."""
     architecture: Text
     """The class that its config.json has to name."""
-    package: str = ""
+    package: Annotated[str, Meta(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.+!_-]*)?\Z")] = ""
     """The distribution and its version, as ``pip install`` wants it."""
     file: str = ""
     sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
@@ -98,7 +101,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Share of the GPU's memory for weights and KV cache."""
     kv_cache_mib: Positive | None = None
     """Memory for the KV cache on a CPU (MiB)."""
-    num_reserved_cores: Annotated[int, Meta(ge=0)] | None = None
+    num_reserved_cores: Annotated[int, Meta(ge=0, le=1_023)] | None = None
     """Cores of a CPU on which vLLM does not compute; none said: one, where its scheduler runs."""
 
 
@@ -110,17 +113,17 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     caption: Text
     engine: Literal["vllm", "counting"]
     dialect: Literal["plain", "alignxplore"]
-    served_name: Text
+    served_name: Annotated[str, Meta(pattern=r"^[^\s-]\S*\Z")]
     """What clients ask for."""
     max_model_len: Positive
     """The context: prompt, thought and answer together, in the model's tokens."""
-    timeout_seconds: Annotated[float, Meta(gt=0, le=3_600)]
+    timeout_seconds: Annotated[float, Meta(ge=1, le=3_600)]
     """How long one call may take, in the server's queue too: three times what it takes when all places are taken, because a
     call that is cut off has cost what an answer costs, and is made again."""
     sampling: Sampling
     grammar: Literal["", "sections"] = ""
     """``sections``: the answer is JSON by a schema, of which the client makes prose."""
-    thinking_tokens: Annotated[int, Meta(ge=0)] = 0
+    thinking_tokens: Annotated[int, Meta(ge=0, le=MOST)] = 0
     """The most tokens of a thought; 0: the model does not think."""
     chat_template_kwargs: dict[str, bool | int | str] = field(default_factory=dict)
     """Options of the model's chat template, sent with every call."""
@@ -236,6 +239,7 @@ _Conflict = tuple[str, str, str]
 def _conflicts(profile: Profile) -> Iterable[_Conflict]:
     """Every combination in the profile that cannot work."""
     yield from _of_prompts(profile)
+    yield from _of_templates(profile)
     if profile.engine == "counting":
         yield from _of_counting(profile)
         return
@@ -267,6 +271,12 @@ def _of_prompts(profile: Profile) -> Iterable[_Conflict]:
         )
 
 
+def _of_templates(profile: Profile) -> Iterable[_Conflict]:
+    for name in ("chat_template", "tokenize"):
+        if name in profile.chat_template_kwargs:
+            yield f"chat_template_kwargs.{name}", "vLLM refuses every call with it", "remove the key"
+
+
 def _of_counting(profile: Profile) -> Iterable[_Conflict]:
     for name in ("weights", "server"):
         if getattr(profile, name) is not None:
@@ -283,6 +293,8 @@ def _of_weights(weights: Weights) -> Iterable[_Conflict]:
         yield "weights.path", "there is a package too", "keep one of package and path"
     if bool(weights.package) != bool(weights.file and weights.sha256):
         yield "weights.package", "package, file and sha256 belong together", "write all three, or none and a path"
+    if weights.file.startswith("/") or ".." in weights.file.split("/"):
+        yield "weights.file", "it is not in the package", "write its path within the package's folder"
 
 
 def _of_steps(profile: Profile, server: Server) -> Iterable[_Conflict]:

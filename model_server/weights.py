@@ -146,8 +146,10 @@ def _fault(folder: Path, *, thorough: bool) -> str | None:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
     except FileNotFoundError:
         return "not there yet"
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
         return f"{MANIFEST} cannot be read: {error}"
+    if not manifest.files:
+        return f"{MANIFEST} names no file"
     installed = _versions(manifest.versions)
     changed = [
         f"{name} {old} → {installed[name]}" for name, old in manifest.versions.items() if installed.get(name, old) != old

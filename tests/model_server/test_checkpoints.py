@@ -20,6 +20,8 @@ def test_a_whole_model_is_taken(tmp_path: Path) -> None:
     check_checkpoint(write_checkpoint(tmp_path), PROFILE)
     (tmp_path / "model.safetensors.index.json").unlink()
     (tmp_path / "model.safetensors").write_bytes(safetensors())
+    write_checkpoint(tmp_path, max_position_embeddings=None, time_step_limit=[0.0, float("inf")])
+    (tmp_path / "model.safetensors.index.json").unlink()
     (tmp_path / "tokenizer_config.json").write_text("{}")
     (tmp_path / "chat_template.jinja").write_text("...")
     check_checkpoint(tmp_path, PROFILE)
@@ -46,7 +48,13 @@ SHARD = "model-00002-of-00002.safetensors"
         (without("model.safetensors.index.json"), "model.safetensors is missing"),
         (holding("model.safetensors.index.json", b"{}"), "names no file"),
         (holding("config.json", b"["), "config.json cannot be read"),
-        (holding("config.json", b"[]"), "no JSON object"),
+        (holding("config.json", b"[]"), "config.json has another shape: Expected `object`"),
+        (holding("config.json", b"[" * 100_000), "config.json cannot be read"),
+        (holding("model.safetensors.index.json", b'{"weight_map": []}'), r"index.json has another shape: .*weight_map"),
+        (holding("model.safetensors.index.json", b'{"weight_map": {"a": 5}}'), r"index.json has another shape: .*weight_map"),
+        (holding("tokenizer_config.json", b'{"chat_template": null}'), "no chat template"),
+        (holding(SHARD, (9 * 10**4).to_bytes(8, "little") + b"[" * 9 * 10**4), "no safetensors file"),
+        (holding(SHARD, (27).to_bytes(8, "little") + b'{"a": {"data_offsets": []}}'), "no safetensors file"),
         (holding(SHARD, safetensors()[:-1]), "bytes instead of"),
         (holding(SHARD, b""), "no safetensors file"),
         (holding(SHARD, b"<!DOCTYPE html><html>"), "no safetensors file"),
@@ -79,6 +87,9 @@ def quantised(server: Server | None) -> Profile:
             "is a Qwen3ForCausalLM, and smollm2-135m-cpu wants LlamaForCausalLM",
         ),
         ({"architectures": None}, PROFILE, "is a model of no known kind"),
+        ({"architectures": 5}, PROFILE, "another shape: .*architectures"),
+        ({"max_position_embeddings": "8192"}, PROFILE, "another shape: .*max_position_embeddings"),
+        ({"quantization_config": "x"}, PROFILE, "another shape: .*quantization_config"),
         ({"dtype": "int8"}, PROFILE, "its weights are int8"),
         ({"max_position_embeddings": 2_048}, PROFILE, "can 2048 tokens, and max_model_len is 4096"),
         ({"quantization_config": {"quant_method": "awq"}}, quantised(PROFILE.server), "quantised already"),

@@ -106,9 +106,10 @@ def test_a_tokenizer_is_found_without_the_package(
         (lambda folder: (folder / "model-00001-of-00002.safetensors").write_bytes(safetensors()[:-1]), True),
         (lambda folder: (folder / "tokenizer.json").write_text("[]"), True),
         (lambda folder: (folder / "prepared.json").write_text("{"), True),
+        (lambda folder: (folder / "prepared.json").write_text('{"versions": {}, "files": {}}'), True),
         (lambda folder: overwrite_silently(folder / "tokenizer.json", b"[]"), False),
     ],
-    ids=["file missing", "cut", "changed", "manifest broken", "changed with the same time"],
+    ids=["file missing", "cut", "changed", "manifest broken", "manifest empty", "changed with the same time"],
 )
 def test_what_was_spoilt_is_prepared_again(
     packaged: Profile, conversions: Conversions, spoil: Callable[[Path], object], is_seen_at_once: bool
