@@ -16,7 +16,8 @@ from typing import Self
 from model_server.launch import Launch
 
 _KEPT = Path(__file__).with_name("kept.py")
-NUM_LAST_LINES = 40
+# The engine's cause stands some 60 lines before the end: the traceback of the server that waited for the engine comes after it.
+NUM_LAST_LINES = 120
 MAX_LINE_CHARS = 2_000
 # What vLLM writes when it goes on to the next part of its start, in the words of a person; the last one met holds.
 _PHASES = (

@@ -286,7 +286,8 @@ def test_what_the_first_answer_says(status: int, body: bytes, says: str | None) 
     ],
 )
 def test_what_is_known_of_vllms_last_words(line: str, says: str) -> None:
-    assert says in cause_of(["before", line, "after"])
+    news = "(Worker pid=1) INFO 11-22 05:23:40 [gpu_worker.py:440] Available KV cache memory: 10.25 GiB"
+    assert says in cause_of(["before", news, line, "after"])
 
 
 def test_of_a_flag_that_it_does_not_know_only_the_cause_is_told(serve: Serve) -> None:

@@ -55,6 +55,8 @@ def main() -> None:
     say("long line " + "x" * 200_000)
     if MANNERS.startswith("fails:"):
         say(MANNERS.removeprefix("fails:"))
+        for number in range(70):
+            say(f"  line {number} of the traceback of the server, which only waited for the engine")
         sys.exit(3)
     if MANNERS == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
