@@ -179,7 +179,7 @@ async def _await_ready(engine: Engine, ended: asyncio.Task[int], profile: Profil
 def cause_of(lines: Sequence[str] | Any) -> str:
     """What the last lines of vLLM's log mean, as far as it is known."""
     # What is ordinary is no cause: a GPU's "Available KV cache memory", which is always told.
-    text = "\n".join(line for line in lines if _ORDINARY.match(line) is None)
+    text = "\n".join(line for line in lines if is_trouble(line))
     if _UNKNOWN_FLAG in text:
         unknown = text.partition(_UNKNOWN_FLAG)[2].splitlines()[0]
         return f"this vLLM does not know {unknown}: leave out what you gave after --; the profiles' own flags are those of 0.32"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -22,9 +25,10 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call(server: Vllm) -> 
     async with client_of(server.url, timeout_seconds=60.0) as client:
         call = asyncio.create_task(client.evolve(ENDLESS, request_id="killed"))
         await running(server, 1)
-        # Our command alone: what it started has to end with it.
-        server.process.kill()
-        await asyncio.to_thread(server.await_end)
+        # Only what our command runs vLLM through: all the others have to end with it.
+        (between,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        os.kill(int(between), signal.SIGKILL)
+        assert await asyncio.to_thread(server.await_end) == 128 + signal.SIGKILL
         result = await call
         assert isinstance(result, Unavailable)
         assert result.reason == "disconnected"
