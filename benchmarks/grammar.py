@@ -284,7 +284,7 @@ async def measure(way: Way, url: str, model: str, people: Sequence[Sequence[Past
         for ratings in people:
             await follow(way.instead, way, ratings, outcomes, step)
     else:
-        options = CallOptions(model, **way.options)  # type: ignore[arg-type]
+        options = replace(CallOptions(model), **way.options)
         async with ModelClient(url, options, timeout_seconds=TIMEOUT_SECONDS, capacity=CONCURRENCY) as client:
             await asyncio.gather(*(follow(client, way, ratings, outcomes, step) for ratings in people))
     return summed_up(way, outcomes, len(people), time.monotonic() - began)

@@ -44,8 +44,7 @@ class Conversions:
 def conversions(monkeypatch: pytest.MonkeyPatch) -> Conversions:
     made = Conversions()
     module = ModuleType("model_server.conversion")
-    module.convert = made.convert  # type: ignore[attr-defined]
-    module.PACKAGES = ("msgspec",)  # type: ignore[attr-defined]
+    vars(module).update(convert=made.convert, PACKAGES=("msgspec",))
     monkeypatch.setitem(sys.modules, "model_server.conversion", module)
     return made
 
