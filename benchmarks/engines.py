@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,8 +22,9 @@ from urllib.request import Request, urlopen
 
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
+from rich.progress import Progress
 
-from benchmarks.stream import cpu_seconds
+from benchmarks.stream import console, cpu_seconds, save
 from deploy.kafka import tied
 from deploy.kafka.node import free_port
 
@@ -209,3 +211,19 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def keep_results(name: str, look: bool, measure: Callable[[Path, Progress], Mapping[str, Any]]) -> int:
+    """Measure in a folder of its own, with progress shown; keep what was found unless ``look``. Returns the exit status."""
+    try:
+        with tempfile.TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
+            found = measure(Path(folder), progress)
+    except CannotMeasure as reason:
+        console.print(str(reason), markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Interrupted; the results are as they were.")
+        return 130
+    if not look:
+        save(name, dict(found))
+    return 0

@@ -19,7 +19,6 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -34,9 +33,9 @@ from msgspec import Struct
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.engines import COUNTING, CannotMeasure, Engine, add_arguments, engine_of
+from benchmarks.engines import COUNTING, CannotMeasure, Engine, add_arguments, engine_of, keep_results
 from benchmarks.people import FLUSH_EVENTS, long_histories
-from benchmarks.stream import RESULTS, console, save
+from benchmarks.stream import RESULTS, console
 from model_server.counting import write_summary
 from model_server.profiles import load_profile
 from model_server.tokenizer import load_tokenizer
@@ -306,18 +305,7 @@ def report(
 def main(options: Sequence[str] | None = None) -> int:
     """Run the benchmark and write its results. Returns the exit status."""
     arguments = parse(options)
-    try:
-        with tempfile.TemporaryDirectory() as name, Progress(console=console, transient=True) as progress:
-            found = run(arguments, Path(name), progress)
-    except CannotMeasure as reason:
-        console.print(str(reason), markup=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("Interrupted; the results are as they were.")
-        return 130
-    if not arguments.look:
-        save("growth", found)
-    return 0
+    return keep_results("growth", arguments.look, lambda folder, progress: run(arguments, folder, progress))
 
 
 def parse(options: Sequence[str] | None) -> argparse.Namespace:

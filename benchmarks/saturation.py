@@ -22,7 +22,6 @@ import platform
 import shutil
 import statistics
 import sys
-import tempfile
 import time
 import uuid
 from collections import Counter
@@ -45,12 +44,13 @@ from benchmarks.engines import (
     answers,
     await_start,
     engine_of,
+    keep_results,
     metrics_at,
     tied_process,
 )
 from benchmarks.meter import CALLS, Meter
 from benchmarks.people import FLUSH_EVENTS, FLUSH_TOKENS, new_users
-from benchmarks.stream import NEVER, console, cpu_seconds, save
+from benchmarks.stream import NEVER, console, cpu_seconds
 from deploy.kafka.broker import Broker
 from deploy.kafka.node import free_port
 from model_server.profiles import load_profile
@@ -491,19 +491,11 @@ def stream_share(one: Pair) -> float:
 def main(options: Sequence[str] | None = None) -> int:
     """Run the benchmark and write its results. Returns the exit status."""
     arguments = parse(options)
-    try:
-        with tempfile.TemporaryDirectory() as name, Progress(console=console, transient=True) as progress:
-            pairs = asyncio.run(measure(arguments, Path(name), progress))
-    except CannotMeasure as reason:
-        console.print(str(reason), markup=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("Interrupted; the results are as they were.")
-        return 130
-    found = report(pairs, arguments)
-    if not arguments.look:
-        save("saturation", found)
-    return 0
+
+    def found(folder: Path, progress: Progress) -> dict[str, object]:
+        return report(asyncio.run(measure(arguments, folder, progress)), arguments)
+
+    return keep_results("saturation", arguments.look, found)
 
 
 def parse(options: Sequence[str] | None) -> argparse.Namespace:
