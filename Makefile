@@ -9,6 +9,7 @@ INSTALLED := $(VENV)/.installed
 ENGINE_VENV := .venv-engine
 ENGINE := $(ENGINE_VENV)/bin/python
 ENGINE_INSTALLED := $(ENGINE_VENV)/.installed
+TRAINING_INSTALLED := $(ENGINE_VENV)/.training-installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup engine demo test test-model chaos removals check bench docs up down clean
@@ -88,3 +89,8 @@ $(ENGINE_INSTALLED): requirements/engine.txt requirements/engine-alone.txt
 		{ echo 'The engine is not installed (Python 3.11 to 3.14 on Linux, and 6 GB free, are needed); make engine tries again.' >&2; exit 1; }
 	@touch $(ENGINE_INSTALLED)
 	@echo 'The engine is in $(ENGINE_VENV).' >&2
+
+$(TRAINING_INSTALLED): $(ENGINE_INSTALLED) requirements/training.txt
+	@echo 'Installing what training and evaluation need into $(ENGINE_VENV) ...' >&2
+	@$(call ENGINE_PIP,--requirement requirements/training.txt)
+	@touch $(TRAINING_INSTALLED)

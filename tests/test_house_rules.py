@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("prefstream", "streams", "agents", "model_server")
+PACKAGES = ("prefstream", "streams", "agents", "model_server", "evaluation", "training")
 MAX_LINES = 40
 MAX_MATCH_LINES = 60  # of a function around one `match`: a union has as many cases as it has
 EMPTY_NAMES = re.compile("manager|helper|util|processor|handler", re.IGNORECASE)

@@ -1,0 +1,1 @@
+"""Readers: the downstream models that use a summary, behind one interface (:class:`evaluation.records.Reader`)."""
