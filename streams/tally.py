@@ -240,6 +240,11 @@ def _often(domain: DomainTally) -> tuple[str, ...]:
     )
 
 
+def spoken_attributes(item: Item) -> tuple[str, ...]:
+    """The item's attributes as :func:`levels` speaks of them, each once."""
+    return tuple(dict.fromkeys(map(_spoken, _keys(item))))
+
+
 def _spoken(key: str) -> str:
     """The attribute's value, with its name where the value alone says nothing: ``size M``, ``year 1994``."""
     name, _, value = key.partition(":")
