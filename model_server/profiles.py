@@ -112,7 +112,7 @@ class Profile(Struct, frozen=True, forbid_unknown_fields=True):
     """The name of its file, without .toml."""
     caption: Text
     engine: Literal["vllm", "counting"]
-    dialect: Literal["plain", "alignxplore"]
+    dialect: Literal["plain", "brief", "alignxplore"]
     served_name: Annotated[str, Meta(pattern=r"^[^\s-]\S*\Z")]
     """What clients ask for."""
     max_model_len: Positive

@@ -1,7 +1,7 @@
 """Dialects: how a model wants its prompt written, and what of its answer is the summary (dispatch → **dialect** → guards).
 
 :mod:`streams.evolution.plain` is ours, in words that every chat model reads; a model that was trained on another prompt gets
-that one (:mod:`streams.evolution.alignxplore`).
+that one (:mod:`streams.evolution.brief`, :mod:`streams.evolution.alignxplore`).
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Literal, Protocol
 
 from streams.evolution.alignxplore import AlignXplore
+from streams.evolution.brief import Brief
 from streams.evolution.plain import Plain
 from streams.evolution.records import Completion, Prompt, Update
 from streams.evolution.sections import Sections
 
 __all__ = ["Dialect", "DialectName", "Grammar", "Update", "dialect_of"]
 
-DialectName = Literal["plain", "alignxplore"]
+DialectName = Literal["plain", "brief", "alignxplore"]
 Grammar = Literal["", "sections"]
 
 
@@ -48,6 +49,8 @@ def dialect_of(name: DialectName, grammar: Grammar = "") -> Dialect:
             return Plain()
         case "plain", "sections":
             return Sections()
+        case "brief", "":
+            return Brief()
         case "alignxplore", "":
             return AlignXplore()
         case _:

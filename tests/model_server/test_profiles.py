@@ -118,7 +118,7 @@ CASES = [
     (CPU, "temperatur", 1, "temperatur", "no key has this name", "write one of caption, engine"),
     (CPU, "weights.adaptor", "x", "weights.adaptor", "no key", "write adapter"),
     (CPU, "name", "mine", "name", "named by its file", "remove"),
-    (CPU, "dialect", "plane", "dialect", "invalid enum value 'plane'", "'plain', 'alignxplore'"),
+    (CPU, "dialect", "plane", "dialect", "invalid enum value 'plane'", "'plain', 'brief'"),
     (CPU, "engine", "llama", "engine", "invalid enum value", "'vllm', 'counting'"),
     (CPU, "server.scheduling_policy", "lifo", "server.scheduling_policy", "invalid enum value 'lifo'", "'fcfs', 'priority'"),
     (CPU, "server.max_num_seqs", 0, "server.max_num_seqs", "`int` >= 1", "docs/models.md"),

@@ -14,6 +14,7 @@ from prefstream.events import Item, Rating
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, evidence_of
 from streams.evolution.alignxplore import AlignXplore
+from streams.evolution.brief import Brief
 from streams.evolution.dialects import Dialect
 from streams.evolution.guards import Accepted, GuardLimits, Rejected, judge
 from streams.evolution.guards.wording import unquoted
@@ -51,7 +52,7 @@ def update_with(title: str) -> Update:
     return Update(OLD, fold(Tally(), evidence), evidence)
 
 
-@pytest.mark.parametrize("dialect", [Plain(), AlignXplore()], ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize("dialect", [Plain(), Brief(), AlignXplore()], ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("title", CARRIERS.values(), ids=CARRIERS.keys())
 def test_a_canary_in_an_item_title_stays_data_in_the_prompt(dialect: Dialect, title: str) -> None:
     prompt = dialect.write_prompt(update_with(title))
