@@ -42,10 +42,14 @@ class Exam(Struct, frozen=True):
 
 
 class View(Struct, frozen=True):
-    """What a reader is told of a person: a text, or, as the direct baseline, the evidence itself. Nothing: the prior alone."""
+    """What a reader is told of a person: a text, or, as the direct baseline, the evidence itself. Nothing: the prior alone.
+
+    ``num_known`` is how many of the person's events it was made from; grading refuses one that knows more than may be known.
+    """
 
     text: str = ""
     evidence: tuple[Evidence, ...] = ()
+    num_known: int = 0
 
 
 class Asked(Struct, frozen=True):

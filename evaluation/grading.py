@@ -1,0 +1,68 @@
+"""Grading: every question in both orders, of readers fitted to other people (views → reader → **grading** → report)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from evaluation.catalogue import Catalogue
+from evaluation.crossfit import Fold
+from evaluation.records import Asked, Exam, Question, Reader, View
+
+MakeReader = Callable[[Catalogue], Reader]
+
+TIE = 1e-9
+"""Probabilities closer to one half say nothing: the rounding of a mean of two is no preference."""
+
+
+class Row(Struct, frozen=True, eq=False):
+    """A question's place in its exam, and what is asked."""
+
+    place: int
+    question: Question
+    view: View
+
+
+def answer(make_reader: MakeReader, exam: Exam, views: Sequence[View], folds: Sequence[Fold]) -> NDArray[np.float64]:
+    """How probable each question's right answer is to a reader that was fitted to other people's questions of the exam.
+
+    ``views`` are those of the questions, in their order. A person in no fold is not asked: their answers are not a number.
+    """
+    rows = [Row(place, *both) for place, both in enumerate(zip(exam.questions, views, strict=True))]
+    probabilities = np.full(len(rows), np.nan)
+    for fold in folds:
+        reader = make_reader(fold.catalogue)
+        _fit(reader, [row for row in rows if row.question.user in fold.fitted])
+        asked = [row for row in rows if row.question.user in fold.asked]
+        if asked:
+            probabilities[[row.place for row in asked]] = ask(reader, asked)
+    return probabilities
+
+
+def _fit(reader: Reader, rows: Sequence[Row]) -> None:
+    asked = [*map(_forward, rows), *map(_backward, rows)]
+    reader.fit(asked, np.repeat([True, False], len(rows)))
+
+
+def ask(reader: Reader, rows: Sequence[Row]) -> NDArray[np.float64]:
+    """The probability of the right answers: the mean over both orders, so that a leaning to one place counts for nothing."""
+    forward = reader.prefer([_forward(row) for row in rows])
+    backward = reader.prefer([_backward(row) for row in rows])
+    return (forward + (1.0 - backward)) / 2.0
+
+
+def _forward(row: Row) -> Asked:
+    return Asked(row.view, row.question.chosen, row.question.rejected, row.question.query)
+
+
+def _backward(row: Row) -> Asked:
+    return Asked(row.view, row.question.rejected, row.question.chosen, row.question.query)
+
+
+def right(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 where the right answer is the more probable one, 0 where it is the less probable one, one half for a tie."""
+    lean = probabilities - 0.5
+    return np.where(np.abs(lean) <= TIE, 0.5, (lean > 0).astype(np.float64))
