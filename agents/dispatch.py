@@ -24,6 +24,7 @@ from agents.partitions import Owned, Partitions
 from agents.write_back import Call, WriteBack
 from model_server.replicas import Replicas
 from streams.availability import Availability
+from streams.evolution.attempts import first_attempt, repeated
 from streams.evolution.dialects import Dialect
 from streams.evolution.fitting import Context, Fitted, fit
 from streams.evolution.guards import Rejected
@@ -134,34 +135,27 @@ class Dispatch:
         if fitted is None:
             return
         due = replace(due, offsets=fitted.step.offsets)
-        prompt = replace(fitted.prompt, num_repeats=due.num_repeats)
-        call = Call(owned, due, fitted.step, fitted.update, prompt, is_probe)
+        call = Call(owned, due, first_attempt(fitted, due.num_repeats), is_probe)
         rejected = await self._ask(call, may_repeat=True)
-        if rejected and (repeated := self._repeated(call, rejected)):
-            await self._ask(repeated, may_repeat=False)
+        if rejected and (again := self._repeated(call, rejected)):
+            await self._ask(again, may_repeat=False)
 
     async def _ask(self, call: Call, *, may_repeat: bool) -> Rejected | None:
         """Call the model, and write back what it says. Returns why its answer is rejected, where it is to be asked again."""
         started = time.monotonic()
         reached("call.sending")
-        result = await self._client.evolve(call.prompt, request_id=uuid.uuid4().hex)
+        result = await self._client.evolve(call.attempt.prompt, request_id=uuid.uuid4().hex)
         reached("call.answered")
         self._metrics.call_seconds.observe(time.monotonic() - started)
         retry_at_ms = self._learn(call.due.user, result)
         return self._write_back.write_back(call, result, retry_at_ms, may_repeat=may_repeat and self._may_call())
 
     def _repeated(self, call: Call, rejected: Rejected) -> Call | None:
-        """The same call in the place of the first, sampled anew, and firm about the length if that was what was wrong.
-
-        ``None`` where that met a defect.
-        """
-        update = replace(call.update, is_firm=rejected.is_too_long)
-        prompt = self._failed_calls.attempt(call.owned, call.due, lambda: self._dialect.write_prompt(update))
-        if prompt is None:
+        """The same call in the place of the first, asked anew. ``None`` where that met a defect."""
+        attempt = self._failed_calls.attempt(call.owned, call.due, lambda: repeated(call.attempt, rejected, self._dialect))
+        if attempt is None:
             return None
-        prompt = replace(prompt, num_repeats=call.prompt.num_repeats + 1)
-        is_probe = self._availability.calls(_now_ms())
-        return replace(call, update=update, prompt=prompt, is_probe=is_probe, rejected=rejected)
+        return replace(call, attempt=attempt, is_probe=self._availability.calls(_now_ms()), rejected=rejected)
 
     def _fit(self, owned: Owned, due: Due) -> Fitted | None:
         """The call for as much of the share as fits one prompt; the rest stays pending. ``None`` where that met a defect."""

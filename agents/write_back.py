@@ -19,27 +19,25 @@ from agents.partitions import Owned
 from model_server.tokenizer import TokenCounter
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability
+from streams.evolution.attempts import Attempt, applied, judged
 from streams.evolution.dialects import Dialect
-from streams.evolution.guards import Accepted, GuardLimits, Rejected, judge
-from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable, Update
+from streams.evolution.guards import Accepted, GuardLimits, Rejected
+from streams.evolution.records import CallResult, Completion, Refused, Unavailable
 from streams.failures import Failure
 from streams.pending import Due
-from streams.versions import Step, next_summary
 
 log = structlog.get_logger()
 
 
 class Call(Struct, frozen=True):
-    """One call of the model: for whom, what it covers, what it says and how it is asked.
+    """One call of the model and for whom it is made.
 
     It ``is_probe`` where an outage may be over. ``rejected`` is why the answer to the call that it repeats is none.
     """
 
     owned: Owned
     due: Due
-    step: Step
-    update: Update
-    prompt: Prompt
+    attempt: Attempt
     is_probe: bool
     rejected: Rejected | None = None
 
@@ -82,7 +80,7 @@ class WriteBack:
             self._metrics.calls.labels("stale").inc()
             return None
         current = owned.summary(due.user)
-        if (current.version if current else 0) != call.step.base_version:
+        if (current.version if current else 0) != call.attempt.step.base_version:
             self._metrics.calls.labels("stale").inc()
             owned.index.released(due.user, _now_ms())
             return None
@@ -126,16 +124,15 @@ class WriteBack:
     def _judged(self, call: Call, answer: Completion) -> Rejected | _Next:
         """What the answer makes of the user's summary. All that can meet a defect of ours is here, before anything is done."""
         self._count_tokens(answer)
-        step, read = call.step, self._tokens.counted(self._dialect.read_answer(answer, call.update))
-        match judge(read, call.prompt, step.old_text, self._limits, pins=step.pins, evidence=step.evidence):
+        match judged(call.attempt, answer, self._dialect, self._tokens.counted, self._limits):
             case Rejected() as rejected:
                 return rejected
-            case Accepted(text=text, tokens=tokens):
-                summary = next_summary(step, text, tokens, self._model, datetime.now(UTC))
+            case Accepted() as accepted:
+                summary = applied(call.attempt, accepted, self._model, datetime.now(UTC))
                 return _Next(summary, encode_summary(summary))
 
     def _publish(self, call: Call, accepted: _Next) -> None:
-        owned, due, step, summary = call.owned, call.due, call.step, accepted.summary
+        owned, due, step, summary = call.owned, call.due, call.attempt.step, accepted.summary
 
         def durable() -> None:
             now_ms = _now_ms()

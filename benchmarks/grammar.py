@@ -31,14 +31,14 @@ from rich.table import Table
 
 from deploy.demo.movielens import PastRating, load_ratings
 from model_server.client import CallOptions, ModelClient
-from model_server.counting import write_summary
+from model_server.counting import Counting
 from prefstream.events import Item, Rating
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, evidence_of
 from streams.evolution.dialects import Dialect
 from streams.evolution.guards import Accepted, GuardLimits, judge
 from streams.evolution.own_words import summarise
-from streams.evolution.plain import Plain, parse_prompt
+from streams.evolution.plain import Plain
 from streams.evolution.prose import KINDS, NOTHING_YET, Claims, Section, parse, quotable
 from streams.evolution.records import CallResult, Completion, Prompt, Update
 from streams.evolution.sections import Sections
@@ -133,18 +133,8 @@ def read_lists(completion: Completion, update: Update) -> Completion:
     return replace(answer, text=summarise([section], update.old_text, (), update.max_summary_tokens), completion_tokens=0)
 
 
-class Counting:
-    """No model: what the counting engine writes for the same prompts."""
-
-    async def evolve(self, prompt: Prompt, *, request_id: str) -> CallResult:
-        """The counting engine's answer."""
-        parts = parse_prompt(prompt)
-        assert parts is not None
-        return Completion(write_summary(parts), "stop")
-
-
 class Die:
-    """No model either: every length and every value that the schema of a single domain allows is equally likely."""
+    """No model: every length and every value that the schema of a single domain allows is equally likely."""
 
     def __init__(self) -> None:
         self._random = random.Random(SEED)

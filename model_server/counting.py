@@ -27,11 +27,12 @@ from streams.evidence import Evidence
 from streams.evolution.own_words import summarise
 from streams.evolution.plain import PromptParts, parse_prompt
 from streams.evolution.prose import Claims, Section, parse
-from streams.evolution.records import Prompt, Turn
+from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn
 from streams.tally import fold, levels
 from streams.tokens import estimate_tokens
 
 MODEL = "counting"
+_MAX_TOKENS = 1 << 20  # of an answer that nobody bounds
 
 
 def write_summary(parts: PromptParts) -> str:
@@ -190,6 +191,28 @@ def _response(reply: Reply) -> web.Response:
     return web.Response(body=msgspec.json.encode(reply.body), status=reply.status, content_type="application/json")
 
 
+class Counting:
+    """The engine in this process, with the client's ``evolve``: the same answers as the server's, without the way there."""
+
+    capacity = 1  # it computes where it is asked, one call after the other
+
+    async def evolve(self, prompt: Prompt, *, request_id: str) -> CallResult:
+        """The engine's answer to ``prompt``; a prompt of another dialect is refused."""
+        return complete(prompt)
+
+
+def complete(prompt: Prompt) -> Completion | Refused:
+    """What the engine says to a prompt, cut at the prompt's ``max_tokens``; tokens are estimates."""
+    parts = parse_prompt(prompt)
+    if parts is None:
+        return Refused(400, "This engine counts: it reads only prompts of the plain dialect.")
+    text, finish_reason = write_summary(parts), "stop"
+    if estimate_tokens(text) > prompt.max_tokens:
+        text, finish_reason = _cut(text, prompt.max_tokens), "length"
+    prompt_tokens = sum(estimate_tokens(turn.content) for turn in prompt.turns)
+    return Completion(text, finish_reason, prompt_tokens, estimate_tokens(text))
+
+
 def answer(body: bytes, settings: Settings) -> Reply:
     """The completion of a request, or the error of OpenAI's form that says what is wrong with it."""
     try:
@@ -200,10 +223,11 @@ def answer(body: bytes, settings: Settings) -> Reply:
         return _refusal(404, f"The model {asked.model!r} does not exist; this server has {settings.model!r}.")
     if asked.stream or asked.n not in (None, 1):
         return _refusal(400, "This engine gives one answer and does not stream it.")
-    parts = parse_prompt(Prompt(asked.messages, max_tokens=0))
-    if parts is None:
-        return _refusal(400, "This engine counts: it reads only prompts of the plain dialect.")
-    return _completion(asked, write_summary(parts), settings)
+    match complete(Prompt(asked.messages, asked.max_completion_tokens or asked.max_tokens or _MAX_TOKENS)):
+        case Refused(status=status, message=message):
+            return _refusal(status, message)
+        case Completion() as completion:
+            return _completed(completion, settings)
 
 
 def _refusal(status: int, message: str) -> Reply:
@@ -211,13 +235,8 @@ def _refusal(status: int, message: str) -> Reply:
     return Reply(status, {"error": {"message": message, "type": kind, "param": None, "code": status}})
 
 
-def _completion(asked: ChatRequest, text: str, settings: Settings) -> Reply:
-    max_tokens = asked.max_completion_tokens or asked.max_tokens
-    finish_reason = "stop"
-    if max_tokens is not None and estimate_tokens(text) > max_tokens:
-        text, finish_reason = _cut(text, max_tokens), "length"
-    prompt_tokens, completion_tokens = sum(estimate_tokens(turn.content) for turn in asked.messages), estimate_tokens(text)
-    message = {"role": "assistant", "content": text}
+def _completed(completion: Completion, settings: Settings) -> Reply:
+    message = {"role": "assistant", "content": completion.text}
     return Reply(
         200,
         {
@@ -225,11 +244,11 @@ def _completion(asked: ChatRequest, text: str, settings: Settings) -> Reply:
             "object": "chat.completion",
             "created": int(time.time()),
             "model": settings.model,
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": completion.finish_reason}],
             "usage": {
-                "prompt_tokens": prompt_tokens,
-                "completion_tokens": completion_tokens,
-                "total_tokens": prompt_tokens + completion_tokens,
+                "prompt_tokens": completion.prompt_tokens,
+                "completion_tokens": completion.completion_tokens,
+                "total_tokens": completion.prompt_tokens + completion.completion_tokens,
             },
         },
     )

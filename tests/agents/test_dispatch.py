@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 import agents.dispatch
 import agents.write_back
+import streams.evolution.attempts
 from agents.dispatch import Dispatch
 from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
@@ -546,8 +547,8 @@ DEFECTIVE: dict[str, tuple[Any, str, Callable[..., Sequence[Evidence]]]] = {
     "fitting": (agents.dispatch, "fit", lambda fitted, *_: fitted.step.evidence),
     "prompt": (Plain, "write_prompt", lambda _, dialect, update: update.evidence),
     "answer": (Plain, "read_answer", lambda _, dialect, completion, update: update.evidence),
-    "verdict": (agents.write_back, "judge", lambda *_, evidence, **__: evidence),
-    "version": (agents.write_back, "next_summary", lambda _, step, *__: step.evidence),
+    "verdict": (streams.evolution.attempts, "judge", lambda *_, evidence, **__: evidence),
+    "version": (streams.evolution.attempts, "next_summary", lambda _, step, *__: step.evidence),
     "record": (agents.write_back, "encode_summary", lambda _, summary: [FIFTH] if covers_fifth(summary) else []),
 }
 FIFTH: Evidence = evidence_of(Post(user="ada", at=AT, text="ada 5"))

@@ -20,6 +20,7 @@ from prefstream.events import Item, Rating
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability
 from streams.evidence import evidence_of
+from streams.evolution.attempts import Attempt
 from streams.evolution.guards import GuardLimits, Rejected
 from streams.evolution.plain import Plain
 from streams.evolution.records import CallResult, Completion, Refused, Unavailable, Update
@@ -71,7 +72,8 @@ class Call:
         write_back = WriteBack(
             Plain(), tokens or estimated(), GuardLimits(max_tokens=160), MODEL, self.availability, failed_calls, self.metrics
         )
-        call = ModelCall(self.owned, self.due, step, update, Plain().write_prompt(update), is_probe, rejected)
+        attempt = Attempt(step, update, Plain().write_prompt(update))
+        call = ModelCall(self.owned, self.due, attempt, is_probe, rejected)
         return write_back.write_back(call, result, retry_at_ms, may_repeat=may_repeat)
 
     def counted(self) -> dict[str, float]:
@@ -362,7 +364,7 @@ async def test_an_answer_that_no_version_can_be_made_of_is_no_sign_that_the_mode
     def defective(*_: object) -> Summary:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("agents.write_back.next_summary", defective)
+    monkeypatch.setattr("streams.evolution.attempts.next_summary", defective)
     call = Call(opened)
     assert call.ends(GOOD, may_repeat=True) is None
     await until(lambda: call.owned.failures(ADA) != Failures())

@@ -11,14 +11,16 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
+from msgspec.structs import replace
 
-from model_server.counting import Settings, answer, make_app, write_summary
+from model_server.client import CallOptions, ModelClient
+from model_server.counting import Counting, Settings, answer, make_app, serve, write_summary
 from prefstream.events import Item
 from prefstream.summaries import Tally
 from streams.evidence import Evidence
 from streams.evolution.plain import parse_prompt, write_prompt
 from streams.evolution.prose import NOTHING_YET
-from streams.evolution.records import Prompt
+from streams.evolution.records import Prompt, Turn
 from streams.tally import fold
 from streams.tokens import estimate_tokens
 
@@ -221,3 +223,13 @@ async def test_a_taken_port_is_said_in_one_line() -> None:
     assert process.returncode == 1
     assert errors.decode().startswith(f"cannot listen on 127.0.0.1:{port} (address already in use): choose another")
     assert errors.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, replace(PROMPT, max_tokens=9), Prompt((Turn("user", "hello"),), 100)])
+async def test_in_process_it_answers_as_over_http(prompt: Prompt) -> None:
+    stopped, address = asyncio.Event(), asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve("127.0.0.1", 0, Settings(), stopped, address.set_result))
+    async with ModelClient(await address, CallOptions("counting"), timeout_seconds=10, capacity=1) as client:
+        assert await Counting().evolve(prompt, request_id="1") == await client.evolve(prompt, request_id="2")
+    stopped.set()
+    await serving

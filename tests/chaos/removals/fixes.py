@@ -863,7 +863,7 @@ _OF_AGENTS = (
             Edited(
                 WriteBack,
                 "write_back",
-                "if (current.version if current else 0) != call.step.base_version:",
+                "if (current.version if current else 0) != call.attempt.step.base_version:",
                 "if False:",
             ),
         ),
