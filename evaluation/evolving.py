@@ -218,9 +218,7 @@ async def _answered(writer: Writer, prompt: Prompt, patience: Patience) -> tuple
             return result, result.seconds if isinstance(result, Timed) else time.monotonic() - started
         why = f"{result.reason}: {result.message}"
         if result.reason == "misconfigured":  # no waiting mends that
-            raise WriterUnavailable(
-                f"the model server refuses every call: correct its address, its model or the key ({why})"
-            )
+            raise WriterUnavailable(f"the model server refuses every call: correct its address, its model or the key ({why})")
         if waited_seconds >= patience.total_seconds:
             raise WriterUnavailable(
                 f"the model server did not answer for {waited_seconds:.0f} s ({why}): start it again "
