@@ -1,0 +1,117 @@
+"""Triples: the papers' only event, (query, chosen, rejected) as free text, and what is made of it (row → **choice** → Exam).
+
+No triple has a time: events get synthetic instants, a minute apart from 2000-01-01 on, in the order of the file. Nor has an
+item an id: it is a hash of its text, so that one text is one item. What a text says by its form (``Title: ...`` with an
+abstract, a description or genres, as the recommendation sets have it) becomes title and attributes; any other is a title.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from prefstream.events import Choice, Item
+
+MAX_TEXT_CHARS = 1_000
+"""The wire's limit of a title; about 150 words of a comment, of which a prompt shows less."""
+
+NO_NEGATIVE = "No negative sample."
+_FILLED_QUERY = re.compile(r"Please recommend some (\w+) to me\.")
+_DESCRIBED = re.compile(
+    r"Title: (?P<title>.+?)(?:\n(?P<name>Abstract|Description): (?P<words>.*)|, Genres: (?P<genres>[^\n]*))?", re.DOTALL
+)
+_NO_GENRES = "(no genres listed)"
+_FIRST_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Triple(Struct, frozen=True):
+    """One event of the papers' files; ``query`` and ``rejected`` may be null or their fill-ins."""
+
+    chosen: Annotated[str, Meta(min_length=1)]
+    query: str | None = None
+    rejected: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.chosen.strip():
+            raise ValueError("chosen: empty; an event says what was taken")
+
+
+class Target(Triple, frozen=True):
+    """A triple that asks: which of the two?"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not left_of(self):
+            raise ValueError("rejected: missing; a question needs two items")
+        if self.rejected == self.chosen:
+            raise ValueError("rejected: the same text as chosen; a question needs two items")
+
+
+def instant(number: int) -> datetime:
+    """The synthetic time of a person's event ``number``, from 0."""
+    return _FIRST_INSTANT + timedelta(minutes=number)
+
+
+def choices(user: str, history: tuple[Triple, ...]) -> tuple[Choice, ...]:
+    """The history as events of ``user``, of the domain that the fill-in of its queries names."""
+    domain = domain_of(history)
+    return tuple(
+        Choice(
+            user=user,
+            at=instant(number),
+            domain=domain,
+            chosen=item_of(triple.chosen),
+            rejected=(item_of(left),) if (left := left_of(triple)) else (),
+            query=query_of(triple),
+        )
+        for number, triple in enumerate(history)
+    )
+
+
+def domain_of(history: tuple[Triple, ...]) -> str:
+    """``news`` of a history that asks "Please recommend some news to me." where there was no query; empty without one."""
+    filled = (_FILLED_QUERY.fullmatch((triple.query or "").strip()) for triple in history)
+    return next((match[1] for match in filled if match), "")
+
+
+def query_of(triple: Triple) -> str:
+    """What was asked, bounded; empty where it is null or a fill-in, which nobody said."""
+    query = (triple.query or "").strip()
+    return "" if _FILLED_QUERY.fullmatch(query) else bounded(query)
+
+
+def left_of(triple: Triple) -> str:
+    """The text of what was rejected; empty where it is null, empty, or the fill-in for nothing."""
+    rejected = (triple.rejected or "").strip()
+    return "" if rejected == NO_NEGATIVE else rejected
+
+
+def item_of(text: str, in_full: bool = False) -> Item:
+    """The item that a text describes.
+
+    Only a question's item is described ``in_full``. An abstract is a value that no other item has: a tally that counts it is
+    two and a half times as large and says no more, and a prompt shows 40 characters of it.
+    """
+    text = text.strip()
+    key = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
+    described = _DESCRIBED.fullmatch(text)
+    if described is None:
+        return Item(id=key, title=bounded(text))
+    return Item(id=key, title=bounded(described["title"].strip()), attributes=_attributes(described, in_full))
+
+
+def _attributes(described: re.Match[str], in_full: bool) -> dict[str, tuple[str, ...]]:
+    name, words, genres = described.group("name", "words", "genres")
+    if genres:
+        values = tuple(genre.strip().lower() for genre in genres.split("|"))
+        return {} if values == (_NO_GENRES,) else {"genre": values}
+    return {name.lower(): (bounded(words.strip()),)} if in_full and words and words.strip() else {}
+
+
+def bounded(text: str) -> str:
+    """``text``, cut at MAX_TEXT_CHARS."""
+    return text if len(text) <= MAX_TEXT_CHARS else text[: MAX_TEXT_CHARS - 1] + "…"
