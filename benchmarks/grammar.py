@@ -30,11 +30,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from deploy.demo.movielens import PastRating, load_ratings
+from evaluation.faithfulness import judged_claims
 from model_server.client import CallOptions, ModelClient
 from model_server.counting import Counting
 from prefstream.events import Item, Rating
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, evidence_of
+from streams.evolution.claims import OPINIONS, SIDES, claims_of
 from streams.evolution.dialects import Dialect
 from streams.evolution.guards import Accepted, GuardLimits, judge
 from streams.evolution.own_words import summarise
@@ -64,9 +66,11 @@ TIMEOUT_SECONDS = 300.0
 # Settings were tried on the first 40 people of this order; the results are of those behind them.
 SEED = 5
 NUM_TRIED_ON = 40
-LEVELS = ("loves", "likes", "mixed", "dislikes")
+LEVELS = tuple(OPINIONS)
 ATTRIBUTES = (*LEVELS, "often")
-TITLES = ("favourites", "did_not_enjoy")
+TITLES = tuple(SIDES)
+# What was met with no feeling may stand on either side.
+TITLE_VERDICTS = {"right": "right", "near": "right", "wrong": "contradicted", "unsupported": "invented"}
 
 console = Console(width=140, record=True)
 
@@ -188,23 +192,21 @@ class Outcome:
     graded: int = 0
 
 
-def grade(text: str, tally: Tally, met: Mapping[str, float]) -> tuple[Counter[str], Counter[str], int]:
-    """How the text's attributes and titles agree with the tally and with what was met, and what the tally grades in all.
+def grade(text: str, tally: Tally, evidence: Sequence[Evidence]) -> tuple[Counter[str], Counter[str], int]:
+    """How the text's attributes and titles agree with what the tally says and with what was met, and what it says in all.
 
     Attributes: ``exact``, ``near`` (one level off), ``contradicted``, ``ungraded`` (the tally says nothing of it). Titles:
     ``right``, ``contradicted`` (met the other way), ``invented`` (never met).
     """
-    counted = [(value, kind) for section in levels(tally).sections for kind in ATTRIBUTES for value in getattr(section, kind)]
+    said = [claim for claim in claims_of(levels(tally).sections) if claim.kind in ATTRIBUTES]
     attributes: Counter[str] = Counter()
     titles: Counter[str] = Counter()
-    for section in parse(text).sections:
-        for kind in ATTRIBUTES:
-            attributes.update(
-                agreement(kind, {where for name, where in counted if name == value}) for value in getattr(section, kind)
-            )
-        for kind, sign in zip(TITLES, (1, -1), strict=True):
-            titles.update(rightness(sign * met[title]) if title in met else "invented" for title in getattr(section, kind))
-    return attributes, titles, len(counted)
+    for one in judged_claims(text, tally, evidence):
+        if one.claim.kind in ATTRIBUTES:
+            attributes[agreement(one.claim.kind, {claim.kind for claim in said if claim.value == one.claim.value})] += 1
+        elif one.claim.kind in SIDES:
+            titles[TITLE_VERDICTS[one.verdict]] += 1
+    return attributes, titles, len(said)
 
 
 def agreement(claimed: str, counted: set[str]) -> str:
@@ -216,11 +218,6 @@ def agreement(claimed: str, counted: set[str]) -> str:
     if "often" in (claimed, *counted):
         return "near"
     return "near" if any(abs(LEVELS.index(claimed) - LEVELS.index(level)) == 1 for level in counted) else "contradicted"
-
-
-def rightness(strength: float) -> str:
-    """Whether a title stands on the right side, by the strength with which it was met, turned to that side."""
-    return "right" if strength >= 0 else "contradicted"
 
 
 def evidence_in(ratings: Sequence[PastRating]) -> tuple[Evidence, ...]:
@@ -249,7 +246,8 @@ async def follow(client: Any, way: Way, ratings: Sequence[PastRating], outcomes:
         result = await client.evolve(prompt, request_id=f"{ratings[0].user}-{number}")
         if not isinstance(result, Completion):
             raise SystemExit(f"no answer from the server: {result}")
-        judged = judge(way.dialect.read_answer(result, update), prompt, text, GuardLimits())
+        answer = way.dialect.read_answer(result, update)
+        judged = judge(answer, prompt, text, GuardLimits(), evidence=evidence, tally=update.tally)
         outcome = Outcome(
             "" if isinstance(judged, Accepted) else judged.reason,
             time.monotonic() - began,
@@ -259,8 +257,7 @@ async def follow(client: Any, way: Way, ratings: Sequence[PastRating], outcomes:
         )
         if isinstance(judged, Accepted):
             text, tally, covered = judged.text, update.tally, number * NUM_RATINGS
-            met = {quotable(one.film.title, 80): one.stars - 3.0 for one in ratings[:covered]}
-            outcome.attributes, outcome.titles, outcome.graded = grade(text, tally, met)
+            outcome.attributes, outcome.titles, outcome.graded = grade(text, tally, evidence_in(ratings[:covered]))
             outcome.words, outcome.says_nothing = len(text.split()), parse(text) == Claims() or text == NOTHING_YET
         outcomes.append(outcome)
         step()

@@ -47,7 +47,7 @@ _MAX_ITEM_ID_CHARS = 120
 _MAX_REJECTED = 20
 
 
-class _Touch(Struct, frozen=True):
+class Touch(Struct, frozen=True):
     """What one event says about one item; ``share`` is the part of an event it counts for."""
 
     item: Item
@@ -76,7 +76,7 @@ def _count_in_domain(domain: DomainTally, event: Evidence, policy: TallyPolicy) 
         domain = replace(domain, searches=_newest_first(event.query, domain.searches, policy.max_searches, policy))
     elif len(event.quote.split()) >= policy.min_quote_words:
         domain = replace(domain, quotes=_newest_first(event.quote, domain.quotes, policy.max_quotes, policy))
-    return reduce(lambda before, touch: _count_touch(before, touch, policy), _touches(event, policy), domain)
+    return reduce(lambda before, touch: _count_touch(before, touch, policy), touches(event, policy), domain)
 
 
 def _newest_first(text: str, before: tuple[str, ...], most: int, policy: TallyPolicy) -> tuple[str, ...]:
@@ -86,18 +86,19 @@ def _newest_first(text: str, before: tuple[str, ...], most: int, policy: TallyPo
     return (words, *(other for other in before if other.casefold() != words.casefold()))[:most]
 
 
-def _touches(event: Evidence, policy: TallyPolicy) -> list[_Touch]:
+def touches(event: Evidence, policy: TallyPolicy = DEFAULT_POLICY) -> list[Touch]:
+    """What the event says about each of its items, of those that were left about the first twenty."""
     # Evidence already halves the strength of what the platform put forward itself.
     share = 0.5 if event.recommended else 1.0
     rejected = event.rejected[:_MAX_REJECTED]
     if event.chosen is None:
-        return [_Touch(item, event.strength, share, False) for item in rejected]
-    chosen = _Touch(event.chosen, event.strength, share, not event.recommended)
+        return [Touch(item, event.strength, share, False) for item in rejected]
+    chosen = Touch(event.chosen, event.strength, share, not event.recommended)
     part = policy.left / len(rejected) if rejected else 0.0
-    return [chosen, *(_Touch(item, -part * event.strength, part * share, False) for item in rejected)]
+    return [chosen, *(Touch(item, -part * event.strength, part * share, False) for item in rejected)]
 
 
-def _count_touch(domain: DomainTally, touch: _Touch, policy: TallyPolicy) -> DomainTally:
+def _count_touch(domain: DomainTally, touch: Touch, policy: TallyPolicy) -> DomainTally:
     now = domain.num_events
     keys = _keys(touch.item)[: policy.max_attributes_per_item]
     attributes = domain.attributes | {key: _touched(domain.attributes.get(key, Weight()), touch, now, policy) for key in keys}
@@ -116,7 +117,7 @@ def _key(name: str, value: str) -> str:
     return f"{quotable(name, MAX_ATTRIBUTE_CHARS).replace(':', ' ')}:{quotable(value, MAX_ATTRIBUTE_CHARS)}"
 
 
-def _touched(weight: Weight, touch: _Touch, now: int, policy: TallyPolicy) -> Weight:
+def _touched(weight: Weight, touch: Touch, now: int, policy: TallyPolicy) -> Weight:
     faded = decayed(weight, now, policy)
     return Weight(
         liked=_rounded(faded.liked + max(touch.strength, 0.0)),
@@ -144,7 +145,7 @@ def _evict_lightest(attributes: dict[str, Weight], newest: set[str], now: int, p
         del attributes[min(candidates, key=lambda key: (decayed(attributes[key], now, policy).met, key))]
 
 
-def _remember(domain: DomainTally, touch: _Touch, policy: TallyPolicy) -> DomainTally:
+def _remember(domain: DomainTally, touch: Touch, policy: TallyPolicy) -> DomainTally:
     title = quotable(touch.item.title, MAX_TITLE_CHARS)
     if abs(touch.strength) < policy.strong or not title:
         return domain
@@ -184,11 +185,12 @@ def levels(tally: Tally) -> Claims:
 
 def _section(name: str, domain: DomainTally) -> Section:
     graded = _graded(domain)
+    by_level = {level: tuple(value for value, grade in graded.items() if grade.level == level) for level in _MOST}
     # Lists start with what was met most, so that "often" only adds what no list of opinions names already.
-    named = {value for level in ("loves", "likes", "mixed") for value in graded.get(level, ())}
+    named = {value for level in ("loves", "likes", "mixed") for value in by_level[level]}
     return Section(
         domain=name,
-        **{level: graded.get(level, ())[:most] for level, most in _MOST.items()},
+        **{level: values[: _MOST[level]] for level, values in by_level.items()},
         often=tuple(value for value in _often(domain) if value not in named)[:_MAX_OFTEN],
         favourites=tuple(mention.title for mention in domain.favourites),
         did_not_enjoy=tuple(mention.title for mention in domain.dislikes),
@@ -197,16 +199,34 @@ def _section(name: str, domain: DomainTally) -> Section:
     )
 
 
-def _graded(domain: DomainTally) -> dict[str, tuple[str, ...]]:
+class Grade(Struct, frozen=True):
+    """What was counted of one attribute: its level, empty where the tally says none, and how much was said for and against."""
+
+    level: str
+    liked: float
+    disliked: float
+    is_often: bool = False
+
+
+def grades(tally: Tally) -> dict[str, dict[str, Grade]]:
+    """The grade of every attribute by domain and value, also of those for which :func:`levels` has no room."""
+    return {name: _with_often(_graded(domain), _often(domain)) for name, domain in tally.domains.items()}
+
+
+def _with_often(graded: dict[str, Grade], often: Iterable[str]) -> dict[str, Grade]:
+    return graded | {value: replace(graded[value], is_often=True) for value in often}
+
+
+def _graded(domain: DomainTally) -> dict[str, Grade]:
+    """The grades by value, what was met most first."""
     usual = _mean(decayed(domain.overall, domain.num_events), 0.0, 1.0)
-    graded: dict[str, tuple[str, ...]] = {}
-    said: set[str] = set()
+    graded: dict[str, Grade] = {}
     for key, weight in _heaviest_first(domain):
-        level, value = _level(weight, usual), _spoken(key)
-        # Two attributes may share a value; what was met most speaks for both.
-        if level and value not in said and weight.met >= _MIN_EVENTS:
-            said.add(value)
-            graded[level] = (*graded.get(level, ()), value)
+        value, level = _spoken(key), _level(weight, usual) if weight.met >= _MIN_EVENTS else ""
+        # Two attributes may share a value; of those with a level what was met most speaks for both.
+        if value not in graded or (level and not graded[value].level):
+            graded.pop(value, None)
+            graded[value] = Grade(level, weight.liked, weight.disliked)
     return graded
 
 

@@ -44,7 +44,9 @@ def judged(
 ) -> Judgement:
     """Whether the answer may be the next version; ``counted`` gives an answer with the tokens of its text."""
     step, read = attempt.step, counted(dialect.read_answer(answer, attempt.update))
-    return judge(read, attempt.prompt, step.old_text, limits, pins=step.pins, evidence=step.evidence)
+    # The tally as the prompt has it: what gave way there, no answer can know.
+    tally = attempt.update.tally
+    return judge(read, attempt.prompt, step.old_text, limits, pins=step.pins, evidence=step.evidence, tally=tally)
 
 
 def applied(attempt: Attempt, accepted: Accepted, model: ModelUsed, now: datetime) -> Summary:

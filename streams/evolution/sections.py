@@ -20,13 +20,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from prefstream.summaries import Tally
+from streams.evolution.claims import SIDES, Known, claims_of, known, opposed, same_domain
 from streams.evolution.own_words import summarise
 from streams.evolution.plain import MAX_LINE_CHARS, NAME, Plain, as_data, old_lines
 from streams.evolution.plain import SYSTEM as PLAIN_SYSTEM
 from streams.evolution.prose import KINDS, MAX_ATTRIBUTE_CHARS, Section, parse
 from streams.evolution.records import Completion, Prompt, Turn, Update
 from streams.evolution.thoughts import without_thought
-from streams.tally import fold, levels
+from streams.tally import fold
 from streams.tokens import estimate_tokens
 
 OFF_SCHEMA = "off_schema"
@@ -95,22 +96,27 @@ class Sections:
 def offers(update: Update) -> tuple[Offer, ...]:
     """What an answer to ``update`` may say, a domain each, in the order of the tally; empty where nothing can be said yet."""
     tally = update.tally if update.tally.domains else fold(Tally(), update.evidence)
-    told = {section.domain: section for section in map(_as_shown, levels(tally).sections)}
+    about = known(tally, update.evidence)
+    spoken = {section.domain: section for section in about.told}
     # A text about one domain does not name it.
     first = as_data(next(iter(tally.domains), ""), MAX_ATTRIBUTE_CHARS)
-    said = {section.domain or first: section for section in parse(_old_text(update)).sections}
-    domains = list(dict.fromkeys((*told, *said)))[:MAX_DOMAINS]
-    return tuple(_offer(name, told.get(name, Section()), said.get(name, Section())) for name in domains)
+    said: dict[str, Section] = {}
+    for section in parse(_old_text(update)).sections:
+        name = section.domain or first
+        name = next((other for other in spoken if same_domain(other, name)), name)
+        said.setdefault(name, _without_opposed(replace(section, domain=name), about))
+    domains = list(dict.fromkeys((*spoken, *said)))[:MAX_DOMAINS]
+    return tuple(_offer(name, spoken.get(name, Section()), said.get(name, Section())) for name in domains)
+
+
+def _without_opposed(section: Section, about: Known) -> Section:
+    """The section without the titles that an event has put on the other side, and that the tally has no room for any more."""
+    wrong = {claim.value for claim in opposed(claims_of([section]), about) if claim.kind in SIDES}
+    return replace(section, **{kind: tuple(value for value in getattr(section, kind) if value not in wrong) for kind in SIDES})
 
 
 def _old_text(update: Update) -> str:
     return "\n".join(as_data(line, len(line)) for line in old_lines(update.old_text, update.max_summary_tokens))
-
-
-def _as_shown(section: Section) -> Section:
-    """The section in the very words of the prompt."""
-    shown = {kind: tuple(as_data(value, MAX_LINE_CHARS) for value in getattr(section, kind)) for kind in KINDS}
-    return Section(domain=as_data(section.domain, MAX_ATTRIBUTE_CHARS), **shown)
 
 
 def _offer(domain: str, told: Section, said: Section) -> Offer:

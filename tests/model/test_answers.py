@@ -66,7 +66,8 @@ async def test_nothing_bad_is_let_through(server: Vllm, grammar: Grammar, tell: 
         if grammar:
             assert completion.finish_reason == "stop", "it ended by itself, and satisfies its schema"
             assert isinstance(json.loads(asked.result.text), dict)
-        verdict = judge(completion, asked.prompt, update.old_text, LIMITS, pins=update.pins, forbidden=forbidden(number))
+        never, tally = forbidden(number), update.tally
+        verdict = judge(completion, asked.prompt, update.old_text, LIMITS, update.pins, never, update.evidence, tally)
         verdicts["accepted" if isinstance(verdict, Accepted) else verdict.reason] += 1
         if isinstance(verdict, Accepted):
             found = list(faults(verdict.text, verdict.tokens, asked, forbidden(number)))

@@ -15,7 +15,7 @@ from prefstream.events import Item
 from prefstream.summaries import DomainTally, Tally, Weight
 from streams.evidence import Evidence
 from streams.evolution.prose import MAX_TITLE_CHARS, Section
-from streams.tally import TallyPolicy, decayed, digest, fold, levels, read_digest
+from streams.tally import TallyPolicy, decayed, digest, fold, grades, levels, read_digest
 
 TIGHT = TallyPolicy(
     half_life_events=3,
@@ -252,3 +252,15 @@ def test_an_event_without_content_is_counted_and_says_nothing() -> None:
     tally = fold(Tally(), [said("message")])
     assert tally == Tally(num_events=1, domains={"films": DomainTally(num_events=1)})
     assert digest(tally) == ""
+
+
+def test_grades_tell_of_every_attribute_what_was_counted() -> None:
+    genres = ["crime", "drama", "horror", "musical", "western"]
+    disliked = [about(film(f"{genre} {number}", genre), -1.0) for genre in genres for number in range(5)]
+    evidence = [*disliked, about(film("Up", "comedy"), 0.5), *(about(film(f"{number}", "war"), 1.0) for number in range(10))]
+    graded = grades(fold(Tally(), evidence))["films"]
+    assert {value for value, grade in graded.items() if grade.level == "dislikes"} == set(genres)
+    assert len(section_of(evidence).dislikes) == 4
+    assert graded["comedy"].level == ""
+    assert graded["comedy"].liked > graded["comedy"].disliked == 0.0
+    assert {value for value, grade in graded.items() if grade.is_often} == {"war"}

@@ -13,6 +13,7 @@ repetition         the same words again and again, or a title twice in one list
 prompt_copied      the prompt's instructions or its example, word for word
 echo               much of the text is copied from the prompt's other turns: its tally or its evidence
 language           another language than the old text, or, without one, than the instructions
+contradicted       a claim that the tally or an event turns round, that the text itself turns round, or that it makes twice
 wiped              far shorter than the old text, or almost none of its words, and nothing explains it
 pin_missing        a sentence that the person pinned is not there
 forbidden          something that the person never wants said is said
@@ -21,8 +22,8 @@ forbidden          something that the person never wants said is said
 Texts are compared by their words, without case, punctuation and invisible characters; in scripts that put no spaces between
 words each character counts as a word. Inflections are other words: ``never`` "war" still allows "wars" and "warm".
 
-What no guard finds is what is false in words that are well formed: a taste turned round ("Loves drama" to "Hates drama"), a
-part of the claims lost, an invented title. That is a question of faithfulness to the tally, which is measured elsewhere.
+What no guard finds is what is false in other words than those of the prose ("Hates drama"), a part of the claims lost, an
+invented title. That is a question of faithfulness to the tally and the events, which ``evaluation/faithfulness.py`` measures.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from prefstream.summaries import Tally
 from streams.evidence import Evidence
+from streams.evolution.guards.contradictions import contradicts_nothing
 from streams.evolution.guards.copies import is_no_echo, keeps_the_prompt_to_itself
 from streams.evolution.guards.languages import keeps_the_language, load_languages
 from streams.evolution.guards.leaks import says_nothing_of_its_task
@@ -70,6 +73,7 @@ _ASSENTS = frozenset(
     )
 )
 _CODE = re.compile(r"\A[\[{]\s*[:,\[{\d\]}].*[\]}]\Z|\b(?:def|function|class) \w+\([^()\n]{0,80}\)\s?[:{]", re.DOTALL)
+_NO_TALLY = Tally()
 _MAX_CHARS = 16_000  # looked at of a long text, such as a person's edit; a summary has about a thousand
 
 
@@ -81,8 +85,11 @@ def judge(
     pins: Sequence[str] = (),
     forbidden: Sequence[str] = (),
     evidence: Sequence[Evidence] = (),
+    tally: Tally = _NO_TALLY,
 ) -> Judgement:
     """Whether ``completion`` may replace ``old_text`` (empty for a new user), after this new ``evidence``.
+
+    ``tally`` is the one that the prompt words, with the evidence counted; without one nothing contradicts what it would say.
 
     ``completion.text`` is the summary alone: a dialect whose model thinks cuts the thought away first, and then sets
     ``completion_tokens`` to 0 where the server's count includes the thought. Pins and forbidden phrases without a word ask
@@ -93,7 +100,7 @@ def judge(
     # What is longer is over budget, and the last of an old text no prompt shows: neither is worth its words.
     words, old_text = words_of(text[: (limits.max_tokens + 1) * _MAX_TOKEN_CHARS]), old_text[:_MAX_CHARS]
     finish_reason = completion.finish_reason
-    candidate = Candidate(text, words, tokens, finish_reason, prompt, old_text, limits, pins, forbidden, evidence)
+    candidate = Candidate(text, words, tokens, finish_reason, prompt, old_text, limits, pins, forbidden, evidence, tally)
     for guard in _GUARDS:
         if rejected := guard(candidate):
             return rejected
@@ -163,6 +170,7 @@ _GUARDS: tuple[Callable[[Candidate], Rejected | None], ...] = (
     keeps_the_prompt_to_itself,
     is_no_echo,
     keeps_the_language,
+    contradicts_nothing,
     keeps_the_old,
     _keeps_pins,
     _says_nothing_forbidden,

@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from prefstream.events import Item
+from prefstream.summaries import Tally
 from streams.evidence import Evidence
 from streams.evolution.records import Prompt
 
@@ -22,6 +23,7 @@ RejectionReason = Literal[
     "prompt_copied",
     "echo",
     "language",
+    "contradicted",
     "wiped",
     "pin_missing",
     "forbidden",
@@ -84,3 +86,4 @@ class Candidate(Struct, frozen=True):
     pins: Sequence[str]
     forbidden: Sequence[str]
     evidence: Sequence[Evidence]
+    tally: Tally

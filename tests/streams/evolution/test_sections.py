@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from prefstream.events import Item
 from prefstream.summaries import Tally
@@ -273,3 +274,18 @@ def test_what_is_said_was_offered_and_reads_back(case: tuple[Update, str]) -> No
         len(values) == len(set(values)) for s in claims.sections for values in [[v for k in KINDS for v in getattr(s, k)]]
     )
     assert set(claims.others) <= {"I am vegan."}
+
+
+def test_a_favourite_that_was_hated_since_is_not_offered_though_the_tally_has_no_room_for_it() -> None:
+    hated = tuple(rated(f"Film {number}", -1.0, "musical") for number in range(8))
+    update = Update('Favourites: "Film 0"; "Glory (1989)".', fold(Tally(), hated), hated)
+    assert offers(update)[0].section.favourites == ("Glory (1989)",)
+    assert "Film 0" not in offers(update)[0].section.did_not_enjoy
+
+
+def test_a_domain_whose_name_has_a_capital_is_offered_once() -> None:
+    """A tag at the beginning of a line has one, so what a text calls "films" may be the domain "Films"."""
+    events = tuple(replace(event, domain="Films") for event in EVENTS)
+    update = Update("Films: Likes opera. Loves musical.\nBooks: Likes crime.", fold(Tally(), events), events)
+    assert [(one.section.domain, one.section.likes) for one in offers(update)] == [("Films", ("opera",)), ("books", ("crime",))]
+    assert offers(update)[0].section.loves == ("drama", "war")
