@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -117,16 +117,25 @@ class TextOnly:
 
 
 async def evolve(
-    events: Sequence[Event], cuts: Sequence[int], writer: Writer, policy: Policy, patience: Patience = PATIENCE
+    events: Sequence[Event],
+    cuts: Sequence[int],
+    writer: Writer,
+    policy: Policy,
+    patience: Patience = PATIENCE,
+    advance: Callable[[], object] = lambda: None,
 ) -> tuple[Version, ...]:
     """One person's version at each of the ``cuts``: numbers of their first events, rising, the first of them at least 1.
 
-    Raises ValueError for other cuts, and :class:`WriterUnavailable`.
+    It ``advance``s once for each of them. Raises ValueError for other cuts, and :class:`WriterUnavailable`.
     """
     if not all(before < cut for before, cut in pairwise((0, *cuts))) or (cuts and cuts[-1] > len(events)):
         raise ValueError(f"cuts of {len(events)} events rise from 1 to {len(events)}: {list(cuts)}")
     evolution = _Evolution(events, writer, policy, patience)
-    return tuple([await evolution.reach(cut) for cut in cuts])
+    versions = []
+    for cut in cuts:
+        versions.append(await evolution.reach(cut))
+        advance()
+    return tuple(versions)
 
 
 class _Evolution:
