@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from evaluation.catalogue import Catalogue
-from evaluation.crossfit import Fold
+from evaluation.crossfit import Fold, Lesson
 from evaluation.records import Asked, Exam, Question, Reader, View
 
 MakeReader = Callable[[Catalogue], Reader]
@@ -26,32 +26,57 @@ class Row(Struct, frozen=True, eq=False):
     view: View
 
 
+class Together(Struct, frozen=True, eq=False):
+    """Several readers that answer as one: the mean of their probabilities."""
+
+    readers: tuple[Reader, ...]
+
+    @property
+    def name(self) -> str:
+        """The name they all have."""
+        return self.readers[0].name
+
+    def fit(self, asked: Sequence[Asked], took_first: NDArray[np.bool_]) -> None:
+        """Fits each of them."""
+        for reader in self.readers:
+            reader.fit(asked, took_first)
+
+    def prefer(self, asked: Sequence[Asked]) -> NDArray[np.float64]:
+        """The mean probability that the first item is taken."""
+        return np.asarray(np.mean([reader.prefer(asked) for reader in self.readers], axis=0))
+
+
 def answer(make_reader: MakeReader, exam: Exam, views: Sequence[View], folds: Sequence[Fold]) -> NDArray[np.float64]:
-    """How probable each question's right answer is to a reader that was fitted to other people's questions of the exam.
+    """How probable each question's right answer is to readers that were fitted to other people's questions of the exam.
 
     ``views`` are those of the questions, in their order. A person in no fold is not asked: their answers are not a number.
     """
     rows = [Row(place, *both) for place, both in enumerate(zip(exam.questions, views, strict=True))]
     probabilities = np.full(len(rows), np.nan)
     for fold in folds:
-        reader = make_reader(fold.catalogue)
-        _fit(reader, [row for row in rows if row.question.user in fold.fitted])
         asked = [row for row in rows if row.question.user in fold.asked]
         if asked:
-            probabilities[[row.place for row in asked]] = ask(reader, asked)
+            probabilities[[row.place for row in asked]] = ask(taught(make_reader, fold, rows), asked)
     return probabilities
 
 
-def _fit(reader: Reader, rows: Sequence[Row]) -> None:
-    asked = [*map(_forward, rows), *map(_backward, rows)]
-    reader.fit(asked, np.repeat([True, False], len(rows)))
+def taught(make_reader: MakeReader, fold: Fold, rows: Sequence[Row]) -> Together:
+    """The readers that may answer the people of a fold: each fitted to the rows of its lesson's people."""
+    return Together(tuple(_taught(make_reader, lesson, rows) for lesson in fold.lessons))
+
+
+def _taught(make_reader: MakeReader, lesson: Lesson, rows: Sequence[Row]) -> Reader:
+    reader = make_reader(lesson.catalogue)
+    theirs = [row for row in rows if row.question.user in lesson.fitted]
+    asked = [*map(_forward, theirs), *map(_backward, theirs)]
+    reader.fit(asked, np.repeat([True, False], len(theirs)))
+    return reader
 
 
 def ask(reader: Reader, rows: Sequence[Row]) -> NDArray[np.float64]:
     """The probability of the right answers: the mean over both orders, so that a leaning to one place counts for nothing."""
-    forward = reader.prefer([_forward(row) for row in rows])
-    backward = reader.prefer([_backward(row) for row in rows])
-    return (forward + (1.0 - backward)) / 2.0
+    forward, backward = np.split(reader.prefer([*map(_forward, rows), *map(_backward, rows)]), 2)
+    return np.asarray((forward + (1.0 - backward)) / 2.0)
 
 
 def _forward(row: Row) -> Asked:
