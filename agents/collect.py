@@ -1,31 +1,24 @@
 """Collect: stores each new event of the keyed topic as pending, notes it in the index, and does nothing slow.
 
 Place in the flow: after intake, before dispatch. Duplicates stop here: redelivered ones by origin, a publisher's retries by id.
-A clear choice first tests the summary that is in force: how good the summaries are is counted here.
 """
 
 from __future__ import annotations
 
 import msgspec
-import structlog
 from faust import StreamT
 from faust.types import Message
 
 from agents.clock import now_ms
-from agents.defects import LOCAL_FAULTS, place_of
 from agents.failstop import stopping_on_error
 from agents.intake import raw_record
 from agents.metrics import Metrics
 from agents.outbox import Outbox
 from agents.partitions import Owned, Partitions
 from agents.progress import Progress
-from prefstream.events import Choice, Event
 from streams.ledger import Outcome
-from streams.quality import is_clear, verdict_on
 from streams.records import Arrival, decode_arrival, decode_event, not_after
 from streams.routing import refuse
-
-log = structlog.get_logger()
 
 
 class Collect:
@@ -44,7 +37,6 @@ class Collect:
         self._events_topic_id = events_topic_id
         self._progress = progress
         self._metrics = metrics
-        self._defects: set[str] = set()
 
     @stopping_on_error("collect")
     async def run(self, events: StreamT[bytes]) -> None:
@@ -62,38 +54,19 @@ class Collect:
             await owned.writer.room()
 
     def _collect(self, owned: Owned, message: Message) -> Outcome:
-        read = _read(message)
-        if read is None or self._outbox.partition_of(message.key) != message.partition:
+        arrival = _read(message)
+        if arrival is None or self._outbox.partition_of(message.key) != message.partition:
             self._refuse(message)
             return "dead"
-        user, (arrival, event) = message.key, read
+        user = message.key
         known = None if user in owned.index else owned.known(user)
         outcome = owned.index.admit(user, message.offset, not_after(arrival, now_ms()), known)
         if outcome == "accepted":
             owned.append(user, message.offset, message.value)
-            if is_clear(event):
-                self._test(owned, user, event)
         elif outcome == "duplicate":
             owned.note_duplicate(user, message.offset, arrival)
         self._metrics.collected.labels(outcome).inc()
         return outcome
-
-    def _test(self, owned: Owned, user: bytes, choice: Choice) -> None:
-        """Count whether the summary in force, if there is one, tells what was taken from what was left.
-
-        That is for people to see. A defect that it meets is logged once, and costs a count and no event.
-        """
-        try:
-            if summary := owned.summary(user):
-                verdict, offered = verdict_on(summary.text, choice), "yes" if choice.recommended else "no"
-                self._metrics.quality_choices.labels(verdict, offered).inc()
-        except LOCAL_FAULTS:
-            raise
-        except Exception as error:
-            place = place_of(error)
-            if place not in self._defects:
-                self._defects.add(place)
-                log.error("testing a summary met a defect of this version: please report it", where=place)
 
     def _refuse(self, message: Message) -> None:
         """Somebody else wrote to the keyed topic what intake did not."""
@@ -102,11 +75,11 @@ class Collect:
         self._outbox.refuse(refuse(raw_record(message), "undecodable", reason, self._events_topic_id, now_ms()))
 
 
-def _read(message: Message) -> tuple[Arrival, Event] | None:
+def _read(message: Message) -> Arrival | None:
     """What intake wrote, or ``None`` for what somebody else did: once stored, that would stop every worker that takes it up."""
     try:
         arrival = decode_arrival(message.value)
-        event = decode_event(arrival)
+        user = decode_event(arrival).user
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
         return None
-    return (arrival, event) if event.user.encode() == message.key else None
+    return arrival if user.encode() == message.key else None

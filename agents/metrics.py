@@ -121,13 +121,6 @@ class Metrics:
             "Events of the keyed topic by what became of them: accepted, redelivered, duplicate (another record, the same id).",
             "outcome",
         )
-        self.quality_choices = self._counter(
-            "quality_choices",
-            "Choices, each put to the summary in force before it is learnt from, by whether its words alone would have taken "
-            "the same: right, wrong or silent (they speak for neither). Recommended: the platform had put the item forward.",
-            "verdict",
-            "recommended",
-        )
         self.applied = self._counter("applied_events", "Events covered by a durable summary.")
         self.summaries = self._counter("summaries", "Summaries made durable.")
 

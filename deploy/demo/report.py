@@ -1,4 +1,4 @@
-"""The end of the demo: what some summaries were on their way to what they are, how good they were, and the accounts."""
+"""The end of the demo: the accounts as a table, and what some summaries were on their way to what they are."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.demo.accounting import Accounts
-from deploy.demo.quality import Quality
 from deploy.demo.screen import heading
-from evaluation.intervals import Interval
 from prefstream.diffs import changed_words, has_colours, marked
 from prefstream.rendering import printable
 from prefstream.summaries import Summary
@@ -24,12 +22,11 @@ _MAX_VERSIONS = 3
 _MAX_NAMED = 5
 
 
-def report(console: Console, accounts: Accounts, quality: Quality) -> None:
+def report(console: Console, accounts: Accounts) -> None:
     """Print the whole end report."""
     console.print()
     for versions in _chosen(accounts):
         console.print(_history(versions, in_colour=has_colours(console)))
-    console.print(_quality(quality))
     console.print(_accounts(accounts))
     console.print(_verdict(accounts))
 
@@ -58,29 +55,6 @@ def _history(versions: Sequence[Summary], in_colour: bool) -> RenderableType:
 def _change(previous: Summary | None, summary: Summary) -> Text:
     text = printable(summary.text)
     return changed_words(printable(previous.text), text) if previous else Text(text)
-
-
-def _quality(quality: Quality) -> Table:
-    """What the words of the summaries told, of what nobody had told them yet."""
-    table = Table(title="The quality so far", title_justify="left", box=box.SIMPLE_HEAD, show_header=False)
-    table.add_column("")
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("")
-    if quality.of_all is None:
-        table.add_row("n/a", "", "nobody rated two films two stars apart after their first summary")
-        return table
-    all_, told = quality.of_all, quality.of_told
-    table.add_row(
-        "pairs", f"{all_.num_pairs:,}", f"of two films that one of {all_.num_users:,} people rated 2 stars apart next"
-    )
-    table.add_row("told apart", f"{quality.told:.0f} %", "by the words of the summary then in force, which knew neither rating")
-    table.add_row(Text("right", "bold"), Text(f"{told.mean:.1f} %" if told else "", "bold"), _sure(told) + " of these")
-    table.add_row("", f"{all_.mean:.1f} %", _sure(all_) + " of all, a coin tossed where nothing was told; 50 % is chance")
-    return table
-
-
-def _sure(interval: Interval | None) -> str:
-    return f"(95 % interval {interval.low:.1f} to {interval.high:.1f})" if interval else "none"
 
 
 def _accounts(accounts: Accounts) -> Table:

@@ -19,7 +19,6 @@ from deploy.demo.model_report import report_on_model
 from deploy.demo.movielens import PastRating, RatingsUnavailable, load_ratings
 from deploy.demo.pace import chosen, is_slow, pace_of, why
 from deploy.demo.processes import CannotRun, Worker
-from deploy.demo.quality import quality_so_far
 from deploy.demo.replay import Plan, Replay, plan
 from deploy.demo.report import report
 from deploy.demo.settings import DemoSettings, InvalidDemo, read_settings
@@ -74,7 +73,7 @@ def _play(settings: DemoSettings, console: Console, stack: ExitStack) -> Account
     _show(cast, _kills(settings), console, interruptions)
     say("Reading the topics ...")
     accounts = settle(read_topics(stage.bootstrap_servers, stage.namespace, stage.formats), stage.formats)
-    report(console, accounts, quality_so_far(accounts.versions, ratings))
+    report(console, accounts)
     if settings.profile.engine != "counting":
         report_on_model(console, settings.profile.name, cast.watcher.latest)
     return accounts

@@ -9,7 +9,6 @@ from unittest.mock import AsyncMock, Mock
 
 import msgspec
 import pytest
-import structlog
 from faust.types import Message
 
 from agents.clock import now_ms
@@ -19,8 +18,7 @@ from agents.outbox import Outbox
 from agents.progress import Progress
 from agents.writer import Then
 from prefstream.dead_letters import DeadLetter, Origin
-from prefstream.events import Choice, Click, Item
-from prefstream.summaries import Summary, encode_summary
+from prefstream.events import Click, Item
 from streams.keys import event_key
 from streams.ledger import Ledger
 from streams.records import Arrival, encode_arrival
@@ -192,68 +190,6 @@ async def test_a_store_that_fails_stops_the_worker_before_the_event_is_done(
         await worker.run(event(3))
     assert stops == ["collect met something unexpected: disk gone"]
     assert worker.progress.committable() == {}
-
-
-def choice(offset: int, user: str = "ada", *, place: int | None = None, recommended: bool = False, **more: object) -> Message:
-    """Somebody takes a drama and leaves a musical."""
-    drama, musical = (Item(id=genre, attributes={"genre": (genre,)}) for genre in ("drama", "musicals"))
-    chosen = Choice(user=user, at=AT, chosen=drama, rejected=(musical,), recommended=recommended)
-    arrival = arrival_of(msgspec.structs.replace(chosen, **more), offset if place is None else place)
-    return message(NAMES.events, offset, encode_arrival(arrival), user.encode())
-
-
-def summarised(worker: Worker, user: str, text: str) -> None:
-    summary = Summary(user=user, version=1, text=text, reason="size", updated_at=AT)
-    worker.opened.summaries.apply([(user.encode(), encode_summary(summary))], 1)
-
-
-def choices_tested(worker: Worker) -> dict[str, float]:
-    """How many choices were counted, by verdict and whether they were recommended."""
-    prefix = "quality_choices "
-    return {name.removeprefix(prefix): value for name, value in counted(worker.metrics).items() if name.startswith(prefix)}
-
-
-async def test_a_clear_choice_tests_the_summary_in_force(worker: Worker) -> None:
-    for user, text in (("ada", "Loves drama."), ("bob", "Dislikes drama."), ("eve", "Loves opera.")):
-        summarised(worker, user, text)
-    await worker.run(
-        choice(0),
-        choice(1, recommended=True),
-        choice(2, "bob"),
-        choice(3, "eve"),
-        choice(4, "nobody yet"),
-        choice(5, rejected=()),
-        event(6),
-    )
-    assert choices_tested(worker) == {"right no": 1, "right yes": 1, "wrong no": 1, "silent no": 1}
-    assert worker.counts() == (7, 0, 0)
-
-
-async def test_a_choice_that_came_before_tests_nothing(worker: Worker) -> None:
-    summarised(worker, "ada", "Loves drama.")
-    await worker.run(choice(0, id="x"), choice(1, place=0), choice(2, id="x"))
-    assert (worker.counts(), choices_tested(worker)) == ((1, 1, 1), {"right no": 1})
-
-
-async def test_a_defect_in_testing_costs_a_count_and_no_event(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    summarised(worker, "ada", "Loves drama.")
-    monkeypatch.setattr("agents.collect.verdict_on", Mock(side_effect=ValueError("about Ada")))
-    with structlog.testing.capture_logs() as logs:
-        await worker.run(choice(0), choice(1))
-    assert (worker.counts(), choices_tested(worker), worker.progress.committable()) == ((2, 0, 0), {}, {SOURCE: 2})
-    (said,) = logs
-    assert "please report it" in said["event"]
-    assert "Ada" not in str(said)
-
-
-async def test_a_disk_that_fails_while_a_choice_is_tested_stops_the_worker(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stops = stops_recorded(monkeypatch, "agents.failstop")
-    monkeypatch.setattr(worker.opened.owned, "summary", Mock(side_effect=OSError("disk gone")))
-    with pytest.raises(Stopped):
-        await worker.run(choice(0))
-    assert (stops, worker.progress.committable()) == (["collect met something unexpected: disk gone"], {})
 
 
 async def test_a_full_lane_holds_back_the_next_event(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,8 +39,6 @@ CLOSED = {
     "due.reason",  # FlushReason
     "failure.kind",  # FailureKind
     "outcome",  # Admission
-    "verdict",  # Verdict
-    "offered",  # yes or no
     "rejected.reason",  # RejectionReason
     "call.rejected.reason",  # RejectionReason
     "cut",  # Cut
@@ -102,8 +100,6 @@ def test_only_these_labels_exist() -> None:
         "kind",
         "part",
         "gate",
-        "verdict",
-        "recommended",
     }
 
 

@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 import pytest
 from rocksdict import AccessType, Options, Rdict
 
-from prefstream.events import Choice, Item, Rating
+from prefstream.events import Item, Rating
 from prefstream.publisher import Publisher
 from prefstream.reader import SummaryReader
 from prefstream.summaries import Summary, decode_summary
@@ -269,22 +269,6 @@ def test_what_is_published_is_seen_by_readers_and_on_the_command_line(live: Flow
     assert current.model.name == "counting"
     shown, complaints = start_cli(live, "summary", "ada", "--json").communicate(timeout=60)
     assert (decode_summary(shown.encode()), complaints) == (current, "")
-
-
-def test_a_choice_tests_the_summary_before_it_is_learnt_from(live: Flow) -> None:
-    worker, verdicts = live.workers[-1], "prefstream_quality_choices_total"
-    drama, western = (Item(id=genre, attributes={"genre": (genre,)}) for genre in ("drama", "western"))
-    with Publisher(live.bootstrap_servers, live.names.inbox) as publisher:
-        for number in range(5):
-            item = Item(id=str(number), attributes=drama.attributes)
-            publisher.publish(Rating(user="eve", at=datetime.now(UTC), item=item, value=5))
-    with SummaryReader(live.bootstrap_servers, live.names.summaries) as reader:
-        until("all five ratings", lambda: (now := reader.current("eve")) and now.num_events == 5)
-    with Publisher(live.bootstrap_servers, live.names.inbox) as publisher:
-        publisher.publish(Choice(user="eve", at=datetime.now(UTC), chosen=drama, rejected=(western,)))
-        publisher.publish(Choice(user="new here", at=datetime.now(UTC), chosen=drama, rejected=(western,)))
-    until("both choices", lambda: worker.metric("prefstream_pending_events") == 0 and worker.metric(verdicts) > 0)
-    assert (worker.metric(verdicts), worker.metric(verdicts, verdict="right", recommended="no")) == (1, 1)
 
 
 def test_readers_take_no_notice_of_workers_that_come_and_go(live: Flow) -> None:

@@ -10,9 +10,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from deploy.demo.accounting import Accounts
-from deploy.demo.quality import Quality
 from deploy.demo.report import report
-from evaluation.intervals import Interval
 from prefstream.summaries import Summary
 
 
@@ -39,13 +37,10 @@ EXACT = Accounts(
 )
 
 
-QUALITY = Quality(80.0, Interval(58.1, 56.0, 60.25, 800, 40), Interval(56.5, 55.0, 58.0, 1_000, 45))
-
-
-def printed(accounts: Accounts, quality: Quality = QUALITY) -> str:
+def printed(accounts: Accounts) -> str:
     console = Console(file=StringIO(), width=120, force_terminal=False)
     with console.capture() as capture:
-        report(console, accounts, quality)
+        report(console, accounts)
     return capture.get()
 
 
@@ -77,21 +72,6 @@ def test_a_history_shows_the_last_versions_and_what_changed() -> None:
     assert "Loves [-genre-4.-] {+genre-5.+}" in text
     assert "Loves [-genre-1.-] {+genre-2.+}" in text
     assert "genre-1.-] {+genre-3" not in text
-
-
-def test_the_quality_is_said_with_its_interval_and_with_chance() -> None:
-    text = " ".join(printed(EXACT).split())
-    assert "pairs 1,000 of two films that one of 45 people" in text
-    assert "told apart 80 % " in text
-    assert "right 58.1 % (95 % interval 56.0 to 60.2) of these" in text
-    assert "56.5 % (95 % interval 55.0 to 58.0) of all" in text
-    assert "50 % is chance" in text
-
-
-def test_no_quality_is_made_up() -> None:
-    text = printed(EXACT, Quality())
-    assert "n/a" in text
-    assert "%" not in text
 
 
 def test_nobody_summarised_is_no_error() -> None:
