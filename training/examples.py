@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.evolution.records import Turn
+from training.lines import write_lines
 
 
 class Example(Struct, frozen=True):
@@ -32,15 +33,7 @@ class InvalidExamples(Exception):
 
 def write_examples(path: Path, examples: Iterable[Example]) -> int:
     """Writes the examples, complete or not at all, and returns how many they are."""
-    part = path.with_name(path.name + ".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    num_written = 0
-    with part.open("wb") as file:
-        for example in examples:
-            file.write(msgspec.json.encode(example) + b"\n")
-            num_written += 1
-    part.rename(path)
-    return num_written
+    return write_lines(path, examples)
 
 
 def read_examples(path: Path) -> Iterator[Example]:

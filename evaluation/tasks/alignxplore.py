@@ -34,7 +34,7 @@ class UpiRow(Struct, frozen=True):
 def load(path: Path, *, max_people: int = DEFAULT_PEOPLE, seed: int = 0, skipped: Skipped | None = None) -> Exam:
     """The exam of a file, at most ``max_people`` lines of it, drawn by ``seed``.
 
-    A user with several lines is one person where the histories are the same, and else one a line. Raises Unreadable.
+    A user with several lines is one person where each history continues the other, and else one a line. Raises Unreadable.
     """
     rows = drawn(json_rows(path, UpiRow, skipped), max_people, seed)
     people: dict[str, Person] = {}
@@ -48,11 +48,14 @@ def load(path: Path, *, max_people: int = DEFAULT_PEOPLE, seed: int = 0, skipped
 
 
 def person_of(user: str, history: tuple[Triple, ...], people: dict[str, Person], place: str) -> str:
-    """The name in ``people`` of the user with this history, who is added where there is none yet."""
-    known = people.get(user)
-    if known is not None and known.events != choices(user, history):
-        user = f"{user} line {place.rpartition(':')[2]}"
-    people.setdefault(user, Person(user, choices(user, history)))
+    """The name in ``people`` of the user with this history, which is added where there is no longer one that begins so."""
+    events = choices(user, history)
+    known = people[user].events if user in people else ()
+    shared = min(len(known), len(events))
+    if known[:shared] != events[:shared]:
+        return person_of(f"{user} line {place.rpartition(':')[2]}", history, people, place)
+    if len(known) < len(events):
+        people[user] = Person(user, events)
     return user
 
 
