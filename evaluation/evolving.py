@@ -112,8 +112,8 @@ class TextOnly:
         return self._dialect.write_prompt(replace(update, tally=Tally()))
 
     def read_answer(self, completion: Completion, update: Update) -> Completion:
-        """The summary in an answer to that prompt."""
-        return self._dialect.read_answer(completion, replace(update, tally=Tally()))
+        """The summary in an answer."""
+        return self._dialect.read_answer(completion, update)
 
 
 async def evolve(
@@ -176,6 +176,8 @@ class _Evolution:
         """One update, asked for twice at most. Returns whether it was accepted."""
         policy, due = self._policy, self._rows[self._num_covered : cut]
         fitted = fit(lambda number: self._step(due[:number]), len(due), policy.limits.max_tokens, self._dialect, policy.context)
+        if not policy.keeps_tally:  # fitting folds one where it cuts; the guards would hold the text against it
+            fitted = replace(fitted, update=replace(fitted.update, tally=Tally()))
         attempt = first_attempt(fitted)
         judgement = await self._ask(attempt)
         if isinstance(judgement, Rejected):
