@@ -5,7 +5,7 @@ A catalogue knows whose behaviour it was made of, so that grading can refuse one
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,7 @@ from scipy import sparse
 
 from evaluation.records import Person
 from prefstream.events import Item
-from streams.evidence import Evidence, evidence_of
+from streams.evidence import Evidence, evidence_of, title_of
 from streams.evolution.prose import MAX_TITLE_CHARS, quotable
 from streams.tally import TallyPolicy
 
@@ -26,14 +26,14 @@ LIKED = 0.5  # a strength from which somebody liked an item: 4 of 5 stars
 
 
 class Catalogue(Struct, frozen=True, dict=True, eq=False):
-    """Items and what ``users`` made of them, before the instant ``before_seconds`` where one is given.
+    """Items and what ``people`` made of them, before the instant ``before_seconds`` where one is given.
 
-    Arrays have a row per item, in the order of ``items``. ``strengths`` is sparse, people by items: how strongly each of
+    Arrays have a row per item, in the order of ``items``. ``strengths`` is sparse, ``people`` by items: how strongly each of
     them liked an item, -1 to 1 (the last time they met it), plus 2, so that no entry is 0.
     """
 
     items: tuple[Item, ...]
-    users: frozenset[str]
+    people: tuple[str, ...]
     before_seconds: float | None
     strengths: sparse.csr_matrix
 
@@ -51,9 +51,19 @@ class Catalogue(Struct, frozen=True, dict=True, eq=False):
                 known.setdefault(item.id, item)
                 met.append((place, item.id, strength))
         rows = {item: row for row, item in enumerate(known)}
-        return cls(
-            tuple(known.values()), frozenset(person.user for person in people), before_seconds, _matrix(met, rows, len(people))
-        )
+        users = tuple(person.user for person in people)
+        return cls(tuple(known.values()), users, before_seconds, _matrix(met, rows, len(people)))
+
+    def without(self, users: Collection[str]) -> Catalogue:
+        """The catalogue of everybody else; it has the same items in the same rows."""
+        kept = [place for place, user in enumerate(self.people) if user not in users]
+        others = tuple(self.people[place] for place in kept)
+        return Catalogue(self.items, others, self.before_seconds, self.strengths[kept])
+
+    @cached_property
+    def users(self) -> frozenset[str]:
+        """Whose behaviour it was made of."""
+        return frozenset(self.people)
 
     @cached_property
     def rows(self) -> dict[str, int]:
@@ -61,13 +71,16 @@ class Catalogue(Struct, frozen=True, dict=True, eq=False):
         return {item.id: row for row, item in enumerate(self.items)}
 
     @cached_property
+    def titles(self) -> tuple[str, ...]:
+        """The title of each item, or its id where it has none, as a summary writes it, in lower case."""
+        return tuple(written(title_of(item)) for item in self.items)
+
+    @cached_property
     def titled(self) -> dict[str, tuple[int, ...]]:
-        """The rows of each title as a summary writes it, in lower case: several where items share a title."""
+        """The rows of each title: several where items share one."""
         rows: dict[str, tuple[int, ...]] = {}
-        for row, item in enumerate(self.items):
-            if item.title:
-                title = written(item.title)
-                rows[title] = (*rows.get(title, ()), row)
+        for row, title in enumerate(self.titles):
+            rows[title] = (*rows.get(title, ()), row)
         return rows
 
     @cached_property
@@ -84,10 +97,15 @@ class Catalogue(Struct, frozen=True, dict=True, eq=False):
         return np.asarray((sums + MEAN_OF * total / max(met.nnz, 1)) / (self.counts + MEAN_OF))
 
     @cached_property
+    def by_rank(self) -> NDArray[np.int64]:
+        """The rows, of the most popular item first: by how many met it; ties by their place among the items."""
+        return np.argsort(-self.counts, kind="stable")
+
+    @cached_property
     def ranks(self) -> NDArray[np.int64]:
-        """The place of each item by how many met it, 0 the most popular; ties by its place among the items."""
+        """The place of each item in ``by_rank``, 0 the most popular."""
         ranks = np.empty(len(self.items), np.int64)
-        ranks[np.argsort(-self.counts, kind="stable")] = np.arange(len(self.items))
+        ranks[self.by_rank] = np.arange(len(self.items))
         return ranks
 
     @cached_property

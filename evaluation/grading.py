@@ -19,7 +19,7 @@ TIE = 1e-9
 
 
 class Row(Struct, frozen=True, eq=False):
-    """A question's place in its exam, and what is asked."""
+    """A question's place in its exam, and what is told of the person."""
 
     place: int
     question: Question
@@ -49,15 +49,29 @@ class Together(Struct, frozen=True, eq=False):
 def answer(make_reader: MakeReader, exam: Exam, views: Sequence[View], folds: Sequence[Fold]) -> NDArray[np.float64]:
     """How probable each question's right answer is to readers that were fitted to other people's questions of the exam.
 
-    ``views`` are those of the questions, in their order. A person in no fold is not asked: their answers are not a number.
+    ``views`` are those of the questions, in their order. A question that no fold asks is not a number.
     """
-    rows = [Row(place, *both) for place, both in enumerate(zip(exam.questions, views, strict=True))]
-    probabilities = np.full(len(rows), np.nan)
+    (answers,) = answers_to(make_reader, exam, [views], folds)
+    return answers
+
+
+def answers_to(
+    make_reader: MakeReader, exam: Exam, tellings: Sequence[Sequence[View]], folds: Sequence[Fold]
+) -> list[NDArray[np.float64]]:
+    """The same for several lists of views of the exam's questions, of readers that were fitted to the first list."""
+    rows = [_rows(exam, views) for views in tellings]
+    answers = [np.full(len(exam.questions), np.nan) for _ in tellings]
     for fold in folds:
-        asked = [row for row in rows if row.question.user in fold.asked]
-        if asked:
-            probabilities[[row.place for row in asked]] = ask(taught(make_reader, fold, rows), asked)
-    return probabilities
+        places = [row.place for row in rows[0] if fold.asks(exam.people[row.question.user], row.question.after)]
+        if places:
+            reader = taught(make_reader, fold, rows[0])
+            for told, probabilities in zip(rows, answers, strict=True):
+                probabilities[places] = ask(reader, [told[place] for place in places])
+    return answers
+
+
+def _rows(exam: Exam, views: Sequence[View]) -> list[Row]:
+    return [Row(place, *both) for place, both in enumerate(zip(exam.questions, views, strict=True))]
 
 
 def taught(make_reader: MakeReader, fold: Fold, rows: Sequence[Row]) -> Together:
@@ -67,10 +81,13 @@ def taught(make_reader: MakeReader, fold: Fold, rows: Sequence[Row]) -> Together
 
 def _taught(make_reader: MakeReader, lesson: Lesson, rows: Sequence[Row]) -> Reader:
     reader = make_reader(lesson.catalogue)
-    theirs = [row for row in rows if row.question.user in lesson.fitted]
-    asked = [*map(_forward, theirs), *map(_backward, theirs)]
-    reader.fit(asked, np.repeat([True, False], len(theirs)))
+    learn(reader, [row for row in rows if row.question.user in lesson.fitted])
     return reader
+
+
+def learn(reader: Reader, rows: Sequence[Row]) -> None:
+    """Fits the reader to the answers of these rows, each asked in both orders."""
+    reader.fit([*map(_forward, rows), *map(_backward, rows)], np.repeat([True, False], len(rows)))
 
 
 def ask(reader: Reader, rows: Sequence[Row]) -> NDArray[np.float64]:

@@ -14,15 +14,16 @@ drawn by a seed, a bounded number per person, before any reader exists.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from random import Random
 from typing import Literal
 
-from evaluation.catalogue import Catalogue, written
+from evaluation.catalogue import Catalogue
 from evaluation.crossfit import Fold
 from evaluation.people import cut_at
 from evaluation.records import Exam, Person, Question
-from prefstream.events import Item, Rating
+from evaluation.settings import flushes
+from prefstream.events import Event, Item, Rating
 
 TaskName = Literal["order", "order_matched", "next_pop", "next_popqual"]
 TASKS: tuple[TaskName, ...] = ("order", "order_matched", "next_pop", "next_popqual")
@@ -30,6 +31,10 @@ TASKS: tuple[TaskName, ...] = ("order", "order_matched", "next_pop", "next_popqu
 NUM_NEXT = 20
 MIN_NEXT = 10
 MAX_PAIRS: dict[TaskName, int] = {"order": 20, "order_matched": 20, "next_pop": 10, "next_popqual": 10}
+MAX_POOLED = 200
+STRICT = ", strict"
+"""Ends the name of a task whose item statistics all come from before what is asked about."""
+
 STARS_APART = 2.0
 LIKED_STARS = 4.0
 RANKS_APART = 40
@@ -44,13 +49,65 @@ def load(
 
     0 pairs mean the task's own bound, ``MAX_PAIRS``.
     """
+    most = max_pairs or MAX_PAIRS[task]
     questions: list[Question] = []
     for fold in folds:
-        for user in sorted(fold.asked):
-            cut = cut_at(people[user].events, after)
-            if cut is not None and len(people[user].events) - cut >= MIN_NEXT:
-                questions += questions_of(task, people[user], cut, NUM_NEXT, fold.catalogue, seed, max_pairs or MAX_PAIRS[task])
-    return Exam(task, {user: people[user] for user in {question.user for question in questions}}, tuple(questions))
+        for person in _asked(people, fold):
+            cut = cut_at(person.events, after)
+            if cut is not None and len(person.events) - cut >= MIN_NEXT and fold.asks(person, cut):
+                questions += questions_of(task, person, cut, NUM_NEXT, fold.catalogue, seed, most)
+    return _exam(_named(task, folds), people, questions)
+
+
+def load_pool(
+    task: TaskName,
+    people: Mapping[str, Person],
+    folds: Sequence[Fold],
+    *,
+    chunk: int = 10,
+    first: int = 20,
+    seed: int = 0,
+    max_pairs: int = MAX_POOLED,
+) -> Exam:
+    """The prequential pool: every chunk of about ``chunk`` events asks of what was known before it, and then is known.
+
+    The first question stands behind ``first`` events or more; of a person there are at most ``max_pairs`` questions.
+    """
+    questions: list[Question] = []
+    for fold in folds:
+        for person in _asked(people, fold):
+            found = [
+                question
+                for after, end in _chunks(person.events, chunk, first)
+                if fold.asks(person, after)
+                for question in questions_of(task, person, after, end - after, fold.catalogue, seed, max_pairs)
+            ]
+            questions += _drawn(found, max_pairs, Random(f"{seed}:{task}:{person.user}"))
+    return _exam(f"{_named(task, folds)}, pool", people, questions)
+
+
+def _asked(people: Mapping[str, Person], fold: Fold) -> list[Person]:
+    return [people[user] for user in sorted(fold.asked)]
+
+
+def _named(task: TaskName, folds: Sequence[Fold]) -> str:
+    strict = all(fold.catalogue.before_seconds is not None for fold in folds)
+    return f"{task}{STRICT}" if strict else task
+
+
+def _exam(name: str, people: Mapping[str, Person], questions: Sequence[Question]) -> Exam:
+    asked = dict.fromkeys(question.user for question in questions)
+    return Exam(name, {user: people[user] for user in asked}, tuple(questions))
+
+
+def _chunks(events: Sequence[Event], chunk: int, first: int) -> Iterator[tuple[int, int]]:
+    """From where to where each chunk goes; the last one may be short."""
+    points = [point for point in flushes(events, chunk) if point >= first]
+    return pairwise(dict.fromkeys((*points, len(events))))
+
+
+def _drawn(found: list[Question], most: int, random: Random) -> list[Question]:
+    return random.sample(found, most) if len(found) > most else found
 
 
 def questions_of(
@@ -65,7 +122,7 @@ def questions_of(
     else:
         pairs = _nexts(person, coming, catalogue, matched, random)
     found = [Question(person.user, after, chosen, rejected) for chosen, rejected in pairs]
-    return random.sample(found, max_pairs) if len(found) > max_pairs else found
+    return _drawn(found, max_pairs, random)
 
 
 def _orders(coming: Sequence[Rating], catalogue: Catalogue, matched: bool) -> Iterator[tuple[Item, Item]]:
@@ -83,11 +140,12 @@ def _alike(one: Item, other: Item, catalogue: Catalogue) -> bool:
 def _nexts(
     person: Person, coming: Sequence[Rating], catalogue: Catalogue, matched: bool, random: Random
 ) -> Iterator[tuple[Item, Item]]:
-    seen = {written(event.item.title) for event in person.events if isinstance(event, Rating)}
-    unseen = sorted((catalogue.ranks[row], row) for row, item in enumerate(catalogue.items) if written(item.title) not in seen)
+    titles, rows = catalogue.titles, catalogue.rows
+    seen = {titles[rows[event.item.id]] for event in person.events if isinstance(event, Rating)}
     for liked in (event.item for event in coming if event.value >= LIKED_STARS):
-        rank = catalogue.ranks[catalogue.rows[liked.id]]
-        near = [catalogue.items[row] for other, row in unseen if abs(other - rank) <= RANKS_APART]
+        rank = catalogue.ranks[rows[liked.id]]
+        as_popular = catalogue.by_rank[max(rank - RANKS_APART, 0) : rank + RANKS_APART + 1]
+        near = [catalogue.items[row] for row in as_popular if titles[row] not in seen]
         near = [item for item in near if not matched or _alike(liked, item, catalogue)]
         if near:
             yield liked, random.choice(near)
