@@ -7,13 +7,13 @@ The path is a folder with two files whose first lines name their columns; furthe
 
 So it reads ml-latest-small, and the 32 million ratings too: ``ratings.csv`` is read twice by lines, first to draw people, then
 for what they rated. Memory goes with the people drawn and the films, not with the file. A film's title is turned to what people
-say (``The Godfather (1972)``), as in MovieLens 100K.
+say (``The Godfather (1972)``), as in MovieLens 100K. Films that fewer than five of the people drawn rated are left out.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +28,9 @@ from prefstream.events import Item, Rating
 DOMAIN = "films"
 SCALE = (0.5, 5.0)
 DEFAULT_PEOPLE = 1_000
+MIN_RATERS = 5
+"""Of the people drawn, for a film to be kept: what a catalogue reader knows of films goes with the square of their number."""
+
 _NO_GENRES = "(no genres listed)"
 _RATINGS = ("userId", "movieId", "rating", "timestamp")
 _MOVIES = ("movieId", "title", "genres")
@@ -51,11 +54,16 @@ def load(
 
 
 def load_people(
-    path: Path, *, max_people: int = DEFAULT_PEOPLE, seed: int = 0, skipped: Skipped | None = None
+    path: Path,
+    *,
+    max_people: int = DEFAULT_PEOPLE,
+    min_raters: int = MIN_RATERS,
+    seed: int = 0,
+    skipped: Skipped | None = None,
 ) -> dict[str, Person]:
     """At most ``max_people`` of a folder's people, drawn by ``seed``, with their ratings in order of time.
 
-    Raises Unreadable.
+    Only films count that ``min_raters`` of them rated. Raises Unreadable.
     """
     if not path.is_dir():
         raise Unreadable(f"{path}: no folder. Give the one that has ratings.csv and movies.csv.")
@@ -63,7 +71,11 @@ def load_people(
     draw = Draw(max_people, seed)
     for _, row in table_rows(path / "ratings.csv", ("userId",), None if skipped is None else Skipped()):
         draw.offer(row["userId"])
-    return _people(path / "ratings.csv", draw.kept, films, skipped)
+    ratings = _ratings(path / "ratings.csv", draw.kept, films, skipped)
+    raters = Counter(rating.item.id for theirs in ratings.values() for rating in theirs)
+    kept = ((user, [rating for rating in theirs if raters[rating.item.id] >= min_raters]) for user, theirs in ratings.items())
+    in_time = {user: tuple(sorted(theirs, key=lambda rating: rating.at)) for user, theirs in kept if theirs}
+    return {user: Person(user, in_time[user]) for user in sorted(in_time, key=lambda user: (len(user), user))}
 
 
 def _films(path: Path, skipped: Skipped | None) -> dict[str, Item]:
@@ -78,7 +90,7 @@ def _films(path: Path, skipped: Skipped | None) -> dict[str, Item]:
     return films
 
 
-def _people(path: Path, users: set[str], films: dict[str, Item], skipped: Skipped | None) -> dict[str, Person]:
+def _ratings(path: Path, users: set[str], films: dict[str, Item], skipped: Skipped | None) -> dict[str, list[Rating]]:
     ratings: defaultdict[str, list[Rating]] = defaultdict(list)
     for place, row in table_rows(path, _RATINGS, skipped):
         if row["userId"] in users:
@@ -86,8 +98,7 @@ def _people(path: Path, users: set[str], films: dict[str, Item], skipped: Skippe
                 ratings[row["userId"]].append(_rating(row, films))
             except (ValueError, OverflowError, OSError) as error:
                 refuse(place, error, skipped)
-    named = sorted(ratings.items(), key=lambda entry: (len(entry[0]), entry[0]))
-    return {user: Person(user, tuple(sorted(theirs, key=lambda rating: rating.at))) for user, theirs in named}
+    return ratings
 
 
 def _rating(row: dict[str, str], films: dict[str, Item]) -> Rating:

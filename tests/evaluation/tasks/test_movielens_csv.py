@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,7 +31,7 @@ def written(tmp_path: Path, movies: Iterable[tuple[str, ...]] = MOVIES, ratings:
 
 
 def test_ratings_are_events_in_order_of_time(tmp_path: Path) -> None:
-    people = movielens_csv.load_people(written(tmp_path))
+    people = movielens_csv.load_people(written(tmp_path), min_raters=1)
     assert list(people) == ["7", "9", "10"]
     first, second = people["7"].events
     assert isinstance(first, Rating)
@@ -57,7 +58,7 @@ def test_a_bad_rating_is_named_or_counted_once(tmp_path: Path, row: tuple[str, .
     with pytest.raises(Unreadable, match=rf"ratings\.csv:6: .*({problem})"):
         movielens_csv.load_people(path)
     skipped = Skipped()
-    assert len(movielens_csv.load_people(path, skipped=skipped)["7"].events) == 2
+    assert len(movielens_csv.load_people(path, min_raters=1, skipped=skipped)["7"].events) == 2
     assert skipped.num == 1
 
 
@@ -92,16 +93,37 @@ def test_the_tasks_of_films_run_on_it(tmp_path: Path) -> None:
     assert exam.questions != movielens_csv.load(path, task="order", seed=1).questions
 
 
-def test_memory_goes_with_the_people_drawn(tmp_path: Path) -> None:
-    movies = [(str(film), f"Film {film} (1990)", "Drama") for film in range(100)]
-    path = written(tmp_path, movies, many_ratings(300, 100, seed=6))
-    size = (path / "ratings.csv").stat().st_size
+def test_films_that_few_of_the_people_rated_are_left_out(tmp_path: Path) -> None:
+    people = movielens_csv.load_people(written(tmp_path), min_raters=2)
+    assert {
+        user: [event.item.id for event in person.events if isinstance(event, Rating)] for user, person in people.items()
+    } == {
+        "7": ["1"],
+        "9": ["1"],
+    }
+
+
+REAL = Path(os.environ.get("MOVIELENS_CSV", Path(__file__).parents[4] / "shared" / "data" / "movielens"))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="MOVIELENS_CSV names no folder with ratings.csv and movies.csv")
+def test_a_real_release_is_read() -> None:
+    people = movielens_csv.load_people(REAL)
+    assert len(people) > 600
+    assert all(person.events for person in people.values())
+
+
+def peak_bytes(path: Path) -> int:
     tracemalloc.start()
     try:
-        people = movielens_csv.load_people(path, max_people=3)
-        peak = tracemalloc.get_traced_memory()[1]
+        assert len(movielens_csv.load_people(path, max_people=3, min_raters=1)) == 3
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert len(people) == 3
-    assert size > 300_000
-    assert peak < size // 2
+
+
+def test_memory_goes_with_the_people_drawn(tmp_path: Path) -> None:
+    """Eight times the file takes a few keys of the draw more, not eight times the memory."""
+    movies = [(str(film), f"Film {film} (1990)", "Drama") for film in range(80)]
+    few, many = (written(tmp_path, movies, many_ratings(number, 80, seed=6)) and peak_bytes(tmp_path) for number in (15, 120))
+    assert many < 1.3 * few
