@@ -70,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--without-thoughts", action="store_true", help="sft to examples: learn the summary alone")
     parser.add_argument(
+        "--by-direction",
+        action="store_true",
+        help="alignx to preferences: tell what the history's vectors come to, not the history",
+    )
+    parser.add_argument(
         "--max-summary-tokens",
         type=_positive,
         default=MAX_SUMMARY_TOKENS,
@@ -145,7 +150,8 @@ def _alignx_to_upi(options: Options, skipped: Skipped | None) -> Iterator[Struct
 
 def _alignx_to_preferences(options: Options, skipped: Skipped | None) -> Iterator[Struct]:
     def make(row: AlignXRow, number: int) -> Iterable[Struct]:
-        yield alignx_rows.preference_of(row, f"alignx_{number}")
+        make_one = alignx_rows.preference_by_direction if options.by_direction else alignx_rows.preference_of
+        yield make_one(row, f"alignx_{number}")
 
     return _made(read_table(options.input, AlignXRow, skipped), make, skipped)
 

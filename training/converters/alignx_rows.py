@@ -3,7 +3,10 @@
 A row is one of :mod:`evaluation.tasks.alignx`; it names no user, so it is a person of its own. Preferences have TRL's form,
 ``{"prompt": [turn, ...], "chosen": [turn], "rejected": [turn]}``, for its DPOTrainer (sigmoid, beta 0.1). The prompt says first
 what is known of the person and last what to answer, and where it is too long the oldest of the history is left out: so no
-truncation from the left can take the task away, as it does in the published evaluation. Vectors are in neither: see the loader.
+truncation from the left can take the task away, as it does in the published evaluation.
+
+Vectors are in neither (see the loader), but for preferences *by direction*: there the prompt has, instead of the history, what
+its vectors come to in the words of the space. The row's own vector is that of the pair to be learnt, and is never among them.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from collections.abc import Iterator
 import pyarrow
 from msgspec import Struct
 
+from evaluation.directions import Counted, count, states_of
+from evaluation.space import load_space, words_of
 from evaluation.tasks.alignx import AlignXRow
 from evaluation.tasks.alignxplore import UpiRow
 from evaluation.tasks.triples import Target, Triple
@@ -52,11 +57,27 @@ def upi_row(row: AlignXRow, user: str) -> UpiRow:
 
 
 def preference_of(row: AlignXRow, user: str, max_chars: int = MAX_PROMPT_CHARS) -> Preference:
-    """The row's two answers, to a prompt of at most ``max_chars``.
+    """The row's two answers, to a prompt of at most ``max_chars`` that tells the history.
 
     Raises ValueError where post and description alone are longer.
     """
-    prompt = (Turn("system", SYSTEM), Turn("user", _known_then_asked(row, max_chars - len(SYSTEM))))
+    return _preference(row, user, _known_then_asked(row, max_chars - len(SYSTEM)))
+
+
+def preference_by_direction(row: AlignXRow, user: str) -> Preference:
+    """The row's two answers, to a prompt that tells what the history's vectors come to.
+
+    Raises ValueError where the history has no vectors.
+    """
+    vectors = [part.direction for part in (*(row.comments or ()), *(row.pairs or ())) if part.direction]
+    if not vectors:
+        raise ValueError("Preference Direction: neither a comment nor a pair has one")
+    told = words_of(states_of(count(Counted(), vectors)), load_space()) or "nothing"
+    return _preference(row, user, f"What is known of the person: {told}.\n\nThe post to answer:\n{row.prompt}")
+
+
+def _preference(row: AlignXRow, user: str, text: str) -> Preference:
+    prompt = (Turn("system", SYSTEM), Turn("user", text))
     return Preference(prompt, (Turn("assistant", row.chosen),), (Turn("assistant", row.rejected),), user)
 
 

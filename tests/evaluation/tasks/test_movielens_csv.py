@@ -125,5 +125,5 @@ def peak_bytes(path: Path) -> int:
 def test_memory_goes_with_the_people_drawn(tmp_path: Path) -> None:
     """Eight times the file takes a few keys of the draw more, not eight times the memory."""
     movies = [(str(film), f"Film {film} (1990)", "Drama") for film in range(80)]
-    few, many = (written(tmp_path, movies, many_ratings(number, 80, seed=6)) and peak_bytes(tmp_path) for number in (15, 120))
+    few, many = (peak_bytes(written(tmp_path, movies, many_ratings(number, 80, seed=6))) for number in (15, 120))
     assert many < 1.3 * few

@@ -12,9 +12,9 @@ from pyarrow import parquet
 
 from evaluation.tasks import alignxplore
 from evaluation.tasks.alignx import AlignXRow
-from tests.evaluation.tasks.files import alignx_row
+from tests.evaluation.tasks.files import alignx_row, direction
 from training.converters.__main__ import main
-from training.converters.alignx_rows import ALIGNX_SCHEMA, preference_of
+from training.converters.alignx_rows import ALIGNX_SCHEMA, preference_by_direction, preference_of
 
 
 def written(path: Path, *rows: dict[str, object]) -> Path:
@@ -69,6 +69,19 @@ def test_the_oldest_history_is_left_out_and_the_task_never() -> None:
 
 def test_the_vectors_are_in_neither() -> None:
     assert "0.5" not in str(preference_of(row(), "ada"))
+
+
+def test_a_prompt_may_tell_the_direction_of_the_history(tmp_path: Path) -> None:
+    """The row's own vector, which says what the right answer is like, is not in it."""
+    own = direction(_47=1.0, _16=0.0)
+    given = written(tmp_path / "AlignX.parquet", alignx_row(**{"Preference Direction": own}))
+    assert main(["alignx", "preferences", str(given), str(tmp_path / "dpo.jsonl"), "--by-direction"]) == 0
+    text = json.loads((tmp_path / "dpo.jsonl").read_text())["prompt"][1]["content"]
+    known, asked = text.split("\n\n")
+    assert known == "What is known of the person: prefers short answers, dislikes fine food."
+    assert asked == "The post to answer:\nHow long does dough rest?"
+    with pytest.raises(ValueError, match="neither a comment nor a pair has one"):
+        preference_by_direction(row(**{"User-Generated Content": [], "Pair-wise Comparative Feedback": []}), "ada")
 
 
 def test_a_row_that_can_become_nothing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
