@@ -1,9 +1,9 @@
 """Directions: many vectors of one person as one, by counting what they say for and against (vectors → **direction** → words).
 
-For each dimension P and N are what says 1 and what says 0, decayed by the vectors since. The direction is (P - N) / (P + N + k),
-the confidence 1 - k / (P + N + k). A vector that says nothing of a dimension adds nothing and dilutes nothing, however many there
-are, and what cancels out is nobody's preference. (The published mean asks for 20 net votes of 100, and turns a history that
-cancels in every dimension into 90 dislikes.)
+For each dimension P and N are what says 1 and what says 0, decayed by the vectors since. The direction is
+(P - N) / (P + N + k), the confidence 1 - k / (P + N + k). A vector that says nothing of a dimension adds nothing and dilutes
+nothing, however many there are, and what cancels out is nobody's preference. (The published mean asks for 20 net votes of 100,
+and turns a history that cancels in every dimension into 90 dislikes.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from evaluation.space import NUM_DIMENSIONS, UNKNOWN, State
 class BridgePolicy(Struct, frozen=True):
     """How counts become a direction, and what of it is told.
 
-    After ``half_life`` further vectors one counts half. ``prior`` is k. Told is what leans by ``least_lean`` or more (of 0 to 1)
+    After ``half_life`` further vectors one counts half. ``prior`` is k. Told is what leans by ``least_lean`` of 0 to 1 or more,
     with ``least_evidence`` counted: half a vector, so that a single one is told for one half-life.
     """
 

@@ -1,8 +1,8 @@
 """The preference space of 90 dimensions: what a 1 and a 0 say of each, in words, and back (space.toml → **space** → words).
 
 The order is that of AlignX's vectors, the words are ours. A 0 means one of three things, and which one stands beside it:
-*dislike* of the thing, the *opposite* way, or *indifference*. A 0.5 says nothing, so nothing is written of it: of somebody about
-whom nothing is known the text is empty.
+*dislike* of the thing, the *opposite* way, or *indifference*. A 0.5 says nothing, so nothing is written of it: of somebody
+about whom nothing is known the text is empty.
 """
 
 from __future__ import annotations
