@@ -21,7 +21,7 @@ NUM_FOLDS = 5
 def load_people() -> dict[str, Person]:
     """The 943 people of MovieLens 100K by user id, each with 20 to 737 ratings in order of time.
 
-    The ratings are fetched once (22 MB). Raises RatingsUnavailable.
+    The ratings are fetched once (22 MB). Raises CarrierUnavailable.
     """
     return people_of(load_ratings())
 

@@ -11,12 +11,13 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from deploy.demo.accounting import Accounts, AccountsUnreadable, read_topics, settle
+from deploy.demo.carrier import CarrierUnavailable
 from deploy.demo.chaos import Kill, kills
 from deploy.demo.display import display_on
 from deploy.demo.engines import Engine, can_be_made, require_engine
 from deploy.demo.interruptions import Interruptions
 from deploy.demo.model_report import report_on_model
-from deploy.demo.movielens import PastRating, RatingsUnavailable, load_ratings
+from deploy.demo.movielens import PastRating, load_ratings
 from deploy.demo.pace import chosen, is_slow, pace_of, why
 from deploy.demo.processes import CannotRun, Worker
 from deploy.demo.replay import Plan, Replay, plan
@@ -31,7 +32,7 @@ from model_server.profiles import Profile
 from prefstream.errors import PrefstreamError
 from prefstream.topics import TopicNames
 
-FORESEEN = (InvalidDemo, KafkaUnavailable, RatingsUnavailable, CannotRun, AccountsUnreadable, PrefstreamError)
+FORESEEN = (InvalidDemo, KafkaUnavailable, CarrierUnavailable, CannotRun, AccountsUnreadable, PrefstreamError)
 
 
 def play() -> bool:

@@ -9,8 +9,9 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from deploy.demo import movielens
-from deploy.demo.movielens import FILES, Film, PastRating, RatingsUnavailable, catalogue_title, load_ratings, read_ratings
+from deploy.demo import carrier, movielens
+from deploy.demo.carrier import RATINGS, CarrierUnavailable
+from deploy.demo.movielens import Film, PastRating, catalogue_title, load_ratings, read_ratings
 
 NO_GENRES = dict.fromkeys(movielens._GENRES, 0) | {"unknown": 0}
 
@@ -37,7 +38,7 @@ def test_articles_stand_where_people_say_them(sorted_by: str, said: str) -> None
 
 
 def write(folder: Path, ratings: list[dict[str, Any]], items: list[dict[str, Any]]) -> None:
-    for name, rows in zip(FILES, (ratings, items), strict=True):
+    for name, rows in zip(RATINGS, (ratings, items), strict=True):
         parquet.write_table(pyarrow.Table.from_pylist(rows), folder / name)
 
 
@@ -62,7 +63,7 @@ def test_a_fetch_that_fails_is_one_sentence_and_leaves_nothing_that_looks_fetche
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFSTREAM_CACHE", str(tmp_path))
-    monkeypatch.setattr(movielens, "VERSION", "no-version")
-    with pytest.raises(RatingsUnavailable, match="check the network"):
+    monkeypatch.setattr(carrier, "VERSION", "no-version")
+    with pytest.raises(CarrierUnavailable, match="check the network"):
         load_ratings()
     assert not (tmp_path / "movielens" / "no-version").exists()
