@@ -28,7 +28,7 @@ from streams.evolution.own_words import summarise
 from streams.evolution.plain import PromptParts, parse_prompt
 from streams.evolution.prose import Claims, Section, parse
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn
-from streams.tally import fold, levels
+from streams.tally import DEFAULT_POLICY, fold, levels
 from streams.tokens import estimate_tokens
 
 MODEL = "counting"
@@ -51,6 +51,8 @@ _WEIGHTS = {
     "mixed": Weight(liked=1.0, disliked=1.0, met=4.0),
     "dislikes": Weight(disliked=2.4, met=4.0),
 }
+# A text does not say how strongly a title was felt about: what is new comes before it.
+_FAINTEST = DEFAULT_POLICY.strong
 _STRENGTHS = {
     "loved": 1.0,
     "liked": 0.5,
@@ -83,8 +85,8 @@ def _remembered(section: Section) -> DomainTally:
     return DomainTally(
         overall=_total(attributes.values()),
         attributes=attributes,
-        favourites=tuple(Mention(title, title, 1.0, 0) for title in section.favourites),
-        dislikes=tuple(Mention(title, title, -1.0, 0) for title in section.did_not_enjoy),
+        favourites=tuple(Mention(title, title, _FAINTEST, 0) for title in section.favourites),
+        dislikes=tuple(Mention(title, title, -_FAINTEST, 0) for title in section.did_not_enjoy),
         searches=section.searches,
         quotes=section.quotes,
     )

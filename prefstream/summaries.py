@@ -41,7 +41,7 @@ class Mention(Struct, frozen=True, array_like=True):
 
 
 class DomainTally(Struct, frozen=True, omit_defaults=True):
-    """The evidence of one domain: weights overall and by ``name:value`` attribute, and what was recent, newest first.
+    """The evidence of one domain: weights overall and by ``name:value`` attribute, and what was strong and recent, that first.
 
     Decay runs by the events of the domain itself, so that a busy domain does not wear off a quiet one. ``searches`` and
     ``quotes`` are the user's own words.

@@ -22,12 +22,14 @@ from streams.evolution.prose import KINDS, MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS,
 class TallyPolicy(Struct, frozen=True):
     """How long evidence counts and how much is kept; strengths are shares of the strongest evidence.
 
-    After ``half_life_events`` further events of its domain evidence counts half. An item felt about with ``strong`` or more
-    is a favourite or a dislike; what was left for a choice counts ``left`` times as much as the choice, all of it together.
+    After ``half_life_events`` further events of its domain evidence counts half. An item felt about with ``strong`` (above 0)
+    or more is a favourite or a dislike, and gives way to one felt about half as strongly after ``title_half_life_events``
+    further events; what was left for a choice counts ``left`` times as much as the choice, all of it together.
     ``max_attributes`` is at least ``max_attributes_per_item``; a quote has ``min_quote_words`` or is not worth repeating.
     """
 
     half_life_events: float = 50.0
+    title_half_life_events: float = 20.0
     strong: float = 0.5
     left: float = 0.5
     max_domains: int = 8
@@ -152,10 +154,16 @@ def _remember(domain: DomainTally, touch: Touch, policy: TallyPolicy) -> DomainT
     mention = Mention(touch.item.id[:_MAX_ITEM_ID_CHARS], title, _rounded(touch.strength), domain.num_events)
     favourites, dislikes = (_without(mentions, mention) for mentions in (domain.favourites, domain.dislikes))
     if touch.strength > 0:
-        favourites = (mention, *favourites)[: policy.max_favourites]
+        favourites = _most_telling_first((mention, *favourites), policy)[: policy.max_favourites]
     else:
-        dislikes = (mention, *dislikes)[: policy.max_dislikes]
+        dislikes = _most_telling_first((mention, *dislikes), policy)[: policy.max_dislikes]
     return replace(domain, favourites=favourites, dislikes=dislikes)
+
+
+def _most_telling_first(mentions: tuple[Mention, ...], policy: TallyPolicy) -> tuple[Mention, ...]:
+    """The strongest and newest first: the logarithm of a strength falls by the same with every event, so the order keeps."""
+    halved = policy.title_half_life_events
+    return tuple(sorted(mentions, key=lambda one: -math.log2(abs(one.strength)) - one.at_event / halved))
 
 
 def _without(mentions: tuple[Mention, ...], mention: Mention) -> tuple[Mention, ...]:

@@ -30,7 +30,7 @@ MAX_ATTRIBUTE_CHARS = 40
 
 
 class Section(Struct, frozen=True, kw_only=True):
-    """The claims about one domain, each kind most telling first: attributes, then titles newest first, then own words."""
+    """The claims about one domain, each kind most telling first: attributes, titles strongest and newest first, own words."""
 
     domain: str = ""
     loves: tuple[str, ...] = ()
@@ -66,12 +66,12 @@ _TITLE_HEADS = {
 }
 KINDS = (*_ATTRIBUTE_HEADS, *_TITLE_HEADS)
 # What gives way last when the budget is short: (first of its kind, each further one); higher gives way earlier. Titles carry
-# most of what a recommender can use, the newest ones most of all, two favourites for each dislike.
+# most of what a recommender can use, two favourites for each dislike.
 _RANKS = {
     "loves": (0.0, 0.8),
-    "favourites": (0.5, 1.0),
+    "favourites": (0.5, 0.5),
     "likes": (1.0, 1.0),
-    "did_not_enjoy": (1.6, 2.0),
+    "did_not_enjoy": (1.0, 1.0),
     "dislikes": (2.0, 1.0),
     "searches": (2.5, 2.0),
     "mixed": (3.0, 1.5),

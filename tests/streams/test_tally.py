@@ -172,8 +172,16 @@ def test_the_lightest_attribute_gives_way_never_the_newest() -> None:
     assert list(tally.domains["films"].attributes) == ["genre:a", "genre:b", "genre:d", "genre:e"]
 
 
+@pytest.mark.parametrize(("between", "first"), [(18, "strong"), (20, "faint")])
+def test_a_title_gives_way_to_one_half_as_strong_twenty_events_newer(between: int, first: str) -> None:
+    quiet = [about(film("", key=str(number)), 0.0) for number in range(between)]
+    for sign in (1, -1):
+        section = section_of([about(film("strong"), sign * 1.0), *quiet, about(film("faint"), sign * 0.5)])
+        assert (section.favourites or section.did_not_enjoy)[0] == first
+
+
 def test_a_changed_mind_moves_the_title_and_the_newest_stands_first() -> None:
-    evidence = [about(film("A")), about(film("B")), about(film("C"), -1.0), about(film("A"), -0.8), about(film("C"), 0.6)]
+    evidence = [about(film("A")), about(film("B")), about(film("C"), -1.0), about(film("A"), -0.8), about(film("C"))]
     assert section_of(evidence) == Section(domain="films", favourites=("C", "B"), did_not_enjoy=("A",))
 
 
