@@ -6,7 +6,7 @@ A catalogue knows whose behaviour it was made of, so that grading can refuse one
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from msgspec import Struct
@@ -134,6 +134,7 @@ class Catalogue(Struct, frozen=True, dict=True, eq=False):
         return _without_self(both / each[:, None] / each[None, :])
 
 
+@lru_cache(maxsize=1 << 16)
 def written(title: str) -> str:
     """A title as a summary writes it between quotes, in lower case: what titles are compared by."""
     return quotable(title, MAX_TITLE_CHARS).casefold()

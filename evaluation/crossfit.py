@@ -22,6 +22,9 @@ from evaluation.catalogue import Catalogue
 from evaluation.people import NUM_FOLDS, fold_of
 from evaluation.records import Person
 
+STRICT = ", strict"
+"""In the name of an exam whose item statistics are all from before what is asked about."""
+
 ERAS_BEGIN_AT = (0.2, 0.4, 0.6, 0.8)
 """Shares of all events: nobody is asked before the first, as nothing is known of most items."""
 

@@ -56,22 +56,27 @@ def answer(make_reader: MakeReader, exam: Exam, views: Sequence[View], folds: Se
 
 
 def answers_to(
-    make_reader: MakeReader, exam: Exam, tellings: Sequence[Sequence[View]], folds: Sequence[Fold]
+    make_reader: MakeReader, exam: Exam, tellings: Sequence[Sequence[View | None]], folds: Sequence[Fold]
 ) -> list[NDArray[np.float64]]:
-    """The same for several lists of views of the exam's questions, of readers that were fitted to the first list."""
+    """The same for several lists of views of the exam's questions, of readers that were fitted to the first list.
+
+    Where a list has no view the question is not asked: its answer is not a number.
+    """
     rows = [_rows(exam, views) for views in tellings]
     answers = [np.full(len(exam.questions), np.nan) for _ in tellings]
     for fold in folds:
-        places = [row.place for row in rows[0] if fold.asks(exam.people[row.question.user], row.question.after)]
-        if places:
-            reader = taught(make_reader, fold, rows[0])
-            for told, probabilities in zip(rows, answers, strict=True):
-                probabilities[places] = ask(reader, [told[place] for place in places])
+        reader: Reader | None = None
+        for told, probabilities in zip(rows, answers, strict=True):
+            asked = [row for row in told if fold.asks(exam.people[row.question.user], row.question.after)]
+            if asked:
+                reader = reader or taught(make_reader, fold, rows[0])
+                probabilities[[row.place for row in asked]] = ask(reader, asked)
     return answers
 
 
-def _rows(exam: Exam, views: Sequence[View]) -> list[Row]:
-    return [Row(place, *both) for place, both in enumerate(zip(exam.questions, views, strict=True))]
+def _rows(exam: Exam, views: Sequence[View | None]) -> list[Row]:
+    told = enumerate(zip(exam.questions, views, strict=True))
+    return [Row(place, question, view) for place, (question, view) in told if view is not None]
 
 
 def taught(make_reader: MakeReader, fold: Fold, rows: Sequence[Row]) -> Together:
@@ -105,6 +110,10 @@ def _backward(row: Row) -> Asked:
 
 
 def right(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 where the right answer is the more probable one, 0 where it is the less probable one, one half for a tie."""
+    """1 where the right answer is the more probable one, 0 where it is the less probable one, one half for a tie.
+
+    No number where there was no answer.
+    """
     lean = probabilities - 0.5
-    return np.where(np.abs(lean) <= TIE, 0.5, (lean > 0).astype(np.float64))
+    decided = np.where(np.abs(lean) <= TIE, 0.5, (lean > 0).astype(np.float64))
+    return np.where(np.isnan(lean), np.nan, decided)

@@ -71,7 +71,10 @@ class Summaries:
             versions = {place: versions[other] for place, other in _others(versions, setting.seed).items()}
         told = [versions[question.user, question.after] for question in exam.questions]
         updates = [version for run in dict.fromkeys(runs.values()) for version in self._made[run][1]]
-        return Told(tuple(View(version.text) for version in told), tuple(told), tuple(updates))
+        asked = zip(exam.questions, told, strict=True)
+        # Somebody else's may have been made of more events than are known here, of which none is the person's.
+        views = (View(version.text, num_known=min(version.num_events, question.after)) for question, version in asked)
+        return Told(tuple(views), tuple(told), tuple(updates))
 
     def _version(self, run: Run, after: int) -> Version:
         return self._made[run][1][run.cuts.index(after - run.start)]
@@ -102,7 +105,7 @@ def _without_summaries(exam: Exam, views: Mapping[Place, View]) -> Told:
 
 
 def _direct(exam: Exam, user: str, after: int) -> View:
-    return View(evidence=tuple(map(evidence_of, exam.people[user].events[:after])))
+    return View(evidence=tuple(map(evidence_of, exam.people[user].events[:after])), num_known=after)
 
 
 def _places(exam: Exam) -> list[Place]:

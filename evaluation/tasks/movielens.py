@@ -18,8 +18,8 @@ from itertools import combinations, pairwise
 from random import Random
 from typing import Literal
 
-from evaluation.catalogue import Catalogue
-from evaluation.crossfit import Fold
+from evaluation.catalogue import Catalogue, written
+from evaluation.crossfit import STRICT, Fold
 from evaluation.people import cut_at
 from evaluation.records import Exam, Person, Question
 from evaluation.settings import flushes
@@ -32,8 +32,6 @@ NUM_NEXT = 20
 MIN_NEXT = 10
 MAX_PAIRS: dict[TaskName, int] = {"order": 20, "order_matched": 20, "next_pop": 10, "next_popqual": 10}
 MAX_POOLED = 200
-STRICT = ", strict"
-"""Ends the name of a task whose item statistics all come from before what is asked about."""
 
 STARS_APART = 2.0
 LIKED_STARS = 4.0
@@ -114,7 +112,7 @@ def questions_of(
     task: TaskName, person: Person, after: int, num_next: int, catalogue: Catalogue, seed: int, max_pairs: int
 ) -> list[Question]:
     """The questions about a person's next films, drawn by the seed among all there are."""
-    coming = [event for event in person.events[after : after + num_next] if isinstance(event, Rating)]
+    coming = _coming(person, after, num_next)
     random = Random(f"{seed}:{task}:{person.user}:{after}")
     matched = task in ("order_matched", "next_popqual")
     if task in ("order", "order_matched"):
@@ -123,6 +121,18 @@ def questions_of(
         pairs = _nexts(person, coming, catalogue, matched, random)
     found = [Question(person.user, after, chosen, rejected) for chosen, rejected in pairs]
     return _drawn(found, max_pairs, random)
+
+
+def _coming(person: Person, after: int, num_next: int) -> list[Rating]:
+    """The next ratings, but of what is known already under another id: 18 films are two items of one title."""
+    first_met: dict[str, str] = {}
+    coming = []
+    for place, event in enumerate(person.events[: after + num_next]):
+        if isinstance(event, Rating):
+            same = first_met.setdefault(written(event.item.title), event.item.id) == event.item.id
+            if place >= after and same:
+                coming.append(event)
+    return coming
 
 
 def _orders(coming: Sequence[Rating], catalogue: Catalogue, matched: bool) -> Iterator[tuple[Item, Item]]:
