@@ -51,8 +51,13 @@ def test_hand_computed() -> None:
     assert leaning.direction == pytest.approx(1 / 4)
     assert leaning.confidence == pytest.approx(3 / 4)
     assert leaning.evidence == pytest.approx(3)
-    decayed = leanings(count(Counted(), vectors("+.-"), BridgePolicy(half_life=2)), BridgePolicy(half_life=2))[62]
-    assert decayed.direction == pytest.approx((0.5 - 1) / 2.5)
+
+
+@pytest.mark.parametrize(("marks", "sign"), [("+.-", -1), ("-.+", 1)])
+def test_what_is_older_counts_less_either_way(marks: str, sign: int) -> None:
+    policy = BridgePolicy(half_life=2)
+    leaning = leanings(count(Counted(), vectors(marks), policy), policy)[62]
+    assert leaning.direction == pytest.approx(sign * (1 - 0.5) / 2.5)
 
 
 def test_a_reversal_passes_through_nothing() -> None:
