@@ -40,7 +40,7 @@ def write_summary(parts: PromptParts) -> str:
 
     Without a tally the text is the only memory: its claims are weighed against the words of the new events.
     """
-    claims = parts.claims if parts.claims.sections else _weighed(parse(parts.old_text), parts.events)
+    claims = parts.claims if parts.has_tally else _weighed(parse(parts.old_text), parts.events)
     return summarise(claims.sections, parts.old_text, parts.pins, parts.max_summary_tokens)
 
 

@@ -55,6 +55,7 @@ _MAX_TOKEN_CHARS = 8  # on average over a text
 FIRMLY = "Your last answer was longer and could not be used: leave out what matters least, and end before the limit."
 
 _NONE = "(none)"
+_NOTHING_CLEAR = "(nothing clear yet)"  # a tally that has counted and supports no claim, which is not the same as none
 _SECTIONS = ("old_summary", "pinned", "tally", "new_events")
 _USER_TURN = re.compile(
     "".join(rf"<{name}>\n(.*)\n</{name}>\n" for name in _SECTIONS)
@@ -64,13 +65,17 @@ _USER_TURN = re.compile(
 
 
 class PromptParts(Struct, frozen=True):
-    """What a prompt of this dialect says: the old text, the pinned sentences, the tally's claims, one line per new event."""
+    """What a prompt of this dialect says: the old text, the pinned sentences, the tally's claims, one line per new event.
+
+    Without a tally (``has_tally``) the text is the only memory; a tally may also have counted and support no claim.
+    """
 
     old_text: str
     pins: tuple[str, ...]
     claims: Claims
     events: tuple[str, ...]
     max_summary_tokens: int
+    has_tally: bool
 
 
 class Plain:
@@ -107,7 +112,7 @@ def write_prompt(
     contents = (
         [as_data(line, len(line)) for line in old_lines(old_text, max_summary_tokens)],
         [as_data(pin, MAX_LINE_CHARS) for pin in pins],
-        [as_data(line, MAX_LINE_CHARS) for line in digest(tally).splitlines()],
+        [as_data(line, MAX_LINE_CHARS) for line in digest(tally).splitlines()] or [_NOTHING_CLEAR if tally.domains else ""],
         [word_event(one, with_domain=several) for one in evidence],
     )
     asked = f"\nWrite the new summary in at most {max_summary_tokens} tokens." + (f" {FIRMLY}" if is_firm else "")
@@ -132,10 +137,10 @@ def parse_prompt(prompt: Prompt) -> PromptParts | None:
     if match is None:
         return None
     old_text, pins, tally, events = ("" if content == _NONE else content for content in match.groups()[:4])
-    claims = read_digest(tally)
+    claims = Claims() if tally == _NOTHING_CLEAR else read_digest(tally)
     if claims is None:
         return None
-    return PromptParts(old_text, tuple(pins.splitlines()), claims, tuple(events.splitlines()), int(match[5]))
+    return PromptParts(old_text, tuple(pins.splitlines()), claims, tuple(events.splitlines()), int(match[5]), bool(tally))
 
 
 def as_data(text: str, max_chars: int) -> str:

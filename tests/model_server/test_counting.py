@@ -116,6 +116,11 @@ def test_without_a_tally_the_text_is_the_memory(old: str, evidence: list[Evidenc
     assert written(evidence, old, tally=Tally()) == expected
 
 
+def test_a_tally_that_supports_no_claim_is_believed() -> None:
+    lukewarm = [film("So-so", "opera", 0.0)]
+    assert written(lukewarm, old='Loves war. Favourites: "Old".') == NOTHING_YET
+
+
 def body(prompt: Prompt, **fields: object) -> bytes:
     return msgspec.json.encode({"model": "counting", "messages": prompt.turns, **fields})
 

@@ -226,6 +226,15 @@ def test_lines_are_bounded_however_long_the_data() -> None:
     assert len(as_data("<|" * 100_000, 200)) <= 200
 
 
+def test_a_tally_that_supports_no_claim_is_told_apart_from_none() -> None:
+    lukewarm = [evidence("rating", 0.0)]
+    counted, none = (parse_prompt(write_prompt("", tally, lukewarm)) for tally in (fold(Tally(), lukewarm), Tally()))
+    assert counted is not None
+    assert none is not None
+    assert (counted.claims, counted.has_tally) == (Claims(), True)
+    assert (none.claims, none.has_tally) == (Claims(), False)
+
+
 def test_the_tally_reads_back_from_the_prompt() -> None:
     events = [evidence("rating")] * 5
     tally = fold(Tally(), events)
