@@ -88,6 +88,7 @@ class Summaries:
 
         async def make(run: Run) -> None:
             async with places:
+                await asyncio.sleep(0)  # where Ctrl-C is heard: a writer in this process never waits
                 events, policy = _events(exam, run), self._policies[run.keeps_tally]
                 made = await evolve(events, run.cuts, self._writer, policy, self._patience, advance)
                 self._made[run] = (events, made)
