@@ -29,7 +29,7 @@ class TallyPolicy(Struct, frozen=True):
     """
 
     half_life_events: float = 50.0
-    title_half_life_events: float = 20.0
+    title_half_life_events: float = 30.0
     strong: float = 0.5
     left: float = 0.5
     max_domains: int = 8

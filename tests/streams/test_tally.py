@@ -172,8 +172,8 @@ def test_the_lightest_attribute_gives_way_never_the_newest() -> None:
     assert list(tally.domains["films"].attributes) == ["genre:a", "genre:b", "genre:d", "genre:e"]
 
 
-@pytest.mark.parametrize(("between", "first"), [(18, "strong"), (20, "faint")])
-def test_a_title_gives_way_to_one_half_as_strong_twenty_events_newer(between: int, first: str) -> None:
+@pytest.mark.parametrize(("between", "first"), [(28, "strong"), (30, "faint")])
+def test_a_title_gives_way_to_one_half_as_strong_thirty_events_newer(between: int, first: str) -> None:
     quiet = [about(film("", key=str(number)), 0.0) for number in range(between)]
     for sign in (1, -1):
         section = section_of([about(film("strong"), sign * 1.0), *quiet, about(film("faint"), sign * 0.5)])
