@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
 
 import numpy as np
 from msgspec import Struct
@@ -10,12 +11,17 @@ from numpy.typing import NDArray
 
 from evaluation.catalogue import Catalogue
 from evaluation.crossfit import Fold, Lesson
-from evaluation.records import Asked, Exam, Question, Reader, View
+from evaluation.honesty import Dishonest, check_exam, check_folds, check_grading, check_views
+from evaluation.records import Asked, Exam, Person, Question, Reader, View
 
 MakeReader = Callable[[Catalogue], Reader]
 
 TIE = 1e-9
 """Probabilities closer to one half say nothing: the rounding of a mean of two is no preference."""
+
+
+MAX_CHECKED = 400
+"""So many questions are also asked of readers that say nothing, to see that those are right in half of them."""
 
 
 class Row(Struct, frozen=True, eq=False):
@@ -46,37 +52,45 @@ class Together(Struct, frozen=True, eq=False):
         return np.asarray(np.mean([reader.prefer(asked) for reader in self.readers], axis=0))
 
 
-def answer(make_reader: MakeReader, exam: Exam, views: Sequence[View], folds: Sequence[Fold]) -> NDArray[np.float64]:
+def answer(
+    make_reader: MakeReader,
+    exam: Exam,
+    views: Sequence[View],
+    folds: Sequence[Fold],
+    fitted_to: Sequence[View] = (),
+) -> NDArray[np.float64]:
     """How probable each question's right answer is to readers that were fitted to other people's questions of the exam.
 
-    ``views`` are those of the questions, in their order. A question that no fold asks is not a number.
+    ``views`` are those of the questions, in their order; the readers are fitted to others' of ``fitted_to``, which are the same
+    where none are given. Raises Dishonest where the answers would not say what they seem to say, and how to mend it.
     """
-    (answers,) = answers_to(make_reader, exam, [views], folds)
+    learnt = fitted_to or views
+    check_exam(exam)
+    check_folds(exam, folds)
+    check_views(exam, learnt)
+    some = Random(exam.name).sample(rows := _rows(exam, views), min(MAX_CHECKED, len(rows)))
+    check_grading(exam.name, lambda make: float(right(_answers(make, some, some, exam.people, folds)).mean()))
+    answers = _answers(make_reader, rows, _rows(exam, learnt), exam.people, folds)
+    if np.isnan(answers).any():
+        raise Dishonest(
+            f"{exam.name}: a reader has no answer to {np.isnan(answers).sum()} questions: it says 0.5 if it cannot tell"
+        )
     return answers
 
 
-def answers_to(
-    make_reader: MakeReader, exam: Exam, tellings: Sequence[Sequence[View | None]], folds: Sequence[Fold]
-) -> list[NDArray[np.float64]]:
-    """The same for several lists of views of the exam's questions, of readers that were fitted to the first list.
-
-    Where a list has no view the question is not asked: its answer is not a number.
-    """
-    rows = [_rows(exam, views) for views in tellings]
-    answers = [np.full(len(exam.questions), np.nan) for _ in tellings]
+def _answers(
+    make_reader: MakeReader, rows: Sequence[Row], learnt: Sequence[Row], people: Mapping[str, Person], folds: Sequence[Fold]
+) -> NDArray[np.float64]:
+    answers = np.full(len(rows), np.nan)
     for fold in folds:
-        reader: Reader | None = None
-        for told, probabilities in zip(rows, answers, strict=True):
-            asked = [row for row in told if fold.asks(exam.people[row.question.user], row.question.after)]
-            if asked:
-                reader = reader or taught(make_reader, fold, rows[0])
-                probabilities[[row.place for row in asked]] = ask(reader, asked)
+        places = [place for place, row in enumerate(rows) if fold.asks(people[row.question.user], row.question.after)]
+        if places:
+            answers[places] = ask(taught(make_reader, fold, learnt), [rows[place] for place in places])
     return answers
 
 
-def _rows(exam: Exam, views: Sequence[View | None]) -> list[Row]:
-    told = enumerate(zip(exam.questions, views, strict=True))
-    return [Row(place, question, view) for place, (question, view) in told if view is not None]
+def _rows(exam: Exam, views: Sequence[View]) -> list[Row]:
+    return [Row(place, *both) for place, both in enumerate(zip(exam.questions, views, strict=True))]
 
 
 def taught(make_reader: MakeReader, fold: Fold, rows: Sequence[Row]) -> Together:

@@ -4,13 +4,13 @@
 trap  what would be wrong                                                         who refuses
 ====  ==========================================================================  =========================
 1     a summary knows an event that is asked about                                ``check_views``
-2     questions were left out after they were drawn                               ``fingerprint``
+2     questions were left out after they were drawn                               ``register.Register``
 3     an answer is asked for in one order only                                    ``check_grading``
 4     a tie counts as right; what is known ends within a second                   ``check_grading``, ``check_exam``
-5     a reader learnt which items are chosen, whoever asks                        ``examining.Grade.gain``
+5     a reader learnt which items are chosen, whoever asks                        ``register.Register``
 6     a title is taken for something else, or for another item's                  ``check_exam``, ``check_views``
 7     item statistics know the answers, or the future                             ``check_folds``
-8     ``next_pop`` or ``next_popqual`` is told alone                              ``examining.table_of``
+8     ``next_pop`` or ``next_popqual`` is told alone                              ``register.Register``
 ====  ==========================================================================  =========================
 """
 
@@ -55,7 +55,7 @@ def fingerprint(exam: Exam) -> str:
 
 
 def check_exam(exam: Exam) -> None:
-    """Raises Dishonest: what is known ends within a second, or holds one of the two items, or they share a title."""
+    """Raises Dishonest: what is known ends within a second, or has an item under another id, or the two share a title."""
     met = {user: _first_met(person) for user, person in exam.people.items()}
     for user, after in dict.fromkeys((question.user, question.after) for question in exam.questions):
         _check_cut(exam.name, exam.people[user], after)
@@ -75,14 +75,15 @@ def _check_cut(exam: str, person: Person, after: int) -> None:
 
 
 def _check_pair(exam: str, question: Question, met: Mapping[str, int]) -> None:
-    chosen, rejected = _names(question.chosen), _names(question.rejected)
-    if chosen & rejected:
+    if _names(question.chosen) & _names(question.rejected):
         raise Dishonest(f"{exam}: {question.chosen.id} and {question.rejected.id} are one item by id or title: ask of two")
-    if any(met.get(name, question.after) < question.after for name in chosen | rejected):
-        raise Dishonest(
-            f"{exam}: {question.user} met {question.chosen.id} or {question.rejected.id}, or one of the same title, among "
-            f"their first {question.after} events: ask about what is not known yet"
-        )
+    for item in (question.chosen, question.rejected):
+        by_id, by_title = (met.get(name, question.after) < question.after for name in (_identified(item), _titled(item.title)))
+        if by_title and not by_id:
+            raise Dishonest(
+                f"{exam}: {question.user} met {item.id} under another id among their first {question.after} events: "
+                "ask about what they do not know"
+            )
 
 
 def _first_met(person: Person) -> dict[str, int]:
@@ -97,7 +98,11 @@ def _first_met(person: Person) -> dict[str, int]:
 
 def _names(item: Item) -> frozenset[str]:
     """What an item is known by: the two kinds never meet."""
-    return frozenset({f"id {item.id}", _titled(item.title)} if item.title else {f"id {item.id}"})
+    return frozenset({_identified(item), _titled(item.title)} if item.title else {_identified(item)})
+
+
+def _identified(item: Item) -> str:
+    return f"id {item.id}"
 
 
 def _titled(title: str) -> str:
@@ -108,7 +113,8 @@ def check_views(exam: Exam, views: Sequence[View]) -> None:
     """Raises Dishonest: a view knows what is asked about, does not say how many events it knows, or its titles are misread."""
     if len(views) != len(exam.questions):
         raise Dishonest(f"{exam.name}: {len(views)} views for {len(exam.questions)} questions: one for each, in their order")
-    told = {(question.user, question.after): view for question, view in zip(exam.questions, views, strict=True)}
+    asked = zip(exam.questions, views, strict=True)
+    told = {(question.user, question.after): view for question, view in asked if not view.stranger}
     for (user, after), view in told.items():
         _check_known(exam.name, exam.people[user], after, view)
     met = {user: _first_met(exam.people[user]) for user in {user for (user, _), view in told.items() if view.text}}

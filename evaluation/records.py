@@ -44,12 +44,14 @@ class Exam(Struct, frozen=True):
 class View(Struct, frozen=True):
     """What a reader is told of a person: a text, or, as the direct baseline, the evidence itself. Nothing: the prior alone.
 
-    ``num_known`` is how many of the person's events it was made from; grading refuses one that knows more than may be known.
+    ``num_known`` is how many events it was made from; grading refuses one that knows more of the person than may be known.
+    ``stranger`` is whose events these are where they are not the person's own: what that adds is no taste of theirs.
     """
 
     text: str = ""
     evidence: tuple[Evidence, ...] = ()
     num_known: int = 0
+    stranger: str = ""
 
 
 class Asked(Struct, frozen=True):

@@ -72,9 +72,7 @@ class Summaries:
         told = [versions[question.user, question.after] for question in exam.questions]
         updates = [version for run in dict.fromkeys(runs.values()) for version in self._made[run][1]]
         asked = zip(exam.questions, told, strict=True)
-        # Somebody else's may have been made of more events than are known here, of which none is the person's.
-        views = (View(version.text, num_known=min(version.num_events, question.after)) for question, version in asked)
-        return Told(tuple(views), tuple(told), tuple(updates))
+        return Told(tuple(_view(version, question.user) for question, version in asked), tuple(told), tuple(updates))
 
     def _version(self, run: Run, after: int) -> Version:
         return self._made[run][1][run.cuts.index(after - run.start)]
@@ -103,6 +101,10 @@ class Summaries:
 
 def _without_summaries(exam: Exam, views: Mapping[Place, View]) -> Told:
     return Told(tuple(views[question.user, question.after] for question in exam.questions), tuple(None for _ in exam.questions))
+
+
+def _view(version: Version, user: str) -> View:
+    return View(version.text, num_known=version.num_events, stranger="" if version.user == user else version.user)
 
 
 def _direct(exam: Exam, user: str, after: int) -> View:

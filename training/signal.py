@@ -49,7 +49,8 @@ def _histories(exam: Exam) -> list[View]:
     for question in exam.questions:
         key = question.user, question.after
         if key not in views:
-            views[key] = View(evidence=tuple(map(evidence_of, exam.people[question.user].events[: question.after])))
+            known = exam.people[question.user].events[: question.after]
+            views[key] = View(evidence=tuple(map(evidence_of, known)), num_known=question.after)
     return [views[question.user, question.after] for question in exam.questions]
 
 
