@@ -12,7 +12,7 @@ ENGINE_INSTALLED := $(ENGINE_VENV)/.installed
 TRAINING_INSTALLED := $(ENGINE_VENV)/.training-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test test-model chaos removals check bench docs up down clean
+.PHONY: help setup engine demo test test-model train chaos removals check bench docs up down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -30,8 +30,11 @@ demo: $(INSTALLED) ## See it work: real ratings, live summaries (DEMO_SECONDS=60
 test: setup ## Run the tests on a real broker (ARGS="-k keys" picks some)
 	@$(RUN) -m pytest $(ARGS)
 
-test-model: setup engine ## Run the tests on a real model server: vLLM on the CPU
+test-model: setup engine $(TRAINING_INSTALLED) ## Run the tests on a real model server: vLLM on the CPU
 	@$(RUN) -m pytest -m model tests/model $(ARGS)
+
+train: $(TRAINING_INSTALLED) ## Train the model that ships, S0 to S4, hours; TINY=1 shows that all of it runs (RUN=name goes on with one)
+	@$(ENGINE) -m training all --run $(or $(RUN),$(if $(TINY),tiny,first)) $(if $(TINY),--tiny)
 
 chaos: setup ## Inject faults for half an hour and account for every event (FAULTS=200 SEED=n)
 	@$(RUN) -m tests.chaos --write --faults $(FAULTS) $(if $(SEED),--seed $(SEED))

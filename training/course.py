@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, convert, to_builtins
@@ -26,7 +26,8 @@ class GrpoSettings(Struct, frozen=True):
     """S4: a step rolls out ``episodes_per_step`` episodes of ``horizon`` updates by ``plan``.
 
     ``beta`` weighs the KL to the model it begins with. With ``full`` all weights are trained, otherwise an adapter of ``rank``;
-    ``max_completion`` tokens may be generated, a thought included. With ``vllm`` TRL generates on a vLLM server.
+    ``max_completion`` tokens may be generated, a thought included. With ``vllm`` TRL generates on vLLM, on the
+    same GPUs or on a server of its own.
     """
 
     plan: Plan = Plan()
@@ -40,7 +41,7 @@ class GrpoSettings(Struct, frozen=True):
     rank: int = 16
     full: bool = False
     max_completion: int = 240
-    vllm: bool = False
+    vllm: Literal["", "colocate", "server"] = ""
     seed: int = 1
 
     @property
@@ -80,17 +81,18 @@ class Course(Struct, frozen=True):
 
 
 TINY = Course(
-    max_people=30,
-    max_questions=10,
-    thresholds=Thresholds(top_share=0.8, least_p=0.5, min_targets=2),
-    rules=Rules(min_targets=3, min_passed=2),
-    sft_examples=32,
-    num_states=4,
+    max_people=20,
+    max_tokens=80,
+    max_questions=5,
+    thresholds=Thresholds(top_share=0.8, least_p=0.4, min_targets=2),
+    rules=Rules(min_targets=2, min_passed=1, max_tokens=80),
+    sft_examples=8,
+    num_states=2,
     num_samples=2,
-    batch_states=2,
+    batch_states=1,
     least_reward=-1.0,
-    checkpoint_minutes=0.5,
-    grpo=GrpoSettings(plan=Plan(num_samples=2), steps=2, episodes_per_step=1, micro_batch=2),
+    checkpoint_minutes=0.25,
+    grpo=GrpoSettings(plan=Plan(num_samples=2, max_tokens=80), steps=2, episodes_per_step=1, micro_batch=2, max_completion=120),
 )
 """The real model and the real code on a handful of people: whether it runs, not how well."""
 

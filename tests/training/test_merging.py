@@ -89,7 +89,8 @@ def test_four_fifths_have_to_be_right(num_wrong: int, fate: Fate) -> None:
         return [0.1 if len(calls) == 2 and place < num_wrong else 0.9 for place in range(len(asked))]
 
     (outcome,) = merge_all([CASE], [WAR], verify, merge_claims(RULES), RULES)
-    assert (outcome.fate, outcome.right, calls) == (fate, pytest.approx(1 - num_wrong / 5), [5, 5])
+    assert (outcome.fate, calls) == (fate, [5, 5])
+    assert outcome.right == pytest.approx(1 - num_wrong / 5)
 
 
 def test_cases_do_not_mix() -> None:
