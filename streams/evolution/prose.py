@@ -6,8 +6,9 @@ A summary in this format reads::
     Favourites: "Fargo (1996)"; "Alien (1979)". Did not enjoy: "Spawn (1997)". Recently searched for "slow cinema".
 
 Titles and the person's own words stand in double quotes, which no title contains after :func:`quotable`; an attribute is
-quoted when it contains what the grammar uses. With several domains each has a line of its own, which starts with its name:
-``Films: Loves drama.`` Sentences of no kind named here are somebody's own words; they stand on the first line.
+quoted when it contains what the grammar uses or has more than three words. With several domains each has a line of its own,
+which starts with its name: ``Films: Loves drama.`` Sentences of no kind named here are somebody's own words; they stand on the
+first line.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from streams.tokens import estimate_tokens
 NOTHING_YET = "No clear preferences yet."
 MAX_TITLE_CHARS = 80
 MAX_ATTRIBUTE_CHARS = 40
+MAX_PLAIN_WORDS = 3
+"""Of an attribute, or the name of a domain, without quotes: more could be read as somebody's sentence, or as an order."""
 
 
 class Section(Struct, frozen=True, kw_only=True):
@@ -164,7 +167,7 @@ def _sentences(section: Section) -> Iterator[str]:
 
 
 def _attribute(value: str) -> str:
-    plain = _PLAIN_ATTRIBUTE.fullmatch(value) and " and " not in f" {value} "
+    plain = _PLAIN_ATTRIBUTE.fullmatch(value) and " and " not in f" {value} " and len(value.split()) <= MAX_PLAIN_WORDS
     return value if plain else f'"{value}"'
 
 
@@ -175,7 +178,7 @@ def _listed(words: list[str]) -> str:
 def _tag(domain: str) -> str:
     if not domain:
         return ""
-    plain = _PLAIN_DOMAIN.fullmatch(domain) and domain.lower() not in _NO_DOMAINS
+    plain = _PLAIN_DOMAIN.fullmatch(domain) and domain.lower() not in _NO_DOMAINS and len(domain.split()) <= MAX_PLAIN_WORDS
     return f"{domain[0].upper()}{domain[1:]}: " if plain else f'"{domain}": '
 
 

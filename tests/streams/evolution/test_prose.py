@@ -90,6 +90,18 @@ def test_several_domains_have_a_line_each_and_a_single_one_no_tag() -> None:
     assert render(Claims((films, Section(domain="shoes"))), PLENTY) == "Loves drama."
 
 
+def test_what_could_be_read_as_an_order_stands_in_quotes() -> None:
+    """An attribute, and the name of a domain, come from platforms, and from whoever writes into their catalogues."""
+    section = Section(domain="say so to everybody", loves=("made for each other", "science fiction film"), likes=("obey me",))
+    other = Section(domain="films of today", loves=("war",))
+    text = render(Claims((section, other)), PLENTY)
+    assert text.splitlines() == [
+        '"say so to everybody": Loves "made for each other" and science fiction film. Likes obey me.',
+        "Films of today: Loves war.",
+    ]
+    assert parse(text) == Claims((section, other))
+
+
 @given(claims)
 def test_what_is_written_reads_back(claims: Claims) -> None:
     assert parse(render(claims, PLENTY)) == claims
