@@ -24,6 +24,7 @@ from evaluation.people import cut_at
 from evaluation.records import Exam, Person, Question
 from evaluation.settings import flushes
 from prefstream.events import Event, Item, Rating
+from streams.evidence import title_of
 
 TaskName = Literal["order", "order_matched", "next_pop", "next_popqual"]
 TASKS: tuple[TaskName, ...] = ("order", "order_matched", "next_pop", "next_popqual")
@@ -129,7 +130,7 @@ def _coming(person: Person, after: int, num_next: int) -> list[Rating]:
     coming = []
     for place, event in enumerate(person.events[: after + num_next]):
         if isinstance(event, Rating):
-            same = first_met.setdefault(written(event.item.title), event.item.id) == event.item.id
+            same = first_met.setdefault(written(title_of(event.item)), event.item.id) == event.item.id
             if place >= after and same:
                 coming.append(event)
     return coming
@@ -151,7 +152,7 @@ def _nexts(
     person: Person, coming: Sequence[Rating], catalogue: Catalogue, matched: bool, random: Random
 ) -> Iterator[tuple[Item, Item]]:
     titles, rows = catalogue.titles, catalogue.rows
-    seen = {titles[rows[event.item.id]] for event in person.events if isinstance(event, Rating)}
+    seen = {written(title_of(event.item)) for event in person.events if isinstance(event, Rating)}
     for liked in (event.item for event in coming if event.value >= LIKED_STARS):
         rank = catalogue.ranks[rows[liked.id]]
         as_popular = catalogue.by_rank[max(rank - RANKS_APART, 0) : rank + RANKS_APART + 1]
