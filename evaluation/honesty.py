@@ -56,6 +56,8 @@ def fingerprint(exam: Exam) -> str:
 
 def check_exam(exam: Exam) -> None:
     """Raises Dishonest: what is known ends within a second, or has an item under another id, or the two share a title."""
+    if not exam.questions:
+        raise Dishonest(f"{exam.name}: it asks nothing of anybody: take more people, or people with longer histories")
     met = {user: _first_met(person) for user, person in exam.people.items()}
     for user, after in dict.fromkeys((question.user, question.after) for question in exam.questions):
         _check_cut(exam.name, exam.people[user], after)
