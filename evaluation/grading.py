@@ -52,18 +52,26 @@ class Together(Struct, frozen=True, eq=False):
         return np.asarray(np.mean([reader.prefer(asked) for reader in self.readers], axis=0))
 
 
-def answer(make_reader: MakeReader, exam: Exam, views: Sequence[View], folds: Sequence[Fold]) -> NDArray[np.float64]:
+def answer(
+    make_reader: MakeReader,
+    exam: Exam,
+    views: Sequence[View],
+    folds: Sequence[Fold],
+    fitted_to: Sequence[View] = (),
+) -> NDArray[np.float64]:
     """How probable each question's right answer is to readers that were fitted to other people's questions of the exam.
 
-    ``views`` are those of the questions, in their order; readers are fitted to others' views of the same kind. Raises Dishonest
-    where the answers would not say what they seem to say, and how to mend it.
+    ``views`` are those of the questions, in their order. Readers are fitted to the others' of ``fitted_to``, and where none are
+    given to their ``views``. Raises Dishonest where the answers would not say what they seem to say, and how to mend it.
     """
+    learnt = fitted_to or views
     check_exam(exam)
     check_folds(exam, folds)
-    check_views(exam, views)
-    some = Random(exam.name).sample(rows := _rows(exam, views), min(MAX_CHECKED, len(rows)))
-    check_grading(exam.name, lambda make: float(right(_answers(make, some, exam.people, folds)).mean()))
-    answers = _answers(make_reader, rows, exam.people, folds)
+    check_views(exam, learnt)
+    rows = _rows(exam, views)
+    some = Random(exam.name).sample(rows, min(MAX_CHECKED, len(rows)))
+    check_grading(exam.name, lambda make: float(right(_answers(make, some, some, exam.people, folds)).mean()))
+    answers = _answers(make_reader, rows, _rows(exam, learnt), exam.people, folds)
     if np.isnan(answers).any():
         raise Dishonest(
             f"{exam.name}: a reader has no answer to {np.isnan(answers).sum()} questions: it says 0.5 if it cannot tell"
@@ -72,13 +80,13 @@ def answer(make_reader: MakeReader, exam: Exam, views: Sequence[View], folds: Se
 
 
 def _answers(
-    make_reader: MakeReader, rows: Sequence[Row], people: Mapping[str, Person], folds: Sequence[Fold]
+    make_reader: MakeReader, rows: Sequence[Row], learnt: Sequence[Row], people: Mapping[str, Person], folds: Sequence[Fold]
 ) -> NDArray[np.float64]:
     answers = np.full(len(rows), np.nan)
     for fold in folds:
         places = [place for place, row in enumerate(rows) if fold.asks(people[row.question.user], row.question.after)]
         if places:
-            answers[places] = ask(taught(make_reader, fold, rows), [rows[place] for place in places])
+            answers[places] = ask(taught(make_reader, fold, learnt), [rows[place] for place in places])
     return answers
 
 

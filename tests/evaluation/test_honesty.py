@@ -240,13 +240,13 @@ def entered(
 
 
 def strange(make: Callable[[Catalogue], Reader], exam: Exam, shuffle: int) -> NDArray[np.float64]:
-    """The answers of a reader that is fitted to other people's views in place of everybody's own, and told one."""
+    """The answers of a reader that learnt from people's own views, and is told of somebody else's."""
     own = told(exam)
     users = sorted({question.user for question in exam.questions})
     views = {question.user: view for question, view in zip(exam.questions, own, strict=True)}
     others = dict(zip(users, [*users[shuffle + 1 :], *users[: shuffle + 1]], strict=True))
     strangers = [replace(views[others[question.user]], stranger=others[question.user]) for question in exam.questions]
-    return answer(make, exam, strangers, folds())
+    return answer(make, exam, strangers, folds(), fitted_to=own)
 
 
 def test_a_reader_that_learnt_which_items_are_chosen_is_shown_by_strangers() -> None:
@@ -268,6 +268,17 @@ def _liked_by_all(event: Event) -> Event:
 def test_fewer_than_five_shuffles_are_refused() -> None:
     with pytest.raises(Dishonest, match="by item was told of other people in 4 shuffles"):
         entered(PRIOR, CEILING, ByItem, num_shuffles=4).check()
+
+
+def test_readers_are_fitted_to_peoples_own_views_whatever_they_are_told_later() -> None:
+    seen: set[str] = set()
+
+    class Watching(ByTaste):
+        def fit(self, asked: Sequence[Asked], took_first: NDArray[np.bool_]) -> None:
+            seen.update(one.view.stranger for one in asked)
+
+    strange(Watching, EXAM, 0)
+    assert seen == {""}
 
 
 # 6. Titles.
