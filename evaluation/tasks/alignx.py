@@ -23,7 +23,7 @@ from msgspec import Meta, Struct, field
 
 from evaluation.records import Exam, Person, Question
 from evaluation.tasks.published import DEFAULT_PEOPLE, Skipped, array_rows, drawn
-from evaluation.tasks.triples import bounded, instant, item_of
+from evaluation.tasks.triples import bounded, check_two, instant, item_of
 from prefstream.events import Choice, Comment, Event, Post
 
 NUM_DIMENSIONS = 90
@@ -70,8 +70,7 @@ class AlignXRow(Directed, frozen=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.chosen == self.rejected:
-            raise ValueError("rejected: the same text as chosen; a question needs two")
+        check_two(item_of(self.chosen), item_of(self.rejected))
         if not (self.description or self.comments or self.pairs):
             raise ValueError("nothing is known of the person: neither description, comments nor pairs")
 
@@ -96,8 +95,9 @@ def events_of(user: str, row: AlignXRow) -> Iterator[Event]:
     for number, said in enumerate(row.comments or (), 1):
         yield Comment(user=user, at=instant(number), text=bounded(said.comment), in_reply_to=bounded(said.prompt))
     for number, taken in enumerate(row.pairs or (), 1 + len(row.comments or ())):
-        chosen, rejected = item_of(taken.chosen), item_of(taken.rejected)
-        yield Choice(user=user, at=instant(number), chosen=chosen, rejected=(rejected,), query=bounded(taken.prompt))
+        chosen = item_of(taken.chosen)
+        rejected = tuple(item for item in (item_of(taken.rejected),) if item.id != chosen.id)
+        yield Choice(user=user, at=instant(number), chosen=chosen, rejected=rejected, query=bounded(taken.prompt))
 
 
 def _question(user: str, row: AlignXRow, after: int) -> Question:

@@ -6,8 +6,9 @@ The path is the reviews' file, such as ``Books_5.json.gz``, with ``meta_Books.js
 - items: ``{"asin": str, "title": str, "category": [str, ...]}``.
 
 Text and category may be missing; other fields are left alone; an item without a title is left out, with its reviews.
-A review is a rating, and a comment of the same instant where it has a text (days, in these files). Where somebody reviewed an
-item twice, the first counts. The reviews are read twice and the items once, by lines: memory goes with the people drawn.
+A review is a rating, and a comment of the same instant where it has a text (days, in these files). Items of one title, such as
+the editions of a book, are one item; where somebody reviewed one twice, the first counts. The reviews are read twice and the
+items once, by lines: memory goes with the people drawn.
 
 After two thirds of a history the questions are those of ``next_popqual`` (:mod:`evaluation.tasks.movielens`): popularity alone
 answers questions against random items, as the papers draw them.
@@ -23,6 +24,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from evaluation.catalogue import written
 from evaluation.crossfit import Fold, folds_of
 from evaluation.people import cut_at
 from evaluation.records import Exam, Person, Question
@@ -85,37 +87,39 @@ def _people(path: Path, meta: Path, domain: str, max_people: int, seed: int, ski
     for _, review in json_rows(path, Review, skipped):
         draw.offer(review.reviewerID)
     reviews = _reviews(path, draw.kept, skipped)
-    items = _items(meta, {asin for theirs in reviews.values() for asin in theirs}, skipped)
+    items = _items(meta, {review.asin for theirs in reviews.values() for review in theirs}, skipped)
     people = {}
     for user, theirs in sorted(reviews.items()):
-        titled = [review for review in theirs.values() if review.asin in items]
-        titled.sort(key=lambda review: review.unixReviewTime)
-        events = [event for review in titled for event in _events(review, items, domain)]
+        titled = [review for review in theirs if review.asin in items]
+        first: dict[str, Review] = {}
+        for review in sorted(titled, key=lambda review: review.unixReviewTime):
+            first.setdefault(items[review.asin].id, review)
+        events = [event for review in first.values() for event in _events(review, items, domain)]
         if events:
             people[user] = Person(user, tuple(events))
     return people
 
 
-def _reviews(path: Path, users: set[str], skipped: Skipped | None) -> dict[str, dict[str, Review]]:
-    reviews: defaultdict[str, dict[str, Review]] = defaultdict(dict)
+def _reviews(path: Path, users: set[str], skipped: Skipped | None) -> dict[str, list[Review]]:
+    reviews: defaultdict[str, list[Review]] = defaultdict(list)
     # Bad lines were counted in the first reading.
     for _, review in json_rows(path, Review, None if skipped is None else Skipped()):
         if review.reviewerID in users:
-            known = reviews[review.reviewerID].get(review.asin)
-            if known is None or review.unixReviewTime < known.unixReviewTime:
-                reviews[review.reviewerID][review.asin] = review
+            reviews[review.reviewerID].append(review)
     return reviews
 
 
 def _items(path: Path, wanted: set[str], skipped: Skipped | None) -> dict[str, Item]:
-    items = {}
+    items: dict[str, Item] = {}
+    titled: dict[str, Item] = {}
     for _, described in json_rows(path, Described, skipped):
         if described.asin in wanted and described.title.strip():
             # The first category is that of the file.
             categories = (bounded(one.strip().lower()) for one in described.category[1 : 1 + _MAX_CATEGORIES])
             named = tuple(category for category in categories if category)
             attributes = {"category": named} if named else {}
-            items[described.asin] = Item(described.asin, bounded(described.title.strip()), attributes)
+            item = Item(described.asin, bounded(described.title.strip()), attributes)
+            items[item.id] = titled.setdefault(written(item.title), item)
     return items
 
 

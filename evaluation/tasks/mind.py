@@ -22,6 +22,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from evaluation.catalogue import written
 from evaluation.records import Exam, Person, Question
 from evaluation.tasks.published import DEFAULT_PEOPLE, Draw, Skipped, Unreadable, parsed_rows, rank, refuse
 from evaluation.tasks.triples import bounded
@@ -57,7 +58,7 @@ def load(path: Path, *, max_people: int = DEFAULT_PEOPLE, seed: int = 0, skipped
     """
     if not path.is_dir():
         raise Unreadable(f"{path}: no folder. Give the one that has news.tsv and behaviors.tsv.")
-    news = {key: piece for _, (key, piece) in parsed_rows(path / "news.tsv", parse_news, skipped)}
+    news = _news(path / "news.tsv", skipped)
     draw = Draw(max_people, seed)
     for _, impression in parsed_rows(path / "behaviors.tsv", parse_impression, skipped):
         draw.offer(impression.user)
@@ -67,6 +68,15 @@ def load(path: Path, *, max_people: int = DEFAULT_PEOPLE, seed: int = 0, skipped
         people[user] = person
         questions += asked
     return Exam("mind", people, tuple(questions))
+
+
+def _news(path: Path, skipped: Skipped | None) -> dict[str, News]:
+    """The news by id; what has one title is one piece of news, the first of them, whatever its id."""
+    titled: dict[str, News] = {}
+    return {
+        key: titled.setdefault(written(piece.mentioned.title), piece)
+        for _, (key, piece) in parsed_rows(path, parse_news, skipped)
+    }
 
 
 def parse_news(line: bytes) -> tuple[str, News]:
@@ -135,12 +145,19 @@ def _clicks(user: str, history: tuple[str, ...], first: datetime, news: dict[str
 
 
 def _choices(impression: Impression, news: dict[str, News]) -> Iterator[Choice]:
-    left = tuple(news[key].mentioned for key in impression.left[:MAX_LEFT])
     for key in impression.clicked:
-        yield Choice(user=impression.user, at=impression.at, domain=DOMAIN, chosen=news[key].mentioned, rejected=left)
+        chosen = news[key].mentioned
+        left = tuple(news[other].mentioned for other in _left(impression, key, news)[:MAX_LEFT])
+        yield Choice(user=impression.user, at=impression.at, domain=DOMAIN, chosen=chosen, rejected=left)
+
+
+def _left(impression: Impression, clicked: str, news: dict[str, News]) -> list[str]:
+    """What was left for it, without the same news under another id."""
+    return [key for key in impression.left if news[key].mentioned.id != news[clicked].mentioned.id]
 
 
 def _asked(impression: Impression, after: int, news: dict[str, News], seed: int) -> Iterator[Question]:
     for key in impression.clicked:
-        left = min(impression.left, key=lambda other: rank(f"{impression.id} {key} {other}", seed))
-        yield Question(impression.user, after, news[key].in_full, news[left].in_full)
+        ranked = sorted(_left(impression, key, news), key=lambda other: rank(f"{impression.id} {key} {other}", seed))
+        for other in ranked[:1]:
+            yield Question(impression.user, after, news[key].in_full, news[other].in_full)

@@ -7,7 +7,8 @@ The path is a folder with two files whose first lines name their columns; furthe
 
 So it reads ml-latest-small, and the 32 million ratings too: ``ratings.csv`` is read twice by lines, first to draw people, then
 for what they rated. Memory goes with the people drawn and the films, not with the file. A film's title is turned to what people
-say (``The Godfather (1972)``), as in MovieLens 100K. Films that fewer than five of the people drawn rated are left out.
+say (``The Godfather (1972)``), as in MovieLens 100K. Films of one title are one film, and of somebody's two ratings of it the
+first counts. Films that fewer than five of the people drawn rated are left out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.demo.movielens import catalogue_title
+from evaluation.catalogue import written
 from evaluation.crossfit import folds_of
 from evaluation.records import Exam, Person
 from evaluation.tasks import movielens
@@ -74,17 +76,19 @@ def load_people(
     ratings = _ratings(path / "ratings.csv", draw.kept, films, skipped)
     raters = Counter(rating.item.id for theirs in ratings.values() for rating in theirs)
     kept = ((user, [rating for rating in theirs if raters[rating.item.id] >= min_raters]) for user, theirs in ratings.items())
-    in_time = {user: tuple(sorted(theirs, key=lambda rating: rating.at)) for user, theirs in kept if theirs}
-    return {user: Person(user, in_time[user]) for user in sorted(in_time, key=lambda user: (len(user), user))}
+    in_order = sorted(((user, tuple(theirs)) for user, theirs in kept if theirs), key=lambda entry: (len(entry[0]), entry[0]))
+    return {user: Person(user, theirs) for user, theirs in in_order}
 
 
 def _films(path: Path, skipped: Skipped | None) -> dict[str, Item]:
-    films = {}
+    films: dict[str, Item] = {}
+    titled: dict[str, Item] = {}
     for place, row in table_rows(path, _MOVIES, skipped):
         genres = tuple(genre.lower() for genre in row["genres"].split("|") if genre and genre != _NO_GENRES)
         if row["movieId"] and row["title"].strip():
             attributes = {"genre": genres} if genres else {}
-            films[row["movieId"]] = Item(row["movieId"], bounded(catalogue_title(row["title"])), attributes)
+            film = Item(row["movieId"], bounded(catalogue_title(row["title"])), attributes)
+            films[film.id] = titled.setdefault(written(film.title), film)
         else:
             refuse(place, "movieId or title: empty", skipped)
     return films
@@ -98,7 +102,15 @@ def _ratings(path: Path, users: set[str], films: dict[str, Item], skipped: Skipp
                 ratings[row["userId"]].append(_rating(row, films))
             except (ValueError, OverflowError, OSError) as error:
                 refuse(place, error, skipped)
-    return ratings
+    return {user: _first_of_each(theirs) for user, theirs in ratings.items()}
+
+
+def _first_of_each(ratings: list[Rating]) -> list[Rating]:
+    """The ratings in order of time, one a film."""
+    first: dict[str, Rating] = {}
+    for rating in sorted(ratings, key=lambda rating: rating.at):
+        first.setdefault(rating.item.id, rating)
+    return list(first.values())
 
 
 def _rating(row: dict[str, str], films: dict[str, Item]) -> Rating:

@@ -1,8 +1,9 @@
 """Triples: the papers' only event, (query, chosen, rejected) as free text, and what is made of it (row → **choice** → Exam).
 
 No triple has a time: events get synthetic instants, a minute apart from 2000-01-01 on, in the order of the file. Nor has an
-item an id: it is a hash of its text, so that one text is one item. What a text says by its form (``Title: ...`` with an
-abstract, a description or genres, as the recommendation sets have it) becomes title and attributes; any other is a title.
+item an id: it is a hash of its title as a summary writes it, of 80 characters, so that what reads alike there is one item, and
+a question between two such items is a bad row. What a text says by its form (``Title: ...`` with an abstract, a description or
+genres, as the recommendation sets have it) becomes title and attributes; any other text is its own title.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from evaluation.catalogue import written
 from prefstream.events import Choice, Item
 
 MAX_TEXT_CHARS = 1_000
@@ -47,8 +49,7 @@ class Target(Triple, frozen=True):
         super().__post_init__()
         if not left_of(self):
             raise ValueError("rejected: missing; a question needs two items")
-        if self.rejected == self.chosen:
-            raise ValueError("rejected: the same text as chosen; a question needs two items")
+        check_two(item_of(self.chosen), item_of(left_of(self)))
 
 
 def instant(number: int) -> datetime:
@@ -59,17 +60,20 @@ def instant(number: int) -> datetime:
 def choices(user: str, history: tuple[Triple, ...]) -> tuple[Choice, ...]:
     """The history as events of ``user``, of the domain that the fill-in of its queries names."""
     domain = domain_of(history)
-    return tuple(
-        Choice(
-            user=user,
-            at=instant(number),
-            domain=domain,
-            chosen=item_of(triple.chosen),
-            rejected=(item_of(left),) if (left := left_of(triple)) else (),
-            query=query_of(triple),
-        )
-        for number, triple in enumerate(history)
-    )
+    return tuple(_choice(user, number, domain, triple) for number, triple in enumerate(history))
+
+
+def _choice(user: str, number: int, domain: str, triple: Triple) -> Choice:
+    chosen, left = item_of(triple.chosen), left_of(triple)
+    rejected = tuple(item for item in ([item_of(left)] if left else []) if item.id != chosen.id)
+    query = query_of(triple)
+    return Choice(user=user, at=instant(number), domain=domain, chosen=chosen, rejected=rejected, query=query)
+
+
+def check_two(chosen: Item, rejected: Item) -> None:
+    """Raises ValueError where two items of a question are one."""
+    if chosen.id == rejected.id:
+        raise ValueError("rejected: the same as chosen in the 80 characters by which a summary names an item; ask of two")
 
 
 def domain_of(history: tuple[Triple, ...]) -> str:
@@ -97,11 +101,10 @@ def item_of(text: str, in_full: bool = False) -> Item:
     two and a half times as large and says no more, and a prompt shows 40 characters of it.
     """
     text = text.strip()
-    key = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
     described = _DESCRIBED.fullmatch(text)
-    if described is None:
-        return Item(id=key, title=bounded(text))
-    return Item(id=key, title=bounded(described["title"].strip()), attributes=_attributes(described, in_full))
+    title = bounded(described["title"].strip() if described else text)
+    key = hashlib.sha256(written(title).encode(errors="replace")).hexdigest()[:16]
+    return Item(id=key, title=title, attributes=_attributes(described, in_full) if described else {})
 
 
 def _attributes(described: re.Match[str], in_full: bool) -> dict[str, tuple[str, ...]]:

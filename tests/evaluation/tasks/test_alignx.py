@@ -79,7 +79,7 @@ def test_no_vector_is_in_what_is_known(tmp_path: Path) -> None:
         ({"Preference Direction": [0.7] * 90}, "must be 90 numbers of 0, 0.5 and 1"),
         ({"Preference Direction": ["x"]}, r"\$\[\.\.\.\]|Preference Direction"),
         ({"User-Generated Content": [{"prompt": "p"}]}, "comment"),
-        ({"rejected": "An hour."}, "same text as chosen"),
+        ({"rejected": "An hour."}, "same as chosen in the 80 characters"),
         (
             {"Demographic Information": "", "User-Generated Content": [], "Pair-wise Comparative Feedback": []},
             "nothing is known",

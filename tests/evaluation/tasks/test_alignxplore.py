@@ -81,6 +81,8 @@ def test_one_text_is_one_item_and_what_differs_is_not() -> None:
     assert item_of(FILM["chosen"] or "") == item_of(f" {FILM['chosen']}\n")
     assert item_of("Title: A, Genres: (no genres listed)").attributes == {}
     assert item_of("Title: A") != item_of("Title: B")
+    assert item_of("Title: A\nAbstract: x").id == item_of("Title: a, Genres: B").id
+    assert item_of("long " * 30 + "one").id == item_of("long " * 30 + "other").id
     assert item_of("Not a Title: A, Genres: B").title == "Not a Title: A, Genres: B"
     assert item_of(BAKERY["chosen"] or "").attributes == {}
 
@@ -93,7 +95,7 @@ def test_one_text_is_one_item_and_what_differs_is_not() -> None:
         (upi("ada", [{"query": "q"}]), r"`chosen` - at `\$\.history\[0\]`"),
         (upi("ada", [FILM | {"chosen": "  "}]), r"chosen: empty; an event says what was taken - at `\$\.history\[0\]`"),
         (upi("ada", [FILM], FILM | {"rejected": "No negative sample."}), r"rejected: missing; .* - at `\$\.target`"),
-        (upi("ada", [FILM], FILM | {"rejected": FILM["chosen"]}), "the same text as chosen"),
+        (upi("ada", [FILM], FILM | {"rejected": FILM["chosen"]}), "the same as chosen in the 80 characters"),
         (upi("", [FILM]), r"\$\.userid"),
         ("text", "Expected `object`"),
     ],

@@ -63,6 +63,16 @@ def test_a_review_is_a_rating_and_a_comment_of_one_instant(tmp_path: Path) -> No
     assert (exam.name, exam.questions) == ("amazon Books", ())
 
 
+def test_editions_of_one_title_are_one_item(tmp_path: Path) -> None:
+    items = [*ITEMS, {"asin": "B4", "title": "a history of ferries"}]
+    reviews = [review("A1", "B4", 2.0, 50), review("A1", "B1", 5.0, 20), review("A2", "B4", 3.0, 1)]
+    people = amazon.load(written(tmp_path, reviews, items)).people
+    told = {
+        user: [(one.item.id, one.value) for one in person.events if isinstance(one, Rating)] for user, person in people.items()
+    }
+    assert told == {"A1": [("B1", 5.0)], "A2": [("B1", 3.0)]}
+
+
 def test_the_questions_are_about_what_comes_after_two_thirds(tmp_path: Path) -> None:
     random = Random(8)
     items = [{"asin": f"B{number}", "title": f"Book {number}"} for number in range(60)]

@@ -59,6 +59,21 @@ def test_impressions_of_one_second_do_not_know_each_other(tmp_path: Path) -> Non
     assert len(exam.people["U2"].events) == 2
 
 
+def test_one_title_is_one_piece_of_news(tmp_path: Path) -> None:
+    news = [*NEWS, ("N5", "food", "soup", "A year of Soup", "", "u", "[]", "[]")]
+    behaviours = [
+        ("1", "U1", "11/15/2019 8:55:22 AM", "N5", "N3-1 N5-0 N1-0"),
+        ("2", "U1", "11/15/2019 9:55:22 AM", "N5", "N3-1 N5-0"),
+    ]
+    exam = mind.load(written(tmp_path, news, behaviours))
+    click, first, second = exam.people["U1"].events
+    assert isinstance(click, Click)
+    assert isinstance(first, Choice)
+    assert isinstance(second, Choice)
+    assert (click.item.id, first.chosen.id, [item.id for item in first.rejected], second.rejected) == ("N3", "N3", ["N1"], ())
+    assert [(question.chosen.id, question.rejected.id) for question in exam.questions] == [("N3", "N1")]
+
+
 def test_only_a_question_shows_the_abstract(tmp_path: Path) -> None:
     exam = mind.load(written(tmp_path))
     question = exam.questions[1]

@@ -93,6 +93,16 @@ def test_the_tasks_of_films_run_on_it(tmp_path: Path) -> None:
     assert exam.questions != movielens_csv.load(path, task="order", seed=1).questions
 
 
+def test_films_of_one_title_are_one_film_rated_once(tmp_path: Path) -> None:
+    movies = [*MOVIES, ("8", '"Ferry, The (1998)"', "Drama")]
+    ratings = [("7", "8", "2.0", "900"), ("7", "1", "4.5", "800"), ("9", "8", "3.0", "100")]
+    people = movielens_csv.load_people(written(tmp_path, movies, ratings), min_raters=1)
+    told = {
+        user: [(one.item.id, one.value) for one in person.events if isinstance(one, Rating)] for user, person in people.items()
+    }
+    assert told == {"7": [("1", 4.5)], "9": [("1", 3.0)]}
+
+
 def test_films_that_few_of_the_people_rated_are_left_out(tmp_path: Path) -> None:
     people = movielens_csv.load_people(written(tmp_path), min_raters=2)
     assert {
