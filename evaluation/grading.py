@@ -67,7 +67,9 @@ def answer(
     learnt = fitted_to or views
     check_exam(exam)
     check_folds(exam, folds)
-    check_views(exam, learnt)
+    check_views(exam, views)
+    if fitted_to:
+        check_views(exam, fitted_to)
     rows = _rows(exam, views)
     some = Random(exam.name).sample(rows, min(MAX_CHECKED, len(rows)))
     check_grading(exam.name, lambda make: float(right(_answers(make, some, some, exam.people, folds)).mean()))

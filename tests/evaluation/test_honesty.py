@@ -120,6 +120,12 @@ def test_a_summary_from_the_future_is_refused_whatever_it_says_of_itself() -> No
         accuracy(ByTaste, lying)
 
 
+def test_a_reader_fitted_to_honest_views_is_told_no_other_ones() -> None:
+    for views, learnt in ((told(EXAM, more=10), told(EXAM)), (told(EXAM), told(EXAM, more=10))):
+        with pytest.raises(Dishonest, match="the last update must end where the question stands"):
+            answer(ByTaste, EXAM, views, folds(), fitted_to=learnt)
+
+
 def test_a_view_that_does_not_say_what_it_knows_is_refused() -> None:
     with pytest.raises(Dishonest, match="set num_known"):
         accuracy(ByTaste, [replace(view, num_known=0) for view in told(EXAM)])
