@@ -24,13 +24,17 @@ _MIN_CHUNK = 3
 
 
 class Workshop:
-    """One run: its folder, its course, and its people, all of whom may be learnt from."""
+    """One run: its folder, its course, and its people, all of whom may be learnt from.
 
-    def __init__(self, folder: Path, course: Course, people: Iterable[Person]) -> None:
+    With a ``model`` that one verifies and rewards, as in the papers, instead of the readers that know the catalogue.
+    """
+
+    def __init__(self, folder: Path, course: Course, people: Iterable[Person], model: Reader | None = None) -> None:
         self.folder = folder
         self.course = course
         self.people = {person.user: person for person in people}
         self.dialect = dialect_of(course.dialect)
+        self._model = model
 
     @cached_property
     def moments(self) -> dict[str, tuple[Moment, ...]]:
@@ -91,6 +95,8 @@ class Workshop:
     @cached_property
     def readers(self) -> dict[str, Reader]:
         """The reader of each person, for verifier and reward: fitted to other people, with items as yet others know them."""
+        if self._model is not None:
+            return dict.fromkeys(self.people, self._model)
         return fitted_readers(catalogue.make, self.folds, self.moments, self.texts, self.course.max_questions)
 
     @cached_property

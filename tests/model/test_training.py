@@ -19,8 +19,15 @@ from training.stages import STAGES, Stage
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / ".venv-engine" / "bin" / "python"
-SECONDS = 150.0
-SETTINGS = ("max_people=12", "max_tokens=40", "grpo.plan.max_tokens=40", "grpo.max_completion=60", "checkpoint_minutes=0")
+SECONDS = 300.0
+SETTINGS = (
+    "max_people=12",
+    "max_tokens=40",
+    "grpo.plan.max_tokens=40",
+    "grpo.max_completion=60",
+    "checkpoint_minutes=0",
+    "sft_examples=16",
+)
 _MAKE = """
 import sys
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -67,28 +74,24 @@ def with_patience(process: subprocess.Popen[bytes]) -> None:
         return
 
 
-def done(run: Path) -> dict[str, Stage]:
-    told = [msgspec.json.decode(line, type=Stage) for line in (run / STAGES).read_bytes().splitlines()]
-    assert len({stage.stage for stage in told}) == len(told)
-    return {stage.stage: stage for stage in told}
-
-
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_run_that_was_killed_again_and_again(weights: Path, tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start(whole, weights).wait(SECONDS) == 0, whole.with_suffix(".log").read_text()[-3000:]
-    kill_when(killed, weights, lambda: (killed / "signal.jsonl").exists())
-    kill_when(killed, weights, lambda: any((killed / "sft").glob("checkpoint-*")) or (killed / "sft.jsonl").exists())
-    kill_when(killed, weights, lambda: b"\n" in _read(killed / "sampled.batches.jsonl"))
-    kill_when(killed, weights, lambda: (killed / "grpo" / "checkpoint-1" / "trainer_state.json").exists())
-    assert start(killed, weights).wait(SECONDS) == 0, killed.with_suffix(".log").read_text()[-3000:]
-    assert (killed / "grpo" / "adapter" / "adapter_model.safetensors").exists()
-    for name in ("signal.jsonl", "pruned.jsonl", "control.jsonl", "merged.jsonl", "sft.jsonl"):
-        assert (killed / name).read_bytes() == (whole / name).read_bytes()
-    steps = [read_rewards(run / "grpo" / "rewards.jsonl") for run in (killed, whole)]
-    assert [step.step for step in steps[0]] == [step.step for step in steps[1]] == [0, 1]
-    assert list(done(whole)) == ["signal", "prune", "merge", "sft", "sample", "grpo"]
-    assert set(done(killed)) <= set(done(whole))
+    """Between two stages, and within each that takes long; in the end nothing was done twice and nothing is missing."""
+    run = tmp_path / "run"
+    kill_when(run, weights, lambda: (run / "signal.jsonl").exists())
+    kill_when(run, weights, lambda: (run / "sft" / "checkpoint-1" / "trainer_state.json").exists())
+    learnt = [(run / name).read_bytes() for name in ("signal.jsonl", "pruned.jsonl", "merged.jsonl", "sft.jsonl")]
+    kill_when(run, weights, lambda: b"\n" in _read(run / "sampled.batches.jsonl"))
+    kill_when(run, weights, lambda: (run / "grpo" / "checkpoint-1" / "trainer_state.json").exists())
+    ended = start(run, weights)
+    assert ended.wait(SECONDS) == 0, run.with_suffix(".log").read_text()[-3000:]
+    assert (run / "grpo" / "adapter" / "adapter_model.safetensors").exists()
+    assert learnt == [(run / name).read_bytes() for name in ("signal.jsonl", "pruned.jsonl", "merged.jsonl", "sft.jsonl")]
+    assert len((run / "sampled.batches.jsonl").read_bytes().splitlines()) == 2
+    assert [step.step for step in read_rewards(run / "grpo" / "rewards.jsonl")] == [0, 1]
+    told = [msgspec.json.decode(line, type=Stage).stage for line in (run / STAGES).read_bytes().splitlines()]
+    assert len(set(told)) == len(told)
+    assert told[-1] == "grpo"
 
 
 def test_the_dry_run_for_a_larger_model() -> None:

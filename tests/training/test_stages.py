@@ -10,7 +10,9 @@ from random import Random
 import msgspec
 import pytest
 
+from evaluation.catalogue import Catalogue
 from evaluation.people import fold_of
+from evaluation.readers import prior
 from evaluation.records import Person
 from prefstream.events import Rating
 from streams.evolution.plain import parse_prompt
@@ -191,3 +193,10 @@ def test_a_policy_is_made_only_to_sample(people: list[Person], tmp_path: Path, m
 
     sampling(shop, nobody)
     assert (tmp_path / stages.SAMPLED).exists()
+
+
+def test_a_model_verifies_where_one_is_named(people: list[Person], tmp_path: Path) -> None:
+    model = prior.make(Catalogue.of(people))
+    shop = Workshop(tmp_path, COURSE, people, model)
+    assert set(map(id, shop.readers.values())) == {id(model)}
+    assert set(shop.readers) == {person.user for person in people}
