@@ -10,7 +10,8 @@ import typer
 from msgspec import to_builtins
 
 from deploy.demo.carrier import CarrierUnavailable
-from evaluation.records import Person
+from evaluation.readers.language_model import LanguageModel, LanguageModelUnavailable, Server
+from evaluation.records import Person, Reader
 from model_server.checkpoints import UnusableWeights
 from model_server.profiles import load_profile
 from model_server.weights import prepare
@@ -34,6 +35,7 @@ FAILURES = (
     AnotherCourse,
     AnotherRun,
     InvalidExamples,
+    LanguageModelUnavailable,
     NotReady,
     PolicyUnavailable,
     CarrierUnavailable,
@@ -63,6 +65,8 @@ RunName = Annotated[str, typer.Option("--run", help="The run: a name in training
 Tiny = Annotated[bool, typer.Option("--tiny", help="Begin with a handful of people: whether it runs, not how well.")]
 Told = Annotated[list[str] | None, typer.Option("--set", help="A setting of the run, name=value; help lists all.")]
 WeightsFolder = Annotated[Path | None, typer.Option("--weights", help=f"The model's folder (that of {BASE}).")]
+ReaderUrl = Annotated[str, typer.Option("--reader", help="An OpenAI-compatible server that verifies and rewards (code).")]
+ReaderModel = Annotated[str, typer.Option("--reader-model", help="Its model.")]
 AdapterFolder = Annotated[Path | None, typer.Option("--adapter", help="The adapter to begin with (that of the run's SFT).")]
 
 
@@ -85,9 +89,11 @@ def merge_command(
     teacher_model: Annotated[str, typer.Option(help="Its model.")] = "",
     merger: Annotated[str, typer.Option(help="One that merges (code).")] = "",
     merger_model: Annotated[str, typer.Option(help="Its model.")] = "",
+    reader: ReaderUrl = "",
+    reader_model: ReaderModel = "",
 ) -> None:
     """S2: answers to learn, made of what foresaw the choices that came next."""
-    shop = _workshop(run)
+    shop = _workshop(run, reader=_reader(reader, reader_model))
     merging(shop, _staff(shop, (teacher, teacher_model), (merger, merger_model)))
 
 
@@ -104,9 +110,11 @@ def sample_command(
     adapter: AdapterFolder = None,
     server: Annotated[str, typer.Option(help="An OpenAI-compatible server that samples (this process).")] = "",
     model: Annotated[str, typer.Option(help="Its model.")] = "",
+    reader: ReaderUrl = "",
+    reader_model: ReaderModel = "",
 ) -> None:
     """S3: the best of several samples of each state."""
-    shop = _workshop(run)
+    shop = _workshop(run, reader=_reader(reader, reader_model))
 
     def policy() -> Policy:
         temperature = shop.course.sampling_temperature
@@ -126,9 +134,11 @@ def grpo_command(
     name: Annotated[str, typer.Option(help="The folder of this one in the run, so that a run may hold several.")] = "grpo",
     control: Annotated[bool, typer.Option(help="Begin at questions drawn at random, not at pruned ones.")] = False,
     told: Told = None,
+    reader: ReaderUrl = "",
+    reader_model: ReaderModel = "",
 ) -> None:
     """S4: the adapter learns from its own samples, over updates that follow one another."""
-    shop = _workshop(run)
+    shop = _workshop(run, reader=_reader(reader, reader_model))
     settings = with_settings(shop.course, told or []).grpo
     begun = adapter if settings.full else _adapter(shop, adapter)
     print(reinforce(shop, name, settings, control, _weights(weights), begun))
@@ -158,7 +168,7 @@ def dry_run_command(
     print(shown(model, gpus))
 
 
-def _workshop(run: str, tiny: bool = False, told: list[str] | None = None) -> Workshop:
+def _workshop(run: str, tiny: bool = False, told: list[str] | None = None, reader: Reader | None = None) -> Workshop:
     folder = Path(run) if "/" in run else RUNS / run
     if told == ["help"]:
         print("\n".join(settings_of(to_builtins(TINY if tiny else Course()))))
@@ -167,7 +177,11 @@ def _workshop(run: str, tiny: bool = False, told: list[str] | None = None) -> Wo
     course = with_settings(before or (TINY if tiny else Course()), told or [])
     if before is not None and course != before:
         raise AnotherCourse(f"{folder} was begun with other settings; name another run with --run")
-    return Workshop(folder, course, _begin(folder, course))
+    return Workshop(folder, course, _begin(folder, course), reader)
+
+
+def _reader(url: str, model: str) -> Reader | None:
+    return LanguageModel(Server(url, model)) if url else None
 
 
 def _begin(folder: Path, course: Course) -> list[Person]:

@@ -93,6 +93,7 @@ def _teaching(larger: Larger) -> list[Command]:
     told = [word for setting in larger.settings for word in ("--set", setting)]
     server = ("--teacher", "http://127.0.0.1:8001", "--teacher-model", larger.teacher)
     merger = ("--merger", "http://127.0.0.1:8001", "--merger-model", larger.teacher)
+    verifier = ("--reader", "http://127.0.0.1:8001", "--reader-model", larger.teacher)
     return [
         Command(
             "The teacher, who merges too; any OpenAI-compatible server will do",
@@ -100,11 +101,12 @@ def _teaching(larger: Larger) -> list[Command]:
         ),
         _ours("S0: the signal", "signal", *told),
         _ours("S1: the questions worth training on", "prune"),
-        _ours("S2: answers to learn", "merge", *server, *merger),
+        _ours("S2: answers to learn", "merge", *server, *merger, *verifier),
     ]
 
 
 def _tuning(larger: Larger, course: Course, num_gpus: int) -> list[Command]:
+    policy = ("--server", "http://127.0.0.1:8002", "--model", "sft-8b")
     sft = ("--model_name_or_path", larger.base, "--output_dir", f"{_RUN}/sft-8b")
     return [
         Command(
@@ -116,18 +118,31 @@ def _tuning(larger: Larger, course: Course, num_gpus: int) -> list[Command]:
             "The model after SFT, to be sampled",
             ("vllm", "serve", f"{_RUN}/sft-8b", "--served-model-name", "sft-8b", "--port", "8002"),
         ),
-        _ours("S3: the best of several samples", "sample", "--server", "http://127.0.0.1:8002", "--model", "sft-8b"),
-        _grpo(course, num_gpus),
+        Command(
+            "The reader of the reward, another than the one of the evaluation",
+            ("vllm", "serve", larger.base, "--port", "8003"),
+        ),
+        _ours(
+            "S3: the best of several samples",
+            "sample",
+            *policy,
+            *_rewarding(larger),
+        ),
+        _grpo(larger, course, num_gpus),
     ]
+
+
+def _rewarding(larger: Larger) -> tuple[str, ...]:
+    return "--reader", "http://127.0.0.1:8003", "--reader-model", larger.base
 
 
 def _sft_words(more: Sequence[str]) -> tuple[str, ...]:
     return ("--config", str(CONFIGURATIONS.joinpath("sft-8b.yaml").relative_to(CONFIGURATIONS.parents[1])), *more)
 
 
-def _grpo(course: Course, num_gpus: int) -> Command:
+def _grpo(larger: Larger, course: Course, num_gpus: int) -> Command:
     check_batches(course.grpo, num_gpus)
-    words = ("training", "grpo", "--run", _RUN, "--weights", f"{_RUN}/sft-8b")
+    words = ("training", "grpo", "--run", _RUN, "--weights", f"{_RUN}/sft-8b", *_rewarding(larger))
     return _launched(
         "S4: GRPO over streaming rollouts, all weights", num_gpus, words, lambda ours: _read_grpo(ours, course, num_gpus)
     )
