@@ -70,8 +70,8 @@ def test_no_vector_is_computed_twice_also_after_a_run_that_was_killed(tmp_path: 
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 100)
     assert Vectors(path, computing)(["dddd", "ccc", "eeeee"])[:, 0].tolist() == [4.0, 3.0, 5.0]
-    assert computing.texts == ["a", "bb", "ccc", "dddd", "dddd", "eeeee"]
     assert Vectors(path, computing)(["a", "bb", "ccc", "dddd", "eeeee"])[:, 0].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert computing.texts == ["a", "bb", "ccc", "dddd", "dddd", "eeeee"]
     assert vectors([]).shape == (0, DIMENSIONS)
 
 

@@ -57,6 +57,16 @@ def test_a_text_of_one_camp_leans_to_its_films(name: str, kind: int) -> None:
     assert war > 0.5 > romance
 
 
+@pytest.mark.parametrize(
+    "text", ['Did not enjoy: "Romance 3 (1990)".', 'Favourites: "War 3 (1990)".', "Dislikes romance.", "Often chooses war."]
+)
+def test_each_kind_of_claim_speaks_by_itself(text: str) -> None:
+    said = catalogue_reader.Said(catalogue())
+    forward, backward, _ = said.differences(asked(View(text)))
+    assert forward.any()
+    assert forward == pytest.approx(-backward)
+
+
 @pytest.mark.parametrize("name", OF_EVIDENCE)
 def test_evidence_of_one_camp_leans_to_its_films(name: str) -> None:
     reader = fitted(MAKES[name], told_by_evidence())
