@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -56,15 +55,27 @@ def start(run: Path, weights: Path) -> subprocess.Popen[bytes]:
 
 
 def kill_when(run: Path, weights: Path, reached: Callable[[], bool]) -> None:
-    """Starts the run and kills it with SIGKILL as soon as it has got somewhere."""
+    """Starts the run and kills it with SIGKILL as soon as it has got somewhere, and in any case."""
     process = start(run, weights)
-    deadline = time.monotonic() + SECONDS
-    while not reached():
-        assert process.poll() is None, run.with_suffix(".log").read_text()[-3000:]
-        assert time.monotonic() < deadline
-        with_patience(process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    try:
+        deadline = time.monotonic() + SECONDS
+        while not reached():
+            assert process.poll() is None, run.with_suffix(".log").read_text()[-3000:]
+            assert time.monotonic() < deadline
+            with_patience(process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def end(run: Path, weights: Path) -> None:
+    """Lets the run go on to its end."""
+    process = start(run, weights)
+    try:
+        assert process.wait(SECONDS) == 0, run.with_suffix(".log").read_text()[-3000:]
+    finally:
+        process.kill()
+        process.wait()
 
 
 def with_patience(process: subprocess.Popen[bytes]) -> None:
@@ -83,8 +94,7 @@ def test_a_run_that_was_killed_again_and_again(weights: Path, tmp_path: Path) ->
     learnt = [(run / name).read_bytes() for name in ("signal.jsonl", "pruned.jsonl", "merged.jsonl", "sft.jsonl")]
     kill_when(run, weights, lambda: b"\n" in _read(run / "sampled.batches.jsonl"))
     kill_when(run, weights, lambda: (run / "grpo" / "checkpoint-1" / "trainer_state.json").exists())
-    ended = start(run, weights)
-    assert ended.wait(SECONDS) == 0, run.with_suffix(".log").read_text()[-3000:]
+    end(run, weights)
     assert (run / "grpo" / "adapter" / "adapter_model.safetensors").exists()
     assert learnt == [(run / name).read_bytes() for name in ("signal.jsonl", "pruned.jsonl", "merged.jsonl", "sft.jsonl")]
     assert len((run / "sampled.batches.jsonl").read_bytes().splitlines()) == 2
