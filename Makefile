@@ -12,7 +12,7 @@ ENGINE_INSTALLED := $(ENGINE_VENV)/.installed
 TRAINING_INSTALLED := $(ENGINE_VENV)/.training-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test test-model train chaos removals check bench docs up down clean
+.PHONY: help setup engine demo test test-model train chaos removals check bench eval eval-quick docs up down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,12 @@ check: $(INSTALLED) ## Check style, formatting, types and the direction of impor
 bench: setup ## Measure speed, as ratios taken side by side in one run
 	@$(RUN) -m benchmarks.stream
 	@$(RUN) -m benchmarks.backpressure
+
+eval: $(INSTALLED) ## Measure what summaries are worth, all of it (ARGS="--engine PROFILE@URL --help")
+	@OMP_NUM_THREADS=1 $(RUN) -m evaluation $(ARGS)
+
+eval-quick: $(INSTALLED) ## The same in five minutes, with the counting engine, and check what must hold
+	@OMP_NUM_THREADS=1 $(RUN) -m evaluation --quick $(ARGS)
 
 docs: $(INSTALLED) ## Write the reference pages from the code and check what the documents say
 	@$(RUN) -m docs.generate

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from agents.settings import PREFIX, InvalidSettings, Settings
 from model_server.checkpoints import UnusableWeights
-from model_server.client import CallOptions
+from model_server.client import CallOptions, options_of
 from model_server.profiles import Profile
 from model_server.tokenizer import InvalidTokenizer, TokenCounter, estimated, load_tokenizer
 from model_server.weights import given_folder, tokenizer_file
@@ -41,16 +41,7 @@ class Model(Struct, frozen=True):
     @property
     def options(self) -> CallOptions:
         """What every call says beside its prompt."""
-        profile, sampling = self.profile, self.profile.sampling
-        return CallOptions(
-            self.name,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            repetition_penalty=sampling.repetition_penalty,
-            chat_template_kwargs=profile.chat_template_kwargs,
-            thinking_tokens=profile.thinking_tokens,
-        )
+        return options_of(self.profile, self.name)
 
     @property
     def context(self) -> Context:

@@ -45,6 +45,7 @@ from aiohttp import (
 )
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from model_server.profiles import Profile
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn, Unavailable
 from streams.evolution.thoughts import UNTERMINATED
 from streams.tokens import estimate_tokens
@@ -95,6 +96,20 @@ class CallOptions(Struct, frozen=True):
     repetition_penalty: float = 1.0
     chat_template_kwargs: Mapping[str, object] = {}
     thinking_tokens: int = 0
+
+
+def options_of(profile: Profile, name: str = "") -> CallOptions:
+    """What a profile says of every call, to a model that its server knows as ``name``, where that is not the profile's."""
+    sampling = profile.sampling
+    return CallOptions(
+        name or profile.served_name,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        repetition_penalty=sampling.repetition_penalty,
+        chat_template_kwargs=profile.chat_template_kwargs,
+        thinking_tokens=profile.thinking_tokens,
+    )
 
 
 class _Schema(Struct, frozen=True):

@@ -1,0 +1,310 @@
+"""Running: the whole evaluation in its order, from exams to findings and checks (scope → **run** → report)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from evaluation.checks import (
+    Constant,
+    bytes_alike,
+    of_constant,
+    of_cost,
+    of_injection,
+    of_reversal,
+    of_sitting,
+    of_slice,
+    of_truth,
+)
+from evaluation.crossfit import Fold, folds_of
+from evaluation.findings import Check, Point, Score, Truth
+from evaluation.measuring import Asking, Right, Sitting, Writer, cost_of, frame, mean_of, points_of, score, shuffled, truth_of
+from evaluation.records import Exam, Person
+from evaluation.register import Register
+from evaluation.settings import (
+    NUM_SHUFFLES,
+    AnotherPersons,
+    Direct,
+    Flushed,
+    Full,
+    LastChunk,
+    Own,
+    Setting,
+    Streaming,
+    TextOnly,
+    asked_in,
+)
+from evaluation.slices.injection import obeyed, streams
+from evaluation.slices.reversal import followed, targeted
+from evaluation.slices.slice import Slice
+from evaluation.tasks.movielens import TaskName, load, load_pool
+from evaluation.views import Told
+
+EVENTS = 50
+ATTACK_SEED = 0
+LONG_EVENTS = 250
+HEADLINE = Streaming(5)
+"""The summary that checks are about: five updates of ten events each."""
+OTHERS = AnotherPersons(HEADLINE)
+OWN: tuple[Own, ...] = (Full(), Streaming(2), Streaming(5), Streaming(10), TextOnly(Streaming(10)), LastChunk(20))
+LONG: tuple[Own, ...] = (Full(), Streaming(50), TextOnly(Streaming(50)), LastChunk(20))
+POOLED = Flushed(20)
+FOR_FILES: tuple[Own, ...] = (Full(), FEW := Streaming(2, min_events=2), TextOnly(FEW))
+"""Published histories are short."""
+GRID: tuple[Setting, ...] = (Direct(), HEADLINE, TextOnly(Streaming(10)))
+
+LoadFile = Callable[..., Exam]
+"""Of a published file, with ``seed`` as its argument."""
+
+MakeSlices = Callable[[Sitting], Sequence[Slice]]
+"""The slices of an exam, none where they are not wanted."""
+
+
+class Scope(Struct, frozen=True):
+    """What is measured: tasks, the settings of a person's ``own`` summary, readers beside the primary one, seeds of the folds.
+
+    ``max_people`` are asked, 0: all of them; what items are known by is everybody's. ``has_long``: also after 250 events. Of a
+    person ``num_pooled`` questions are in the prequential pool, which gives the curves; 0: no curves. ``files`` are published
+    ones, each with its loader.
+    """
+
+    tasks: tuple[TaskName, ...]
+    own: tuple[Own, ...] = OWN
+    readers: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1)
+    has_long: bool = False
+    has_attacks: bool = False
+    max_people: int = 0
+    num_pooled: int = 0
+    files: tuple[tuple[str, LoadFile], ...] = ()
+    pooled: tuple[Own, ...] = (POOLED, TextOnly(POOLED))
+
+
+class Measured:
+    """What was measured so far; a run that is stopped reports this much."""
+
+    def __init__(self) -> None:
+        self.scores: list[Score] = []
+        self.points: list[Point] = []
+        self.truths: list[Truth] = []
+        self.checks: list[Check] = []
+        self.register = Register()
+
+
+def num_steps(scope: Scope, num_writers: int, num_slices: int) -> int:
+    """How many views and answers a run takes; ``num_slices``: of all exams together."""
+    framing = 6  # prior, ceiling, direct history
+    own = framing + 2 * num_writers * len(scope.own)
+    strangers = 1 + 2 * NUM_SHUFFLES
+    others = 2 + num_writers * (strangers + 2 * NUM_SHUFFLES)
+    grid = len(scope.readers) * (2 + num_writers * (2 * (len(GRID) - 1) + strangers))
+    long = framing + 2 * num_writers * len(LONG) if scope.has_long else 0
+    pool = framing - 2 + 2 * num_writers * len(scope.pooled) if scope.num_pooled else 0
+    files = (framing + 2 * num_writers * len(FOR_FILES) + grid) * len(scope.files)
+    return len(scope.seeds) * (len(scope.tasks) * (own + others + grid + long + pool) + files) + 4 * num_writers * num_slices
+
+
+async def run(
+    scope: Scope,
+    people: Mapping[str, Person],
+    writers: Sequence[Writer],
+    asking: Asking,
+    slices: MakeSlices,
+    measured: Measured,
+) -> None:
+    """Measure everything in the scope into ``measured``. Raises WriterUnavailable, and Dishonest where it may not be told."""
+    for seed in scope.seeds:
+        folds = folds_of(people, seed)
+        for task in scope.tasks:
+            await _sit(scope, _sitting(scope, task, people, folds, seed, measured.register), writers, asking, slices, measured)
+        for task in scope.tasks if scope.has_long else ():
+            sitting = _sitting(scope, task, people, folds, seed, measured.register, LONG_EVENTS, LONG)
+            await _own(sitting, LONG, writers, asking, measured)
+        for task in scope.tasks if scope.num_pooled else ():
+            await _pool(scope, _pool_of(scope, task, people, folds, seed, measured.register), writers, asking, measured)
+        for name, load_file in scope.files:
+            await _published(name, load_file(seed=seed), scope, seed, writers, asking, measured)
+    for writer in writers if scope.has_attacks else ():
+        asking.begin(f"{writer.name}: reversals and hidden orders")
+        turned = await followed(targeted(people), writer.answers, writer.policy)
+        attacked = await obeyed(streams(people, ATTACK_SEED), writer.answers, writer.policy)
+        measured.checks += [of_reversal(turned, writer.name), of_injection(attacked, writer.name)]
+    measured.register.check()
+
+
+def _sitting(
+    scope: Scope,
+    task: TaskName,
+    people: Mapping[str, Person],
+    folds: tuple[Fold, ...],
+    seed: int,
+    register: Register,
+    events: int = EVENTS,
+    own: Sequence[Own] = (),
+) -> Sitting:
+    """The questions of a task that all the settings can be asked."""
+
+    def draw() -> Exam:
+        return asked_in(_first(scope, load(task, people, folds, after=events, seed=seed)), own or scope.own)
+
+    return Sitting(register.draw(draw), folds, seed, events)
+
+
+def _pool_of(
+    scope: Scope, task: TaskName, people: Mapping[str, Person], folds: tuple[Fold, ...], seed: int, register: Register
+) -> Sitting:
+    def draw() -> Exam:
+        chunk = POOLED.num_events
+        return _first(scope, load_pool(task, people, folds, chunk=chunk, seed=seed, max_pairs=scope.num_pooled))
+
+    return Sitting(register.draw(draw), folds, seed, POOLED.num_events)
+
+
+async def _published(
+    name: str, exam: Exam, scope: Scope, seed: int, writers: Sequence[Writer], asking: Asking, measured: Measured
+) -> None:
+    """A file's exam, by readers that are fitted to other people of the file."""
+    asked = measured.register.draw(lambda: asked_in(_first(scope, replace(exam, name=name)), FOR_FILES))
+    sitting = Sitting(asked, folds_of(exam.people, seed), seed, 0)
+    rights = await _own(sitting, FOR_FILES, writers, asking, measured)
+    for reader in scope.readers:
+        await _reads(reader, sitting, writers, asking, measured, rights["prior"])
+
+
+def _first(scope: Scope, exam: Exam) -> Exam:
+    """The exam about so many people, drawn by their names alone."""
+    if not scope.max_people:
+        return exam
+    kept = set(sorted(exam.people, key=lambda user: sha256(user.encode()).digest())[: scope.max_people])
+    people = {user: person for user, person in exam.people.items() if user in kept}
+    return Exam(exam.name, people, tuple(question for question in exam.questions if question.user in kept))
+
+
+async def _sit(
+    scope: Scope,
+    sitting: Sitting,
+    writers: Sequence[Writer],
+    asking: Asking,
+    slices: MakeSlices,
+    measured: Measured,
+) -> None:
+    """All that is asked about a task after ``EVENTS`` events."""
+    rights = await _own(sitting, scope.own, writers, asking, measured)
+    views = await asking.told(sitting, writers[0], HEADLINE)
+    measured.checks.append(of_constant(sitting, asking.right(sitting, views, Constant.name)))
+    for writer in writers:
+        for setting in scope.own:
+            measured.register.note(sitting.exam, asking.readers.primary, setting.name, rights[f"{writer.name}: {setting.name}"])
+        others = await _others(sitting, writer, asking, measured, rights["prior"])
+        measured.checks += of_sitting(sitting, writer.name, rights, others, HEADLINE)
+    for reader in scope.readers:
+        await _reads(reader, sitting, writers, asking, measured, rights["prior"])
+    await _slices(slices(sitting), sitting, writers, asking, measured)
+
+
+async def _own(
+    sitting: Sitting, own: Sequence[Own], writers: Sequence[Writer], asking: Asking, measured: Measured
+) -> dict[str, Right]:
+    """The frame, the direct history and every writer's summaries; the answers by the setting's name, a writer's by both."""
+    primary, prior = asking.readers.primary, await asking.prior(sitting, writers[0])
+    measured.scores += await frame(sitting, asking, writers[0], prior, measured.register)
+    direct = asking.right(sitting, await asking.told(sitting, writers[0], Direct()), primary)
+    measured.scores.append(score(sitting, direct, prior, setting=Direct().name, reader=primary))
+    rights = {"prior": prior, Direct().name: direct}
+    for writer in writers:
+        told = {setting.name: await asking.told(sitting, writer, setting) for setting in own}
+        for setting, views in told.items():
+            right = rights[f"{writer.name}: {setting}"] = asking.right(sitting, views, primary)
+            measured.scores.append(
+                score(sitting, right, prior, setting=setting, reader=primary, summariser=writer.name, cost=cost_of(views))
+            )
+        measured.checks += bytes_alike(sitting, writer.name, told)
+        _note_truth(sitting, writer, told, measured)
+    return rights
+
+
+def _note_truth(sitting: Sitting, writer: Writer, told: Mapping[str, Told], measured: Measured) -> None:
+    """Texts do not depend on what is asked: once for each setting is enough."""
+    known = {(truth.summariser, truth.setting, truth.events) for truth in measured.truths}
+    for setting, views in told.items():
+        if (writer.name, setting, sitting.events) not in known:
+            measured.truths.append(truth := truth_of(sitting, views, writer.name, setting))
+            if setting == HEADLINE.name:
+                measured.checks += of_truth(truth)
+                measured.checks += of_cost(f"{writer.name}, {setting}", cost) if (cost := cost_of(views)) else ()
+
+
+async def _others(sitting: Sitting, writer: Writer, asking: Asking, measured: Measured, prior: Right) -> Right:
+    """Another person's summary instead of their own, as often as it takes: what a reader gets out of any text.
+
+    Returned are the answers of readers that expect it; those that expect the person's own are misled by it.
+    """
+    primary, settings = asking.readers.primary, shuffled(OTHERS, NUM_SHUFFLES)
+    expected = [asking.right(sitting, await asking.told(sitting, writer, setting), primary) for setting in settings]
+    misled = await _strangers(primary, sitting, writer, asking, measured)
+    for right, reader in ((mean_of(expected), "a reader that expects it"), (misled, "a reader that expects their own")):
+        name = f"{OTHERS.name}, {reader}"
+        measured.scores.append(score(sitting, right, prior, setting=name, reader=primary, summariser=writer.name))
+    return mean_of(expected)
+
+
+async def _strangers(reader: str, sitting: Sitting, writer: Writer, asking: Asking, measured: Measured) -> Right:
+    """The same of a reader that was fitted to people's own summaries; without these answers none of its others are told."""
+    own, rights = await asking.told(sitting, writer, HEADLINE), []
+    for number, setting in enumerate(shuffled(OTHERS, NUM_SHUFFLES)):
+        right = asking.right(sitting, await asking.told(sitting, writer, setting), reader, fitted_to=own)
+        measured.register.note(sitting.exam, reader, setting.name, right, stranger=number)
+        rights.append(right)
+    return mean_of(rights)
+
+
+async def _reads(
+    reader: str, sitting: Sitting, writers: Sequence[Writer], asking: Asking, measured: Measured, prior: Right
+) -> None:
+    """Another reader of the same texts, and of other people's."""
+    for writer in writers:
+        for setting in GRID:
+            if isinstance(setting, Direct) and writer is not writers[0]:
+                continue
+            right = asking.right(sitting, await asking.told(sitting, writer, setting), reader)
+            measured.register.note(sitting.exam, reader, setting.name, right)
+            summariser = "" if isinstance(setting, Direct) else writer.name
+            measured.scores.append(score(sitting, right, prior, setting=setting.name, reader=reader, summariser=summariser))
+        others = await _strangers(reader, sitting, writer, asking, measured)
+        measured.scores.append(score(sitting, others, prior, setting=OTHERS.name, reader=reader, summariser=writer.name))
+
+
+async def _slices(
+    slices: Sequence[Slice], sitting: Sitting, writers: Sequence[Writer], asking: Asking, measured: Measured
+) -> None:
+    for one in slices:
+        for writer in writers:
+            measured.checks.append(await _of_slice(one, sitting, writer, asking))
+
+
+async def _of_slice(one: Slice, sitting: Sitting, writer: Writer, asking: Asking) -> Check:
+    """The changed exam against the one that was, or against the prior."""
+    changed = Sitting(one.changed, sitting.folds, sitting.seed, sitting.events)
+    ours = asking.right(changed, await asking.told(changed, writer, Full()), asking.readers.primary)
+    if one.was is None:
+        theirs = await asking.prior(changed, writer)
+    else:
+        theirs = asking.right(sitting, await asking.told(sitting, writer, Full()), asking.readers.primary)
+    return of_slice(one, changed, writer.name, changed.over(ours, theirs))
+
+
+async def _pool(scope: Scope, sitting: Sitting, writers: Sequence[Writer], asking: Asking, measured: Measured) -> None:
+    """The curves, and the small differences: full re-inference at each place against streaming, with and without the tally."""
+    primary, prior = asking.readers.primary, await asking.prior(sitting, writers[0])
+    measured.scores += await frame(sitting, asking, writers[0], prior, measured.register)
+    for writer in writers:
+        for setting in scope.pooled:
+            told = await asking.told(sitting, writer, setting)
+            right = asking.right(sitting, told, primary)
+            measured.points += points_of(sitting, right, prior, told, writer.name, setting.name)
+            measured.scores.append(
+                score(sitting, right, prior, setting=setting.name, reader=primary, summariser=writer.name, cost=cost_of(told))
+            )
