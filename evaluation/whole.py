@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -29,7 +32,7 @@ from evaluation.records import Person
 from evaluation.remembered import InUse
 from evaluation.running import MakeSlices, Measured, num_steps, run
 from evaluation.tasks.published import Unreadable
-from evaluation.writers import NoSuchEngine, writer_of
+from evaluation.writers import COUNTING, NoSuchEngine, writer_of
 from model_server.profiles import InvalidProfile
 
 FORESEEN = (
@@ -41,23 +44,21 @@ FORESEEN = (
 
 def measure(options: argparse.Namespace, arguments: Sequence[str], console: Console) -> Findings:
     """All that was asked for. Raises what is FORESEEN."""
-    choice = choose(
-        Asked(
-            is_quick=options.quick,
-            engines=tuple(options.engine),
-            num_people=options.people,
-            tasks=options.tasks,
-            settings=options.settings,
-            readers=options.readers,
-            models=tuple(options.model),
-            files=tuple(options.file),
-            seeds=options.seeds,
-        )
+    asked = Asked(
+        is_quick=options.quick,
+        engines=tuple(options.engine),
+        num_people=options.people,
+        tasks=options.tasks,
+        settings=options.settings,
+        readers=options.readers,
+        models=tuple(options.model),
+        files=tuple(options.file),
+        seeds=options.seeds,
     )
+    choice = choose(asked)
     started, now = time.monotonic(), datetime.now(UTC)
-    people = load_people() if choice.scope.tasks else {}
-    slices = slices_of(load_reviews()) if choice.scope.tasks else lambda _: ()
-    measured = asyncio.run(_measure(choice, people, slices, options.cache, console))
+    with _answered_ahead(asked, choice, options.cache):
+        people, measured = _run(choice, options.cache, console)
     return Findings(
         command=shlex.join(["python", "-m", "evaluation", *arguments]),
         started_at=now.isoformat(timespec="seconds"),
@@ -71,6 +72,38 @@ def measure(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         truths=tuple(measured.truths),
         checks=tuple(measured.checks),
     )
+
+
+def _run(choice: Choice, cache: Path, console: Console) -> tuple[Mapping[str, Person], Measured]:
+    people = load_people() if choice.scope.tasks else {}
+    slices = slices_of(load_reviews()) if choice.scope.tasks else lambda _: ()
+    return people, asyncio.run(_measure(choice, people, slices, cache, console))
+
+
+@contextmanager
+def _answered_ahead(asked: Asked, choice: Choice, cache: Path) -> Iterator[None]:
+    """Meanwhile another process answers for the last seed, where there is nothing but computing to do and a core for it.
+
+    Their answers meet in the folder of kept ones, so it does not matter how far it comes.
+    """
+    only_computes = all(engine.name == COUNTING for engine in choice.engines) and not asked.models
+    if not only_computes or len(choice.scope.seeds) < 2 or len(os.sched_getaffinity(0)) < 2:
+        yield
+        return
+    last = replace(asked, seeds=str(choice.scope.seeds[-1]))
+    process = get_context("spawn").Process(target=_answer, args=(last, cache), daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _answer(asked: Asked, cache: Path) -> None:
+    # Whatever goes wrong here goes wrong in the other process, too, and is told there.
+    with suppress(*FORESEEN, KeyboardInterrupt):
+        _run(choose(asked), cache, Console(quiet=True))
 
 
 async def _measure(choice: Choice, people: Mapping[str, Person], slices: MakeSlices, cache: Path, console: Console) -> Measured:
