@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -14,6 +15,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 WIDTH, HEIGHT, DPI = 9.0, 4.2, 130
+LABEL_WIDTH = 40
 COLOURS = ("#0b6e99", "#d9730d", "#448361", "#9065b0", "#c4554d", "#787774")
 MUTED = "#787774"
 TITLE = {"fontsize": 11, "loc": "left"}
@@ -116,7 +118,8 @@ def _settings(findings: Findings, path: Path) -> None:
     gains = _gains(findings)
     tasks = list(dict.fromkeys(score.task for score in gains))
     names = list(dict.fromkeys(_name(score) for score in sorted(gains, key=lambda score: score.setting == CEILING)))
-    figure, axes = plt.subplots(1, len(tasks), figsize=(WIDTH, 1.4 + 0.36 * len(names)), sharey=True, squeeze=False)
+    size = (WIDTH, 1.6 + 0.4 * len(names))
+    figure, axes = plt.subplots(1, len(tasks), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for axis, task in zip(axes[0], tasks, strict=True):
         for number, seed in enumerate(findings.seeds):
             of_seed = [score for score in gains if (score.task, score.seed) == (task, seed)]
@@ -129,9 +132,9 @@ def _settings(findings: Findings, path: Path) -> None:
             )
         axis.axvline(0.0, color=MUTED, linewidth=0.8)
         _dress(axis, task, "points over the prior", "")
-    axes[0][0].set_yticks(range(len(names)), names, fontsize=9)
+    axes[0][0].set_yticks(range(len(names)), [fill(name, LABEL_WIDTH) for name in names], fontsize=9)
     axes[0][0].invert_yaxis()
-    axes[0][-1].legend(frameon=False, fontsize=8)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     _save(figure, path)
 
 
