@@ -53,10 +53,10 @@ bench: setup ## Measure speed, as ratios taken side by side in one run
 	@$(RUN) -m benchmarks.backpressure
 
 eval: $(INSTALLED) ## Measure what summaries are worth, all of it (ARGS="--engine PROFILE@URL --help")
-	@OMP_NUM_THREADS=1 $(RUN) -m evaluation $(ARGS)
+	@$(RUN) -m evaluation $(ARGS)
 
 eval-quick: $(INSTALLED) ## The same in five minutes, with the counting engine, and check what must hold
-	@OMP_NUM_THREADS=1 $(RUN) -m evaluation --quick $(ARGS)
+	@$(RUN) -m evaluation --quick $(ARGS)
 
 docs: $(INSTALLED) ## Write the reference pages from the code and check what the documents say
 	@$(RUN) -m docs.generate

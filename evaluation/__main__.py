@@ -6,6 +6,7 @@ Exit code 0: what must hold, holds; 1: something does not, and is named; 2: it c
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,9 @@ examples:
 A run that was stopped goes on where it was when the same command is given again: answers of models and of readers are kept
 in the folder of --cache.
 """
+# Its matrices are small: threads that wait for each other take ten times as long. Read when numpy is imported, below.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 DEFAULT_OUT = Path("build/evaluation")
 PIPE_WIDTH = 170
 

@@ -32,7 +32,6 @@ from evaluation.settings import (
     Full,
     LastChunk,
     Own,
-    Setting,
     Streaming,
     TextOnly,
     asked_in,
@@ -49,15 +48,26 @@ LONG_EVENTS = 250
 HEADLINE = Streaming(5)
 """The summary that checks are about: five updates of ten events each."""
 OTHERS = AnotherPersons(HEADLINE)
+EXPECTED, MISLED = "a reader that expects it", "a reader that expects their own"
 OWN: tuple[Own, ...] = (Full(), Streaming(2), Streaming(5), Streaming(10), TextOnly(Streaming(10)), LastChunk(20))
 LONG: tuple[Own, ...] = (Full(), Streaming(50), TextOnly(Streaming(50)), LastChunk(20))
 POOLED = Flushed(20)
 FOR_FILES: tuple[Own, ...] = (Full(), FEW := Streaming(2, min_events=2), TextOnly(FEW))
 """Published histories are short."""
-GRID: tuple[Setting, ...] = (Direct(), HEADLINE, TextOnly(Streaming(10)))
+
 
 LoadFile = Callable[..., Exam]
 """Of a published file, with ``seed`` as its argument."""
+
+
+class Grid(Struct, frozen=True):
+    """What other readers are told, too, beside the direct history: a summary, and one without a tally."""
+
+    own: Streaming
+    text_only: TextOnly
+
+
+GRID = Grid(HEADLINE, TextOnly(Streaming(10)))
 
 MakeSlices = Callable[[Sitting], Sequence[Slice]]
 """The slices of an exam, none where they are not wanted."""
@@ -100,7 +110,7 @@ def num_steps(scope: Scope, num_writers: int, num_slices: int) -> int:
     own = framing + 2 * num_writers * len(scope.own)
     strangers = 1 + 2 * NUM_SHUFFLES
     others = 2 + num_writers * (strangers + 2 * NUM_SHUFFLES)
-    grid = len(scope.readers) * (2 + num_writers * (2 * (len(GRID) - 1) + strangers))
+    grid = len(scope.readers) * (2 + num_writers * (2 * 2 + strangers))
     long = framing + 2 * num_writers * len(LONG) if scope.has_long else 0
     pool = framing - 2 + 2 * num_writers * len(scope.pooled) if scope.num_pooled else 0
     files = (framing + 2 * num_writers * len(FOR_FILES) + grid) * len(scope.files)
@@ -171,7 +181,7 @@ async def _published(
     sitting = Sitting(asked, folds_of(exam.people, seed), seed, 0)
     rights = await _own(sitting, FOR_FILES, writers, asking, measured)
     for reader in scope.readers:
-        await _reads(reader, sitting, writers, asking, measured, rights["prior"])
+        await _reads(reader, Grid(FEW, TextOnly(FEW)), sitting, writers, asking, measured, rights["prior"])
 
 
 def _first(scope: Scope, exam: Exam) -> Exam:
@@ -201,7 +211,7 @@ async def _sit(
         others = await _others(sitting, writer, asking, measured, rights["prior"])
         measured.checks += of_sitting(sitting, writer.name, rights, others, HEADLINE)
     for reader in scope.readers:
-        await _reads(reader, sitting, writers, asking, measured, rights["prior"])
+        await _reads(reader, GRID, sitting, writers, asking, measured, rights["prior"])
     await _slices(slices(sitting), sitting, writers, asking, measured)
 
 
@@ -244,17 +254,17 @@ async def _others(sitting: Sitting, writer: Writer, asking: Asking, measured: Me
     """
     primary, settings = asking.readers.primary, shuffled(OTHERS, NUM_SHUFFLES)
     expected = [asking.right(sitting, await asking.told(sitting, writer, setting), primary) for setting in settings]
-    misled = await _strangers(primary, sitting, writer, asking, measured)
-    for right, reader in ((mean_of(expected), "a reader that expects it"), (misled, "a reader that expects their own")):
-        name = f"{OTHERS.name}, {reader}"
+    misled = await _strangers(primary, HEADLINE, sitting, writer, asking, measured)
+    for right, whose in ((mean_of(expected), EXPECTED), (misled, MISLED)):
+        name = f"{OTHERS.name}, {whose}"
         measured.scores.append(score(sitting, right, prior, setting=name, reader=primary, summariser=writer.name))
     return mean_of(expected)
 
 
-async def _strangers(reader: str, sitting: Sitting, writer: Writer, asking: Asking, measured: Measured) -> Right:
+async def _strangers(reader: str, of: Streaming, sitting: Sitting, writer: Writer, asking: Asking, measured: Measured) -> Right:
     """The same of a reader that was fitted to people's own summaries; without these answers none of its others are told."""
-    own, rights = await asking.told(sitting, writer, HEADLINE), []
-    for number, setting in enumerate(shuffled(OTHERS, NUM_SHUFFLES)):
+    own, rights = await asking.told(sitting, writer, of), []
+    for number, setting in enumerate(shuffled(AnotherPersons(of), NUM_SHUFFLES)):
         right = asking.right(sitting, await asking.told(sitting, writer, setting), reader, fitted_to=own)
         measured.register.note(sitting.exam, reader, setting.name, right, stranger=number)
         rights.append(right)
@@ -262,19 +272,26 @@ async def _strangers(reader: str, sitting: Sitting, writer: Writer, asking: Aski
 
 
 async def _reads(
-    reader: str, sitting: Sitting, writers: Sequence[Writer], asking: Asking, measured: Measured, prior: Right
+    reader: str,
+    grid: Grid,
+    sitting: Sitting,
+    writers: Sequence[Writer],
+    asking: Asking,
+    measured: Measured,
+    prior: Right,
 ) -> None:
     """Another reader of the same texts, and of other people's."""
     for writer in writers:
-        for setting in GRID:
+        for setting in (Direct(), grid.own, grid.text_only):
             if isinstance(setting, Direct) and writer is not writers[0]:
                 continue
             right = asking.right(sitting, await asking.told(sitting, writer, setting), reader)
             measured.register.note(sitting.exam, reader, setting.name, right)
             summariser = "" if isinstance(setting, Direct) else writer.name
             measured.scores.append(score(sitting, right, prior, setting=setting.name, reader=reader, summariser=summariser))
-        others = await _strangers(reader, sitting, writer, asking, measured)
-        measured.scores.append(score(sitting, others, prior, setting=OTHERS.name, reader=reader, summariser=writer.name))
+        name = f"{AnotherPersons(grid.own).name}, {MISLED}"
+        others = await _strangers(reader, grid.own, sitting, writer, asking, measured)
+        measured.scores.append(score(sitting, others, prior, setting=name, reader=reader, summariser=writer.name))
 
 
 async def _slices(

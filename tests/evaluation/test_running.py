@@ -11,12 +11,15 @@ import pytest
 from evaluation.__main__ import main
 from evaluation.checks import Constant
 from evaluation.choices import Asked, InvalidChoice, choose
+from evaluation.crossfit import folds_of
 from evaluation.grading import MakeReader
 from evaluation.kept_answers import KeptAnswers
 from evaluation.measuring import MIN_PEOPLE, Asking, Readers, Writer
 from evaluation.readers import catalogue, ceiling, lexical, prior
+from evaluation.records import Exam
 from evaluation.running import POOLED, Measured, Scope, num_steps, run
 from evaluation.settings import Full, LastChunk, Streaming, TextOnly
+from evaluation.tasks.movielens import questions_of
 from evaluation.views import Summaries
 from evaluation.writers import NoSuchEngine, engine_named, policy_of
 from model_server.counting import Counting
@@ -43,7 +46,7 @@ SCOPE = Scope(
 class Ran:
     """A run into a folder of kept answers, and the steps that were shown."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scope: Scope = SCOPE) -> None:
         self.measured = Measured()
         self.shown: list[float] = []
         self.kept = KeptAnswers(folder)
@@ -51,7 +54,7 @@ class Ran:
         engine = engine_named("counting")
         policy, answers = policy_of(engine.profile), Counting()
         writer = Writer(engine.name, Summaries(answers, policy), answers, policy)
-        asyncio.run(run(SCOPE, PEOPLE, [writer], self.asking, lambda _: (), self.measured))
+        asyncio.run(run(scope, PEOPLE, [writer], self.asking, lambda _: (), self.measured))
 
     def right(self, setting: str, reader: str = "catalogue") -> float:
         found = [s.accuracy.mean for s in self.measured.scores if (s.setting, s.reader) == (setting, reader)]
@@ -95,6 +98,23 @@ def test_a_curve_has_a_point_for_each_update(ran: Ran) -> None:
     assert {point.setting for point in points} == {POOLED.name}
     assert [point.updates for point in points] == [1, 2]
     assert all(point.accuracy.num_users >= MIN_PEOPLE and 0 < point.text_tokens <= 160 for point in points)
+
+
+def test_a_published_file_of_short_histories_is_measured(tmp_path: Path) -> None:
+    people = raters(30, 8)
+    folds = folds_of(people, 0)
+    questions = [
+        question
+        for fold in folds
+        for user in sorted(fold.asked)
+        for question in questions_of("order", people[user], 4, 4, fold.catalogue, 0, 3)
+    ]
+    file = ("mine", lambda seed: Exam("as published", people, tuple(questions)))
+    ran = Ran(tmp_path, Scope(tasks=(), seeds=(0,), readers=("lexical",), files=(file,)))
+    assert {(one.task, one.reader) for one in ran.measured.scores} == {
+        ("mine", reader) for reader in ("prior", "ceiling", "catalogue", "lexical")
+    }
+    assert ran.right("streaming, 2 updates") > 60
 
 
 def test_what_was_answered_is_not_asked_again(ran: Ran, folder: Path) -> None:
