@@ -32,7 +32,7 @@ from streams.evolution.claims import (
 from streams.evolution.plain import MAX_LINE_CHARS, as_data
 from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, Claims, parse, quotable, render
 from streams.tally import DEFAULT_POLICY, Grade, grades
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens
 
 Verdict = Literal["right", "near", "wrong", "unsupported"]
 """``right``: as it was counted, or met. ``near``: another level of the same sign, or a title met with no feeling. ``wrong``:
@@ -143,7 +143,7 @@ def faithfulness(text: str, tally: Tally, evidence: Iterable[Evidence]) -> Faith
         num_top=num_top,
         num_top_covered=num_top_covered,
         num_unjudged_sentences=len(said.others),
-        num_tokens=estimate_tokens(text),
+        num_tokens=estimate_text_tokens(text),
     )
 
 

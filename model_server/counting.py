@@ -29,7 +29,7 @@ from streams.evolution.plain import PromptParts, parse_prompt
 from streams.evolution.prose import Claims, Section, parse
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn
 from streams.tally import DEFAULT_POLICY, fold, levels
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens, estimate_tokens
 
 MODEL = "counting"
 _MAX_TOKENS = 1 << 20  # of an answer that nobody bounds
@@ -209,10 +209,10 @@ def complete(prompt: Prompt) -> Completion | Refused:
     if parts is None:
         return Refused(400, "This engine counts: it reads only prompts of the plain dialect.")
     text, finish_reason = write_summary(parts), "stop"
-    if estimate_tokens(text) > prompt.max_tokens:
+    if estimate_text_tokens(text) > prompt.max_tokens:
         text, finish_reason = _cut(text, prompt.max_tokens), "length"
     prompt_tokens = sum(estimate_tokens(turn.content) for turn in prompt.turns)
-    return Completion(text, finish_reason, prompt_tokens, estimate_tokens(text))
+    return Completion(text, finish_reason, prompt_tokens, estimate_text_tokens(text))
 
 
 def answer(body: bytes, settings: Settings) -> Reply:
@@ -258,7 +258,7 @@ def _completed(completion: Completion, settings: Settings) -> Reply:
 
 def _cut(text: str, max_tokens: int) -> str:
     lengths = range(len(text) + 1)
-    return text[: bisect_right(lengths, max_tokens, key=lambda length: estimate_tokens(text[:length])) - 1]
+    return text[: bisect_right(lengths, max_tokens, key=lambda length: estimate_text_tokens(text[:length])) - 1]
 
 
 _EXAMPLES = """\

@@ -17,7 +17,7 @@ from evaluation.crossfit import Fold
 from evaluation.grading import MakeReader, Row, ask, taught
 from evaluation.records import Reader, View
 from streams.evolution.guards import GuardLimits, Rejected, judge
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens
 from training.rewards import Rewrite
 from training.rollouts import Draft, Judged
 from training.states import Moment
@@ -43,7 +43,7 @@ class ReaderJudge:
         return [self._judged(*one) for one in zip(drafts, texts, refused, accuracies, strict=True)]
 
     def _judged(self, draft: Draft, text: str, refused: str, accuracy: float) -> Judged:
-        tokens = draft.answer.text_tokens or estimate_tokens(draft.answer.text)
+        tokens = draft.answer.text_tokens or estimate_text_tokens(draft.answer.text)
         faithfulness = self._faithful(text, draft) if text else 0.0
         rewrite = Rewrite(accuracy, faithfulness, tokens, draft.update.max_summary_tokens, bool(refused))
         kept = refused or tokens > draft.update.max_summary_tokens

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from streams.evolution.prose import KINDS, Claims, Section, parse, render
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens
 
 _TITLES = ("favourites", "did_not_enjoy", "searches", "quotes")
 _AGAINST = ("dislikes", "did_not_enjoy")
@@ -40,7 +40,7 @@ def phrase(claims: Claims, phrasing: Phrasing, max_tokens: int) -> str:
     room = max_tokens
     while True:
         text = _write(parse(render(claims, room)), phrasing)
-        excess = estimate_tokens(text) - max_tokens
+        excess = estimate_text_tokens(text) - max_tokens
         if excess <= 0 or room <= 1:
             return text
         room = max(1, room - excess)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from streams.evolution.prose import KINDS, Claims, Section, parse, render
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens
 
 
 def summarise(sections: Iterable[Section], old_text: str, pins: Sequence[str], max_tokens: int) -> str:
@@ -38,7 +38,7 @@ def _first_within(sentences: list[str], max_tokens: int) -> tuple[str, ...]:
     """As many sentences from the first on as leave the rest of the budget to the tally."""
     tokens = 0
     for index, sentence in enumerate(sentences):
-        tokens += estimate_tokens(sentence) + 1
+        tokens += estimate_text_tokens(sentence) + 1
         if tokens > max_tokens:
             return tuple(sentences[:index])
     return tuple(sentences)

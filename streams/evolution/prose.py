@@ -23,7 +23,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from streams.evolution.invisible import without_invisible
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens
 
 NOTHING_YET = "No clear preferences yet."
 MAX_TITLE_CHARS = 80
@@ -119,12 +119,12 @@ def render(claims: Claims, max_tokens: int) -> str:
     What does not fit is left out claim by claim, the least important first; no sentence is cut.
     """
     text = _write(claims)
-    if estimate_tokens(text) <= max_tokens:
+    if estimate_text_tokens(text) <= max_tokens:
         return text
     ranked = sorted(_ranked(claims))
 
     def tokens(num_claims: int) -> int:
-        return estimate_tokens(_write(_only(claims, ranked[:num_claims])))
+        return estimate_text_tokens(_write(_only(claims, ranked[:num_claims])))
 
     num_fitting = bisect_right(range(len(ranked)), max_tokens, key=tokens) - 1
     return _write(_only(claims, ranked[: max(num_fitting, 0)]))

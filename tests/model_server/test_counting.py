@@ -22,7 +22,7 @@ from streams.evolution.plain import parse_prompt, write_prompt
 from streams.evolution.prose import NOTHING_YET
 from streams.evolution.records import Prompt, Turn
 from streams.tally import fold
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens
 
 Client = TestClient[Request, Application]
 
@@ -96,7 +96,7 @@ def test_the_summary_says_what_the_tally_says(evidence: list[Evidence], old: str
 def test_the_budget_holds_and_leaves_the_tally_its_half() -> None:
     long = " ".join(f"I have an opinion about number {n}." for n in range(40))
     text = written(WAR + MUSICALS, long, budget=80)
-    assert estimate_tokens(text) <= 80
+    assert estimate_text_tokens(text) <= 80
     assert text.startswith("I have an opinion about number 0.")
     assert "Loves war." in text
 
@@ -175,7 +175,7 @@ async def test_a_completion_as_openai_writes_it(client: Client) -> None:
         {"index": 0, "message": {"role": "assistant", "content": WRITTEN}, "logprobs": None, "finish_reason": "stop"}
     ]
     usage = reply["usage"]
-    assert usage["completion_tokens"] == estimate_tokens(WRITTEN)
+    assert usage["completion_tokens"] == estimate_text_tokens(WRITTEN)
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream.events import Choice, Click, Item, Message, Post
-from streams.tokens import estimate_event_tokens, estimate_tokens
+from streams.tokens import estimate_event_tokens, estimate_text_tokens, estimate_tokens
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -41,6 +41,37 @@ COUNTED = [
 @pytest.mark.parametrize(("text", "num_tokens"), COUNTED)
 def test_the_estimate_is_above_the_count_and_below_its_triple(text: str, num_tokens: int) -> None:
     assert num_tokens <= estimate_tokens(text) < 3 * num_tokens
+
+
+# The larger count of SmolLM2's and Tekken's tokenizers, and what is reckoned.
+SUMMARIES = [
+    (
+        'Loves drama and war. Likes crime. Mixed on thriller. Dislikes musicals. Often chooses comedy. Favourites: "Fargo '
+        '(1996)"; "Alien (1979)". Did not enjoy: "Spawn (1997)". Recently searched for "slow cinema".',
+        67,
+    ),
+    (
+        'Likes mystery. Mixed on drama, thriller and comedy. Favourites: "Rear Window (1954)"; "Blade Runner (1982)"; "When '
+        'Harry Met Sally... (1989)"; "Lost Highway (1997)"; "L.A. Confidential (1997)"; "Soul Food (1997)"; "Rosewood '
+        '(1997)". Did not enjoy: "Crooklyn (1994)"; "Mary Poppins (1964)"; "She\'s So Lovely (1997)".',
+        138,
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "num_tokens"), SUMMARIES)
+def test_a_summary_is_reckoned_closely(text: str, num_tokens: int) -> None:
+    assert num_tokens <= estimate_text_tokens(text) <= 1.3 * num_tokens < estimate_tokens(text)
+
+
+@pytest.mark.parametrize(("text", "num_tokens"), COUNTED)
+def test_other_texts_are_reckoned_less_closely(text: str, num_tokens: int) -> None:
+    assert 0.75 * num_tokens <= estimate_text_tokens(text) < 3 * num_tokens
+
+
+@given(st.text())
+def test_no_token_of_a_text_is_less_than_a_byte(text: str) -> None:
+    assert estimate_text_tokens(text) <= len(text.encode("utf-8", "surrogatepass"))
 
 
 def test_nothing_costs_nothing() -> None:

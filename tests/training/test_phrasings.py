@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.evolution.prose import NOTHING_YET, Claims, Section, parse, render
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens
 from training.phrasings import PHRASINGS, Phrasing, phrase
 
 FILMS = Section(
@@ -62,7 +62,7 @@ sections = st.builds(Section, domain=st.sampled_from(["films"]), loves=words, di
 @given(sections, st.sampled_from(PHRASINGS), st.integers(15, 60))
 def test_the_budget_holds_and_nothing_is_added(section: Section, phrasing: Phrasing, max_tokens: int) -> None:
     text = phrase(Claims((section,)), phrasing, max_tokens)
-    assert estimate_tokens(text) <= max_tokens
+    assert estimate_text_tokens(text) <= max_tokens
     for read in parse(text).sections:
         assert set(read.loves) <= set(section.loves)
         assert set(read.favourites) <= set(section.favourites)

@@ -45,7 +45,7 @@ from streams.evolution.markup import find_markup
 from streams.evolution.plain import parse_prompt
 from streams.evolution.prose import NOTHING_YET, render
 from streams.evolution.records import Completion, Prompt
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens
 
 __all__ = ["Accepted", "GuardLimits", "Judgement", "Rejected", "RejectionReason", "judge", "load_languages", "normalise"]
 
@@ -96,7 +96,7 @@ def judge(
     for nothing.
     """
     text = normalise(completion.text)
-    tokens = completion.text_tokens or estimate_tokens(text)
+    tokens = completion.text_tokens or estimate_text_tokens(text)
     # What is longer is over budget, and the last of an old text no prompt shows: neither is worth its words.
     words, old_text = words_of(text[: (limits.max_tokens + 1) * _MAX_TOKEN_CHARS]), old_text[:_MAX_CHARS]
     finish_reason = completion.finish_reason

@@ -48,7 +48,7 @@ def test_what_is_asked_again_is_the_same_and_firm_where_the_answer_was_too_long(
 
 
 def test_an_answer_is_judged_by_the_count_it_is_given() -> None:
-    assert judge(GOOD) == Accepted(GOOD.text, 15)
+    assert judge(GOOD) == Accepted(GOOD.text, 11)
     assert judge(GOOD, num_tokens=6, max_tokens=6) == Accepted(GOOD.text, 6)
     rejected = judge(GOOD, num_tokens=7, max_tokens=6)
     assert isinstance(rejected, Rejected)
@@ -56,7 +56,7 @@ def test_an_answer_is_judged_by_the_count_it_is_given() -> None:
 
 
 def test_the_dialect_reads_the_answer_before_it_is_judged() -> None:
-    assert judge(replace(GOOD, text=f"<think>long</think>{GOOD.text}")) == Accepted(GOOD.text, 15)
+    assert judge(replace(GOOD, text=f"<think>long</think>{GOOD.text}")) == Accepted(GOOD.text, 11)
 
 
 def test_an_accepted_answer_is_the_next_version() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from streams.evolution.own_words import summarise
 from streams.evolution.prose import Section
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens
 
 SECTION = Section(loves=("drama", "war"), dislikes=("musicals",), favourites=("Fargo (1996)",))
 CLAIMS = 'Loves drama and war. Dislikes musicals. Favourites: "Fargo (1996)".'
@@ -29,5 +29,5 @@ def test_own_words_leave_half_of_the_budget_to_the_claims() -> None:
     old = " ".join(f"I have an opinion about number {n}." for n in range(40))
     text = summarise([SECTION], old, (), 120)
     first, second = text.splitlines()
-    assert estimate_tokens(first) <= 60
+    assert estimate_text_tokens(first) <= 60
     assert second == CLAIMS

@@ -17,7 +17,7 @@ from streams.evolution.prose import (
     quotable,
     render,
 )
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens
 
 PLENTY = 100_000
 FULL = Section(
@@ -116,7 +116,7 @@ def test_a_single_domain_reads_back_without_its_name(section: Section) -> None:
 @given(claims, st.integers(12, 200))
 def test_a_budget_drops_claims_and_cuts_none(claims: Claims, max_tokens: int) -> None:
     text = render(claims, max_tokens)
-    assert estimate_tokens(text) <= max_tokens
+    assert estimate_text_tokens(text) <= max_tokens
     found = parse(text)
     assert found.others == ()
     said = {value for section in claims.sections for value in (*section.loves, *section.favourites, *section.quotes)}

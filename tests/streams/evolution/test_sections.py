@@ -21,7 +21,7 @@ from streams.evolution.prose import KINDS, NOTHING_YET, parse
 from streams.evolution.records import Completion, Turn, Update
 from streams.evolution.sections import MAX_DOMAINS, MAX_OFFERED, OFF_SCHEMA, PROMPT_SHA256, SYSTEM, offers
 from streams.tally import fold
-from streams.tokens import estimate_tokens
+from streams.tokens import estimate_text_tokens, estimate_tokens
 
 SECTIONS = dialect_of("plain", "sections")
 
@@ -257,7 +257,7 @@ def test_every_answer_that_the_schema_allows_is_a_summary_within_the_budget(case
     prompt, read = SECTIONS.write_prompt(update), answered(text, update)
     assert (read.finish_reason, read.completion_tokens) == ("stop", 0)
     assert estimate_tokens(text) <= prompt.max_tokens
-    assert estimate_tokens(read.text) <= update.max_summary_tokens
+    assert estimate_text_tokens(read.text) <= update.max_summary_tokens
     judged = judge(read, prompt, "", GuardLimits(update.max_summary_tokens))
     assert isinstance(judged, Accepted) or judged.reason == "echo", judged
 
