@@ -76,6 +76,7 @@ def choose(asked: Asked) -> Choice:
     own = _own(asked.settings) or (QUICK_OWN if asked.is_quick else OWN)
     if HEADLINE not in own:
         raise InvalidChoice(f"--settings: streaming-{HEADLINE.num_updates} is what is checked, so it is always among them")
+    engines = tuple(map(engine_named, asked.engines or (COUNTING,)))
     scope = Scope(
         tasks=tasks or (() if files else QUICK_TASKS if asked.is_quick else TASKS),
         own=own,
@@ -86,8 +87,9 @@ def choose(asked: Asked) -> Choice:
         has_attacks=not files,
         num_pooled=0 if asked.is_quick else POOLED,
         files=files,
+        left_out=frozenset().union(*(engine.learnt_from for engine in engines)),
     )
-    return Choice(scope, tuple(map(engine_named, asked.engines or (COUNTING,))), Readers(makes))
+    return Choice(scope, engines, Readers(makes))
 
 
 def _makes(asked: Asked) -> dict[str, MakeReader]:

@@ -94,6 +94,7 @@ class Findings(Struct, frozen=True):
     points: tuple[Point, ...] = ()
     truths: tuple[Truth, ...] = ()
     checks: tuple[Check, ...] = ()
+    num_left_out: int = 0
 
     @property
     def failed(self) -> tuple[Check, ...]:

@@ -11,13 +11,14 @@ trap  what would be wrong                                                       
 6     a title is taken for something else, or for another item's                  ``check_exam``, ``check_views``
 7     item statistics know the answers, or the future                             ``check_folds``
 8     ``next_pop`` or ``next_popqual`` is told alone                              ``register.Register``
+9     a summariser learnt from who is asked                                      ``check_strangers``
 ====  ==========================================================================  =========================
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
 from hashlib import sha256
 from itertools import pairwise
@@ -63,6 +64,12 @@ def check_exam(exam: Exam) -> None:
         _check_cut(exam.name, exam.people[user], after)
     for question in exam.questions:
         _check_pair(exam.name, question, met[question.user])
+
+
+def check_strangers(exam: Exam, learnt_from: Set[str]) -> None:
+    """Raises Dishonest: a summariser learnt from people who are asked, and may remember what they did next."""
+    if seen := {question.user for question in exam.questions} & learnt_from:
+        raise Dishonest(f"{exam.name}: a summariser learnt from {len(seen)} people who are asked: leave them out")
 
 
 def _check_cut(exam: str, person: Person, after: int) -> None:

@@ -60,12 +60,17 @@ def _facts(findings: Findings) -> dict[str, str]:
         "made with": f"{findings.command}",
         "at": findings.started_at,
         "in": f"{findings.seconds:.0f} s",
-        "people": f"{findings.num_people:,}, with {findings.num_events:,} ratings (MovieLens 100K)"
+        "people": f"{findings.num_people:,}, with {findings.num_events:,} ratings (MovieLens 100K)" + _left_out(findings)
         if findings.num_people
         else "those of the files",
         "seeds of the folds": ", ".join(map(str, findings.seeds)),
         "summarisers": "; ".join(f"{name} ({what})" for name, what in findings.summarisers.items()),
     }
+
+
+def _left_out(findings: Findings) -> str:
+    number = findings.num_left_out
+    return f"; {number:,} are not asked, because a summariser learnt from them" if number else ""
 
 
 def _verdict(findings: Findings) -> str:

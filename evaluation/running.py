@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from hashlib import sha256
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ from evaluation.checks import (
 )
 from evaluation.crossfit import Fold, folds_of
 from evaluation.findings import Check, Point, Score, Truth
+from evaluation.honesty import check_strangers
 from evaluation.measuring import Asking, Right, Sitting, Writer, cost_of, frame, mean_of, points_of, score, shuffled, truth_of
 from evaluation.records import Exam, Person
 from evaluation.register import Register
@@ -78,7 +79,7 @@ class Scope(Struct, frozen=True):
 
     ``max_people`` are asked, 0: all of them; what items are known by is everybody's. ``has_long``: also after 250 events. Of a
     person ``num_pooled`` questions are in the prequential pool, which gives the curves; 0: no curves. ``files`` are published
-    ones, each with its loader.
+    ones, each with its loader. Of MovieLens nobody is asked who is ``left_out``: a summariser learnt from them.
     """
 
     tasks: tuple[TaskName, ...]
@@ -91,6 +92,7 @@ class Scope(Struct, frozen=True):
     num_pooled: int = 0
     files: tuple[tuple[str, LoadFile], ...] = ()
     pooled: tuple[Own, ...] = (POOLED, TextOnly(POOLED))
+    left_out: frozenset[str] = frozenset()
 
 
 class Measured:
@@ -139,8 +141,9 @@ async def run(
             await _published(name, load_file(seed=seed), scope, seed, writers, asking, measured)
     for writer in writers if scope.has_attacks else ():
         asking.begin(f"{writer.name}: reversals and hidden orders")
-        turned = await followed(targeted(people), writer.answers, writer.policy)
-        attacked = await obeyed(streams(people, ATTACK_SEED), writer.answers, writer.policy)
+        strangers = {user: person for user, person in people.items() if user not in scope.left_out}
+        turned = await followed(targeted(strangers), writer.answers, writer.policy)
+        attacked = await obeyed(streams(strangers, ATTACK_SEED), writer.answers, writer.policy)
         measured.checks += [of_reversal(turned, writer.name), of_injection(attacked, writer.name)]
     measured.register.check()
 
@@ -158,19 +161,25 @@ def _sitting(
     """The questions of a task that all the settings can be asked."""
 
     def draw() -> Exam:
-        return asked_in(_first(scope, load(task, people, folds, after=events, seed=seed)), own or scope.own)
+        exam = _without(scope.left_out, load(task, people, folds, after=events, seed=seed))
+        return asked_in(_first(scope, exam), own or scope.own)
 
-    return Sitting(register.draw(draw), folds, seed, events)
+    return _sat(scope, Sitting(register.draw(draw), folds, seed, events))
 
 
 def _pool_of(
     scope: Scope, task: TaskName, people: Mapping[str, Person], folds: tuple[Fold, ...], seed: int, register: Register
 ) -> Sitting:
     def draw() -> Exam:
-        chunk = POOLED.num_events
-        return _first(scope, load_pool(task, people, folds, chunk=chunk, seed=seed, max_pairs=scope.num_pooled))
+        exam = load_pool(task, people, folds, chunk=POOLED.num_events, seed=seed, max_pairs=scope.num_pooled)
+        return _first(scope, _without(scope.left_out, exam))
 
-    return Sitting(register.draw(draw), folds, seed, POOLED.num_events)
+    return _sat(scope, Sitting(register.draw(draw), folds, seed, POOLED.num_events))
+
+
+def _sat(scope: Scope, sitting: Sitting) -> Sitting:
+    check_strangers(sitting.exam, scope.left_out)
+    return sitting
 
 
 async def _published(
@@ -184,11 +193,18 @@ async def _published(
         await _reads(reader, Grid(FEW, TextOnly(FEW)), sitting, writers, asking, measured, rights["prior"])
 
 
+def _without(left_out: frozenset[str], exam: Exam) -> Exam:
+    return _about(exam.people.keys() - left_out, exam) if left_out else exam
+
+
 def _first(scope: Scope, exam: Exam) -> Exam:
     """The exam about so many people, drawn by their names alone."""
     if not scope.max_people:
         return exam
-    kept = set(sorted(exam.people, key=lambda user: sha256(user.encode()).digest())[: scope.max_people])
+    return _about(set(sorted(exam.people, key=lambda user: sha256(user.encode()).digest())[: scope.max_people]), exam)
+
+
+def _about(kept: Set[str], exam: Exam) -> Exam:
     people = {user: person for user, person in exam.people.items() if user in kept}
     return Exam(exam.name, people, tuple(question for question in exam.questions if question.user in kept))
 

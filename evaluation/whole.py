@@ -71,6 +71,7 @@ def measure(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         points=tuple(measured.points),
         truths=tuple(measured.truths),
         checks=tuple(measured.checks),
+        num_left_out=len(choice.scope.left_out),
     )
 
 

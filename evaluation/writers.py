@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from evaluation import evolving
 from evaluation.evolving import Policy
 from evaluation.measuring import Writer
+from evaluation.people import LEARNT_FROM
 from evaluation.remembered import Remembered
 from evaluation.views import Summaries
 from model_server.checkpoints import UnusableWeights
@@ -32,11 +34,15 @@ CAPACITY = 32  # of a server that no profile describes
 
 
 class Engine(Struct, frozen=True):
-    """Who writes: a profile, and the address of a server that serves it; no address is the counting engine, in here."""
+    """Who writes: a profile, and the address of a server that serves it; no address is the counting engine, in here.
+
+    Nobody is asked whom it has ``learnt_from``: what it says of them it may remember.
+    """
 
     name: str
     profile: Profile
     url: str = ""
+    learnt_from: frozenset[str] = frozenset()
 
 
 class NoSuchEngine(ValueError):
@@ -50,7 +56,13 @@ def engine_named(name: str) -> Engine:
         return Engine(name, load_profile(COUNTING))
     if not url.startswith(("http://", "https://")):
         raise NoSuchEngine(f"--engine {name}: write counting, or PROFILE@URL, as in smollm2-135m-cpu@http://127.0.0.1:8000")
-    return Engine(profile, load_profile(profile), url)
+    loaded = load_profile(profile)
+    return Engine(profile, loaded, url, _learnt_from(loaded))
+
+
+def _learnt_from(profile: Profile) -> frozenset[str]:
+    file = Path(profile.weights.adapter) / LEARNT_FROM if profile.weights and profile.weights.adapter else None
+    return frozenset(msgspec.json.decode(file.read_bytes(), type=list[str])) if file and file.is_file() else frozenset()
 
 
 @asynccontextmanager

@@ -26,11 +26,12 @@ from training.served import merging_with, writing
 from training.stages import NotReady, merging, pruning, sampling, signal
 from training.teachers import by_code
 from training.teaching import taught_people
-from training.tuning import TorchMissing, reinforce, tune
+from training.tuning import TorchMissing, needs_torch, reinforce, tune
 from training.workshop import Workshop
 
 RUNS = Path(__file__).parent / "runs"
 BASE = "smollm2-135m-cpu"
+BASE_MODEL = "SmolLM2-135M-Instruct"
 FAILURES = (
     AnotherCourse,
     AnotherRun,
@@ -155,6 +156,19 @@ def all_command(run: RunName, tiny: Tiny = False, told: Told = None, weights: We
     course = shop.course
     sampling(shop, lambda: LocalPolicy(folder, adapter, temperature=course.sampling_temperature, seed=course.seed))
     print(reinforce(shop, "grpo", course.grpo, False, folder, adapter))
+
+
+@app.command("ship")
+def ship_command(
+    adapter: Annotated[Path, typer.Argument(help="The folder of a trained adapter.")],
+    target: Annotated[Path, typer.Argument(help="The folder that a profile names.")],
+) -> None:
+    """The adapter in bfloat16, for a profile to name."""
+    needs_torch()
+    from training.shipping import ship
+
+    learnt_from = [person.user for person in taught_people()]
+    print(f"{ship(adapter, BASE_MODEL, learnt_from, target) / 2**20:.1f} MiB in {target}")
 
 
 @app.command("dry-run")

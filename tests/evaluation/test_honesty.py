@@ -15,7 +15,7 @@ from evaluation import grading
 from evaluation.catalogue import Catalogue
 from evaluation.crossfit import STRICT, Fold, Lesson, folds_of, strict_folds_of
 from evaluation.grading import Row, answer, right
-from evaluation.honesty import Dishonest, check_exam, check_folds
+from evaluation.honesty import Dishonest, check_exam, check_folds, check_strangers
 from evaluation.records import Asked, Exam, Person, Reader, View
 from evaluation.register import Register
 from evaluation.tasks.movielens import TaskName, load
@@ -370,3 +370,13 @@ def test_next_popqual_is_not_told_alone() -> None:
 def test_nothing_is_told_without_a_prior_and_a_ceiling() -> None:
     with pytest.raises(Dishonest, match="order_matched: without prior and ceiling nobody knows"):
         entered(ByTaste).check()
+
+
+# 9. A summariser that learnt from who is asked.
+
+
+def test_a_summariser_that_learnt_from_who_is_asked_is_refused() -> None:
+    asked = {question.user for question in EXAM.questions}
+    check_strangers(EXAM, {"somebody else"})
+    with pytest.raises(Dishonest, match="a summariser learnt from 2 people who are asked: leave them out"):
+        check_strangers(EXAM, {*sorted(asked)[:2], "somebody else"})

@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from msgspec.structs import replace
 
 from evaluation.__main__ import main
 from evaluation.checks import Constant
@@ -14,16 +15,19 @@ from evaluation.choices import Asked, InvalidChoice, choose
 from evaluation.crossfit import folds_of
 from evaluation.grading import MakeReader
 from evaluation.kept_answers import KeptAnswers
-from evaluation.measuring import MIN_PEOPLE, Asking, Readers, Writer
+from evaluation.measuring import MIN_PEOPLE, Asking, Readers, Sitting, Writer
+from evaluation.people import fold_of, load_people
 from evaluation.readers import catalogue, ceiling, lexical, prior
 from evaluation.records import Exam
 from evaluation.running import POOLED, Measured, Scope, num_steps, run
 from evaluation.settings import Full, LastChunk, Streaming, TextOnly
+from evaluation.slices.slice import Slice
 from evaluation.tasks.movielens import questions_of
 from evaluation.views import Summaries
 from evaluation.writers import NoSuchEngine, engine_named, policy_of
 from model_server.counting import Counting
 from tests.evaluation.films import raters
+from training.teaching import FOLD_SEED, FOLDS
 
 pytestmark = pytest.mark.timeout(300)
 PEOPLE = raters(36, 72)
@@ -152,6 +156,33 @@ def test_an_engine_is_a_profile_at_an_address() -> None:
     )
     with pytest.raises(NoSuchEngine, match="write counting, or PROFILE@URL"):
         engine_named("smollm2-135m-cpu")
+
+
+def test_nobody_is_asked_whom_a_summariser_learnt_from() -> None:
+    engine = engine_named("prefstream-135m-cpu@http://127.0.0.1:8000")
+    taught = {person.user for person in load_people().values() if fold_of(person.user, FOLD_SEED) in FOLDS}
+    assert engine.learnt_from == taught
+    asked = Asked(engines=("counting", "prefstream-135m-cpu@http://127.0.0.1:8000"))
+    assert choose(asked).scope.left_out == taught
+    assert choose(Asked()).scope.left_out == frozenset()
+
+
+def test_people_who_are_left_out_are_not_asked(tmp_path: Path) -> None:
+    left_out = frozenset(sorted(PEOPLE)[:6])
+    asked: list[Sitting] = []
+
+    def note(sitting: Sitting) -> tuple[Slice, ...]:
+        asked.append(sitting)
+        return ()
+
+    engine = engine_named("counting")
+    policy, answers = policy_of(engine.profile), Counting()
+    writer = Writer(engine.name, Summaries(answers, policy), answers, policy)
+    asking = Asking(Readers(MAKES), KeptAnswers(tmp_path), lambda what, done: None)
+    scope = replace(SCOPE, num_pooled=0, left_out=left_out)
+    asyncio.run(run(scope, PEOPLE, [writer], asking, note, Measured()))
+    assert asked
+    assert all(question.user not in left_out for sitting in asked for question in sitting.exam.questions)
 
 
 def test_settings_and_people_are_chosen() -> None:

@@ -27,6 +27,7 @@ NAMES = (
     "alignxplore-plus-8b-h100",
     "alignxplore-plus-8b-h200",
     "counting",
+    "prefstream-135m-cpu",
     "qwen3-8b-h100",
     "qwen3-8b-h200",
     "smollm2-135m-cpu",
@@ -54,7 +55,8 @@ def test_the_profiles_that_come_with_prefstream() -> None:
 def test_a_profile_of_ours_is_sound(name: str) -> None:
     profile = load_profile(name)
     assert (profile.name, profile.engine) == (name, "counting" if name == "counting" else "vllm")
-    assert profile.dialect == ("alignxplore" if name.startswith("alignxplore") else "plain")
+    dialects = {"alignxplore": "alignxplore", "prefstream": "brief"}
+    assert profile.dialect == dialects.get(name.partition("-")[0], "plain")
 
 
 @pytest.mark.parametrize("name", NAMES)
