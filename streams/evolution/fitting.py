@@ -86,16 +86,17 @@ def _cut_to_fit(step_of: Callable[[int], Step], due: Step, whole: Update, dialec
     room = context.max_tokens - constant
     text = _short_text(whole, taken, constant + room // 2)
     frame = replace(whole, old_text=text)
-    num_domains, num_mentions = _room_for_tally(frame, taken, constant + room * 3 // 4)
+    most_of_tally = _room_for_tally(frame, taken, constant + room * 3 // 4)
     # Counted once: an event with many attributes takes milliseconds, and the bisection asks for many prefixes.
     before = due.base.tally if due.base else Tally()
     tallies = list(accumulate(due.evidence, lambda tally, event: fold(tally, (event,)), initial=before))
 
     def of_first(number: int) -> Update:
-        tally = _smaller(tallies[number], num_domains, num_mentions)
-        return replace(frame, tally=tally, evidence=due.evidence[:number])
+        return replace(frame, tally=_smaller(tallies[number], *most_of_tally), evidence=due.evidence[:number])
 
     num_events = max(1, _most(len(whole.evidence), context.max_tokens, lambda number: taken(of_first(number))))
+    if num_events == 1:  # what later events took out of the tally again was not reckoned with
+        most_of_tally = _room_for_tally(replace(frame, tally=tallies[1]), taken, constant + room * 3 // 4)
     step, update = step_of(num_events), of_first(num_events)
     shortened = _with_short_words(update, taken, context.max_tokens) if num_events == 1 else update
     cuts: dict[Cut, bool] = {

@@ -206,5 +206,13 @@ def test_every_event_is_in_one_flush_and_in_order(
     assert base.num_events == len(events)
 
 
+def test_a_tally_that_later_events_make_smaller_again_leaves_room_for_the_first() -> None:
+    loved = Choice(chosen=Item(id="0", title="映画" * 80), query="映画" * 100, **BASE)
+    hated = Rating(item=Item(id="0", title="drama " * 100), value=1, **BASE)
+    brief = Choice(chosen=Item(id="0"), query="war", **BASE)
+    result = fitted([loved, hated, brief], 1_600, summary_of("\U0007f2aeÃÀ" * 20))
+    assert estimate_prompt_tokens(result.prompt) + result.prompt.max_tokens + MARGIN_TOKENS <= 1_600
+
+
 def test_the_cuts_are_those_that_the_metric_names() -> None:
     assert set(get_args(Cut)) == {"summary", "tally", "events", "words"}
