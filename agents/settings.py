@@ -64,7 +64,9 @@ class Settings(BaseSettings):
         ge=1,
         description="how many calls a server gets at once at most, fewer if it takes fewer; otherwise by its profile, or 32",
     )
-    max_summary_tokens: int = Field(160, ge=40, le=2_000, description="budget of a summary")
+    max_summary_tokens: int = Field(
+        160, ge=40, le=2_000, description="budget of a summary of one domain; of several, half as many again"
+    )
     flush_events: int = Field(20, ge=1, description="a user with so many pending events is due")
     flush_tokens: int = Field(1_200, ge=1, description="a user with so many pending tokens is due")
     flush_age_seconds: FiniteFloat = Field(60.0, gt=0, description="a user whose oldest pending event waits so long is due")

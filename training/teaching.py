@@ -25,6 +25,7 @@ from model_server.weights import prepare
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, evidence_of
 from streams.evolution.brief import Brief
+from streams.evolution.fitting import budget
 from streams.evolution.own_words import summarise
 from streams.evolution.plain import Plain, parse_prompt
 from streams.evolution.records import Update
@@ -90,12 +91,13 @@ def _updates(person: Person, told: Wishes, count: Counter, lessons: Lessons, ran
     """A person's updates one after the other, each from the text that the one before it was answered with."""
     evidence = tuple(map(evidence_of, person.events[: lessons.max_events]))
     has_tally = random.random() >= lessons.textual
-    budget = random.choice(lessons.budgets)
-    text, tally = summarise((), " ".join(told.own_words), told.pins, budget) if told != Wishes() else "", Tally()
+    tokens = random.choice(lessons.budgets)
+    text, tally = summarise((), " ".join(told.own_words), told.pins, tokens) if told != Wishes() else "", Tally()
     for chunk in _chunks(evidence, lessons.chunks, random):
         tally = fold(tally, chunk) if has_tally else tally
         old_text = "" if has_tally and told == Wishes() and random.random() < lessons.forgetful else text
-        update = Update(old_text, tally, chunk, told.pins, budget, is_firm=random.random() < 0.02)
+        room = budget(tokens, len(tally.domains))
+        update = Update(old_text, tally, chunk, told.pins, room, is_firm=random.random() < 0.02)
         text = answered(update, count)
         yield update, text
 

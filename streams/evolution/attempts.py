@@ -42,7 +42,11 @@ def repeated(attempt: Attempt, rejected: Rejected, dialect: Dialect) -> Attempt:
 def judged(
     attempt: Attempt, answer: Completion, dialect: Dialect, counted: Callable[[Completion], Completion], limits: GuardLimits
 ) -> Judgement:
-    """Whether the answer may be the next version; ``counted`` gives an answer with the tokens of its text."""
+    """Whether the answer may be the next version; ``counted`` gives an answer with the tokens of its text.
+
+    How many they may be, the prompt has said.
+    """
+    limits = replace(limits, max_tokens=attempt.update.max_summary_tokens)
     step, read = attempt.step, counted(dialect.read_answer(answer, attempt.update))
     # The tally as the prompt has it: what gave way there, no answer can know.
     tally = attempt.update.tally

@@ -69,16 +69,16 @@ _TITLE_HEADS = {
 }
 KINDS = (*_ATTRIBUTE_HEADS, *_TITLE_HEADS)
 # What gives way last when the budget is short: (first of its kind, each further one); higher gives way earlier. Titles carry
-# most of what a recommender can use, two favourites for each dislike.
+# most of what a recommender can use, three favourites for two dislikes; and a turn of taste has to be said.
 _RANKS = {
     "loves": (0.0, 0.8),
     "favourites": (0.5, 0.5),
-    "likes": (1.0, 1.0),
-    "did_not_enjoy": (1.0, 1.0),
-    "dislikes": (2.0, 1.0),
+    "likes": (1.0, 1.5),
+    "did_not_enjoy": (1.0, 0.5),
+    "dislikes": (1.5, 1.0),
+    "mixed": (1.8, 1.0),
     "searches": (2.5, 2.0),
-    "mixed": (3.0, 1.5),
-    "often": (3.5, 1.5),
+    "often": (5.0, 1.5),
     "quotes": (3.8, 3.0),
 }
 

@@ -25,14 +25,14 @@ ARRIVAL = Arrival(Origin("topic", 0, 7), 0, 0, "", msgspec.Raw(encode_event(ALIE
 GOOD = Completion("Enjoys frightening films from space.", "stop")
 
 
-def attempt(num_repeats: int = 0) -> Attempt:
-    fitted = fit(lambda number: step_from(b"ada", None, [(4, ARRIVAL)][:number], "size"), 1, 160, Plain(), Context())
+def attempt(num_repeats: int = 0, max_tokens: int = 160) -> Attempt:
+    fitted = fit(lambda number: step_from(b"ada", None, [(4, ARRIVAL)][:number], "size"), 1, max_tokens, Plain(), Context())
     return first_attempt(fitted, num_repeats)
 
 
 def judge(answer: Completion, max_tokens: int = 160, num_tokens: int = 0) -> Accepted | Rejected:
     counted = (lambda one: replace(one, completion_tokens=num_tokens)) if num_tokens else (lambda one: one)
-    return judged(attempt(), answer, Plain(), counted, GuardLimits(max_tokens=max_tokens))
+    return judged(attempt(max_tokens=max_tokens), answer, Plain(), counted, GuardLimits())
 
 
 def test_a_first_attempt_says_how_often_its_share_failed() -> None:

@@ -206,6 +206,15 @@ def test_every_event_is_in_one_flush_and_in_order(
     assert base.num_events == len(events)
 
 
+@pytest.mark.parametrize(
+    ("domains", "tokens"), [(("films",), 160), (("films", "books"), 240), (("films", "books", "music"), 240)]
+)
+def test_a_summary_of_several_domains_may_be_half_as_long_again(domains: tuple[str, ...], tokens: int) -> None:
+    result = fitted([replace(post(number), domain=domain) for number, domain in enumerate(domains)], 32_768)
+    assert result.update.max_summary_tokens == tokens
+    assert f"at most {tokens} tokens" in result.prompt.turns[-1].content
+
+
 def test_a_tally_that_later_events_make_smaller_again_leaves_room_for_the_first() -> None:
     loved = Choice(chosen=Item(id="0", title="映画" * 80), query="映画" * 100, **BASE)
     hated = Rating(item=Item(id="0", title="drama " * 100), value=1, **BASE)
