@@ -2,7 +2,7 @@
 
 Exact, as published (the variant of its streaming evaluation): the order of the parts, the headers ``=====...=====``, an event
 as a triple of ``*QUERY:*``, ``*CHOSEN ITEM BY THE USER:*`` and ``*REJECTED ITEM BY THE USER:*`` with ``*****`` between them and
-a space before each text, ``Not Provided.`` for no summary, ``No negative sample.`` for nothing rejected, "Please recommend
+a space before the query, ``Not Provided.`` for no summary, ``No negative sample.`` for nothing rejected, "Please recommend
 some ... to me." for no query, the words in capitals, the misspelt word of the closing instruction, and that the summary is
 what follows the last ``</think>``. Ours: all other sentences, the line breaks around ``=====END=====``, the budget, and a part
 for pinned sentences, which is there when there are some.
@@ -141,10 +141,10 @@ def _history(evidence: Iterable[Evidence]) -> str:
 
 def _written(number: int, triple: Triple, domain: str) -> str:
     query = triple.query or f"Please recommend some {_as_data(domain, MAX_ATTRIBUTE_CHARS) or 'items'} to me."
-    rejected = "\n ".join(triple.rejected) or NO_NEGATIVE
+    rejected = "\n".join(triple.rejected) or NO_NEGATIVE
     return (
-        f"=====Triple {number}=====\n\n*QUERY:*\n {query}\n*****\n*CHOSEN ITEM BY THE USER:*\n {triple.chosen or NO_POSITIVE}"
-        f"\n*****\n*REJECTED ITEM BY THE USER:*\n {rejected}"
+        f"=====Triple {number}=====\n\n*QUERY:*\n {query}\n*****\n*CHOSEN ITEM BY THE USER:*\n{triple.chosen or NO_POSITIVE}"
+        f"\n*****\n*REJECTED ITEM BY THE USER:*\n{rejected}"
     )
 
 

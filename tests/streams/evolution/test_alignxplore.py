@@ -60,10 +60,10 @@ Not Provided.
  Please recommend some movies to me.
 *****
 *CHOSEN ITEM BY THE USER:*
- Title: Fargo (1996), Genre: crime, drama, Year: 1996
+Title: Fargo (1996), Genre: crime, drama, Year: 1996
 *****
 *REJECTED ITEM BY THE USER:*
- No negative sample.
+No negative sample.
 
 =====Triple 2=====
 
@@ -71,10 +71,10 @@ Not Provided.
  Please recommend some movies to me.
 *****
 *CHOSEN ITEM BY THE USER:*
- No positive sample.
+No positive sample.
 *****
 *REJECTED ITEM BY THE USER:*
- Title: Heat (1995)
+Title: Heat (1995)
 
 =====END=====
 
@@ -100,11 +100,11 @@ I am vegan.
  for tonight
 *****
 *CHOSEN ITEM BY THE USER:*
- Title: Fargo (1996), Genre: crime, drama, Year: 1996
+Title: Fargo (1996), Genre: crime, drama, Year: 1996
 *****
 *REJECTED ITEM BY THE USER:*
- Title: Heat (1995)
- Title: 52
+Title: Heat (1995)
+Title: 52
 
 =====END=====
 

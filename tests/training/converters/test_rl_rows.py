@@ -52,7 +52,7 @@ def test_the_table_is_what_verl_reads(tmp_path: Path) -> None:
     assert (extra["userid"], extra["index"], extra["split"], extra["mid_position"]) == ("17", 0, "train", 3)
     assert first["prompt"] == [extra["prompt1"], extra["prompt2"], extra["full_prompt"]]
     assert (second["extra_info"]["userid"], second["extra_info"]["index"]) == ("18", 1)
-    seen = [re.findall(r"CHOSEN ITEM BY THE USER:\*\n Title: Book (\d)", prompt) for prompt in first["prompt"]]
+    seen = [re.findall(r"CHOSEN ITEM BY THE USER:\*\nTitle: Book (\d)", prompt) for prompt in first["prompt"]]
     assert seen == [list("012"), list("345"), list("012345")]
     assert all(prompt.count("Not Provided.") == 1 and "300 tokens" in prompt for prompt in first["prompt"])
 
