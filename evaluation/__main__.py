@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ examples:
   python -m evaluation                                            all of it, in about an hour
   python -m evaluation --engine counting --engine smollm2-135m-cpu@http://127.0.0.1:8000 --people 100
                                                                   two summarisers side by side, 100 people asked
+  python -m evaluation --parts everybody --engine prefstream-135m-cpu@http://127.0.0.1:8000
+                                                                  what many updates lose against one, for everybody
   python -m evaluation --tasks order_matched --readers lexical --out evaluation/results/counting
   python -m evaluation --file mind=MINDsmall_dev                  a published file: alignxplore, alignx, psoups, mind, amazon,
                                                                   movielens-csv
@@ -55,7 +57,23 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--people", type=_number, default=0, metavar="N", help="how many are asked (default: all); items are known by everybody"
     )
+    _add_choices(add)
+    add("--file", action="append", default=[], metavar="FORMAT=PATH", help="a published file instead; repeatable")
+    add("--seeds", default="0,1", metavar="A,B", help="of the folds of people (default: %(default)s)")
+    add("--out", type=Path, default=DEFAULT_OUT, metavar="FOLDER", help="where the page goes (default: %(default)s)")
+    add("--cache", type=Path, default=DEFAULT_OUT / "cache", metavar="FOLDER", help="of kept answers (default: %(default)s)")
+    return parser.parse_args(arguments)
+
+
+def _add_choices(add: Callable[..., object]) -> None:
+    """What is measured, each a list with commas."""
     add("--tasks", default="", metavar="A,B", help="of order, order_matched, next_pop, next_popqual (default: all)")
+    add(
+        "--parts",
+        default="",
+        metavar="A,B",
+        help="of exam, everybody, slices, long, curves, attacks (default: all; with --quick: exam, slices, attacks)",
+    )
     add(
         "--settings",
         default="",
@@ -70,11 +88,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="MODEL@URL",
         help="a served language model as one more reader; repeatable",
     )
-    add("--file", action="append", default=[], metavar="FORMAT=PATH", help="a published file instead; repeatable")
-    add("--seeds", default="0,1", metavar="A,B", help="of the folds of people (default: %(default)s)")
-    add("--out", type=Path, default=DEFAULT_OUT, metavar="FOLDER", help="where the page goes (default: %(default)s)")
-    add("--cache", type=Path, default=DEFAULT_OUT / "cache", metavar="FOLDER", help="of kept answers (default: %(default)s)")
-    return parser.parse_args(arguments)
 
 
 def _number(word: str) -> int:

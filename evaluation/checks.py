@@ -24,6 +24,8 @@ from model_server.counting import MODEL as COUNTING
 
 GAINS = {"order_matched": 4.0, "next_popqual": 14.0}
 MOST_LOST = 1.5
+MOST_LOST_BY_UPDATES = {2: 1.0, 10: 1.0}
+"""Points, at the upper end of the interval; what 50 updates lose is told, with its people, and held to nothing."""
 OTHERS_WITHIN = {"order_matched": 1.5, "next_popqual": 2.5}
 LEAST_TRUE = {"titles in events": 0.98, "titles on the right side": 0.95, "levels of the right sign": 0.95}
 MOST_FALSE = {"claims made twice": 0.0, "claims against each other": 0.0}
@@ -75,6 +77,20 @@ def of_sitting(
     if within is not None:
         yield Check(f"{about}: another's - prior", shown(strange), f"within ±{within}", abs(strange.mean) <= within)
     yield from _reported(sitting, about, writer, rights)
+
+
+def of_updates(sitting: Sitting, writer: str, rights: Mapping[str, Right]) -> Iterator[Check]:
+    """What a summary after several updates loses against one that was made of everything at once."""
+    whole, full = f"{writer}: {Full().name}", rights[f"{writer}: {Full().name}"]
+    people = f"{len(set(sitting.users)):,} people"
+    for name, right in rights.items():
+        if name.startswith(f"{writer}: ") and name != whole:
+            setting, lost = name.removeprefix(f"{writer}: "), sitting.over(full, right)
+            most = next((most for updates, most in MOST_LOST_BY_UPDATES.items() if Streaming(updates).name == setting), None)
+            bound = "" if most is None else f"<= {most:+.1f} at its upper end"
+            held = most is None or lost.high <= most
+            about = f"{named(sitting, writer)}, {people}: full re-inference - {setting}"
+            yield Check(about + (", at most" if bound else ""), shown(lost), bound, held)
 
 
 def _reported(sitting: Sitting, about: str, writer: str, rights: Mapping[str, Right]) -> Iterator[Check]:

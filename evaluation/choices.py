@@ -27,6 +27,10 @@ from evaluation.writers import COUNTING, Engine, engine_named
 
 QUICK_TASKS: tuple[TaskName, ...] = ("order_matched", "next_popqual")
 QUICK_OWN: tuple[Own, ...] = (Full(), Streaming(2), Streaming(5), Streaming(10), TextOnly(Streaming(10)))
+PARTS = ("exam", "everybody", "slices", "long", "curves", "attacks")
+"""Of a run: after 50 events, in all settings and by all readers; what updates cost everybody; hard things; after 250 events;
+over many updates; hidden orders and changes of mind."""
+QUICK_PARTS = ("exam", "slices", "attacks")
 POOLED = 40
 NUM_SLICES = 6  # of an exam of the first seed
 FILES: dict[str, LoadFile] = {
@@ -51,6 +55,7 @@ class Asked(Struct, frozen=True):
     engines: tuple[str, ...] = ()
     num_people: int = 0
     tasks: str = ""
+    parts: str = ""
     settings: str = ""
     readers: str = ""
     models: tuple[str, ...] = ()
@@ -64,6 +69,7 @@ class Choice(Struct, frozen=True, eq=False):
     scope: Scope
     engines: tuple[Engine, ...]
     readers: Readers
+    has_slices: bool = True
 
 
 def choose(asked: Asked) -> Choice:
@@ -73,6 +79,7 @@ def choose(asked: Asked) -> Choice:
     wanted = _named("--readers", asked.readers, {name: name for name in others}) if asked.readers else others
     files = tuple(_file(name) for name in asked.files)
     tasks = _named("--tasks", asked.tasks, {name: name for name in TASKS})
+    parts = _named("--parts", asked.parts, {name: name for name in PARTS}) or (QUICK_PARTS if asked.is_quick else PARTS)
     own = _own(asked.settings) or (QUICK_OWN if asked.is_quick else OWN)
     if HEADLINE not in own:
         raise InvalidChoice(f"--settings: streaming-{HEADLINE.num_updates} is what is checked, so it is always among them")
@@ -83,13 +90,17 @@ def choose(asked: Asked) -> Choice:
         readers=() if asked.is_quick and not asked.readers else wanted,
         seeds=_seeds(asked.seeds),
         max_people=asked.num_people,
-        has_long=not asked.is_quick,
-        has_attacks=not files,
-        num_pooled=0 if asked.is_quick else POOLED,
+        has_exam="exam" in parts,
+        has_everybody="everybody" in parts,
+        has_long="long" in parts,
+        has_attacks="attacks" in parts and not files,
+        num_pooled=POOLED * ("curves" in parts),
         files=files,
         left_out=frozenset().union(*(engine.learnt_from for engine in engines)),
     )
-    return Choice(scope, engines, Readers(makes))
+    if "slices" in parts and "exam" not in parts:
+        raise InvalidChoice("--parts: slices are held against the exam, so name it, too")
+    return Choice(scope, engines, Readers(makes), "slices" in parts)
 
 
 def _makes(asked: Asked) -> dict[str, MakeReader]:

@@ -18,6 +18,7 @@ from evaluation.checks import (
     of_sitting,
     of_slice,
     of_truth,
+    of_updates,
 )
 from evaluation.crossfit import Fold, folds_of
 from evaluation.findings import Check, Point, Score, Truth
@@ -40,7 +41,7 @@ from evaluation.settings import (
 from evaluation.slices.injection import obeyed, streams
 from evaluation.slices.reversal import followed, targeted
 from evaluation.slices.slice import Slice
-from evaluation.tasks.movielens import TaskName, load, load_pool
+from evaluation.tasks.movielens import TaskName, load, load_everybody, load_pool
 from evaluation.views import Told
 
 EVENTS = 50
@@ -49,9 +50,13 @@ LONG_EVENTS = 250
 HEADLINE = Streaming(5)
 """The summary that checks are about: five updates of ten events each."""
 OTHERS = AnotherPersons(HEADLINE)
+CHECKED = frozenset({HEADLINE.name, Streaming(10).name})
+"""Whose texts must be true and short: the headline's, and those after the most updates that everybody is asked about."""
 EXPECTED, MISLED = "a reader that expects it", "a reader that expects their own"
 OWN: tuple[Own, ...] = (Full(), Streaming(2), Streaming(5), Streaming(10), TextOnly(Streaming(10)), LastChunk(20))
 LONG: tuple[Own, ...] = (Full(), Streaming(50), TextOnly(Streaming(50)), LastChunk(20))
+FOR_EVERYBODY = (Full(), Streaming(2, min_events=1), Streaming(10, min_events=1))
+"""What the number of updates costs, on as many people as there are: some have ten events only."""
 POOLED = Flushed(20)
 FOR_FILES: tuple[Own, ...] = (Full(), FEW := Streaming(2, min_events=2), TextOnly(FEW))
 """Published histories are short."""
@@ -77,15 +82,18 @@ MakeSlices = Callable[[Sitting], Sequence[Slice]]
 class Scope(Struct, frozen=True):
     """What is measured: tasks, the settings of a person's ``own`` summary, readers beside the primary one, seeds of the folds.
 
-    ``max_people`` are asked, 0: all of them; what items are known by is everybody's. ``has_long``: also after 250 events. Of a
-    person ``num_pooled`` questions are in the prequential pool, which gives the curves; 0: no curves. ``files`` are published
-    ones, each with its loader. Of MovieLens nobody is asked who is ``left_out``: a summariser learnt from them.
+    ``max_people`` are asked, 0: all of them; what items are known by is everybody's. ``has_exam``: after 50 events, by every
+    reader. ``has_everybody``: also who has few events. ``has_long``: after 250 events. ``num_pooled`` questions of a person
+    are in the prequential pool, which gives the curves; 0: no curves. ``files`` are published ones, each with its loader. Of
+    MovieLens nobody is asked who is ``left_out``: a summariser learnt from them.
     """
 
     tasks: tuple[TaskName, ...]
     own: tuple[Own, ...] = OWN
     readers: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1)
+    has_exam: bool = True
+    has_everybody: bool = False
     has_long: bool = False
     has_attacks: bool = False
     max_people: int = 0
@@ -93,6 +101,12 @@ class Scope(Struct, frozen=True):
     files: tuple[tuple[str, LoadFile], ...] = ()
     pooled: tuple[Own, ...] = (POOLED, TextOnly(POOLED))
     left_out: frozenset[str] = frozenset()
+
+    @property
+    def long(self) -> tuple[Own, ...]:
+        """The settings after many events; text only where that is asked for at all: 50 updates of a model take long."""
+        has_text_only = any(isinstance(setting, TextOnly) for setting in self.own)
+        return tuple(setting for setting in LONG if has_text_only or not isinstance(setting, TextOnly))
 
 
 class Measured:
@@ -113,10 +127,13 @@ def num_steps(scope: Scope, num_writers: int, num_slices: int) -> int:
     strangers = 1 + 2 * NUM_SHUFFLES
     others = 2 + num_writers * (strangers + 2 * NUM_SHUFFLES)
     grid = len(scope.readers) * (2 + num_writers * (2 * 2 + strangers))
-    long = framing + 2 * num_writers * len(LONG) if scope.has_long else 0
+    everybody = framing + 2 * num_writers * len(FOR_EVERYBODY) if scope.has_everybody else 0
+    long = framing + 2 * num_writers * len(scope.long) if scope.has_long else 0
     pool = framing - 2 + 2 * num_writers * len(scope.pooled) if scope.num_pooled else 0
     files = (framing + 2 * num_writers * len(FOR_FILES) + grid) * len(scope.files)
-    return len(scope.seeds) * (len(scope.tasks) * (own + others + grid + long + pool) + files) + 4 * num_writers * num_slices
+    exam = own + others + grid if scope.has_exam else 0
+    steps_of_task = exam + everybody + long + pool
+    return len(scope.seeds) * (len(scope.tasks) * steps_of_task + files) + 4 * num_writers * num_slices
 
 
 async def run(
@@ -130,11 +147,14 @@ async def run(
     """Measure everything in the scope into ``measured``. Raises WriterUnavailable, and Dishonest where it may not be told."""
     for seed in scope.seeds:
         folds = folds_of(people, seed)
-        for task in scope.tasks:
+        for task in scope.tasks if scope.has_exam else ():
             await _sit(scope, _sitting(scope, task, people, folds, seed, measured.register), writers, asking, slices, measured)
+        for task in scope.tasks if scope.has_everybody else ():
+            sitting = _everybody(scope, task, people, folds, seed, measured.register)
+            await _updated(sitting, FOR_EVERYBODY, writers, asking, measured)
         for task in scope.tasks if scope.has_long else ():
-            sitting = _sitting(scope, task, people, folds, seed, measured.register, LONG_EVENTS, LONG)
-            await _own(sitting, LONG, writers, asking, measured)
+            sitting = _sitting(scope, task, people, folds, seed, measured.register, LONG_EVENTS, scope.long)
+            await _updated(sitting, scope.long, writers, asking, measured)
         for task in scope.tasks if scope.num_pooled else ():
             await _pool(scope, _pool_of(scope, task, people, folds, seed, measured.register), writers, asking, measured)
         for name, load_file in scope.files:
@@ -165,6 +185,16 @@ def _sitting(
         return asked_in(_first(scope, exam), own or scope.own)
 
     return _sat(scope, Sitting(register.draw(draw), folds, seed, events))
+
+
+def _everybody(
+    scope: Scope, task: TaskName, people: Mapping[str, Person], folds: tuple[Fold, ...], seed: int, register: Register
+) -> Sitting:
+    def draw() -> Exam:
+        exam = _without(scope.left_out, load_everybody(task, people, folds, seed=seed))
+        return asked_in(_first(scope, exam), FOR_EVERYBODY)
+
+    return _sat(scope, Sitting(register.draw(draw), folds, seed, EVENTS))
 
 
 def _pool_of(
@@ -252,13 +282,20 @@ async def _own(
     return rights
 
 
+async def _updated(sitting: Sitting, own: Sequence[Own], writers: Sequence[Writer], asking: Asking, measured: Measured) -> None:
+    """What many updates lose against one."""
+    rights = await _own(sitting, own, writers, asking, measured)
+    for writer in writers:
+        measured.checks += of_updates(sitting, writer.name, rights)
+
+
 def _note_truth(sitting: Sitting, writer: Writer, told: Mapping[str, Told], measured: Measured) -> None:
     """Texts do not depend on what is asked: once for each setting is enough."""
     known = {(truth.summariser, truth.setting, truth.events) for truth in measured.truths}
     for setting, views in told.items():
         if (writer.name, setting, sitting.events) not in known:
             measured.truths.append(truth := truth_of(sitting, views, writer.name, setting))
-            if setting == HEADLINE.name:
+            if setting in CHECKED:
                 measured.checks += of_truth(truth)
                 measured.checks += of_cost(f"{writer.name}, {setting}", cost) if (cost := cost_of(views)) else ()
 

@@ -56,6 +56,7 @@ def _accuracies(findings: Findings) -> Iterator[Table]:
     for task, events in dict.fromkeys((score.task, score.events) for score in read):
         of_task = [score for score in read if (score.task, score.events) == (task, events)]
         whose = "in the prequential pool" if task.endswith(", pool") else f"when {events} events are known"
+        whose = f"when up to {events} events are known" if task.endswith(", everybody") else whose
         caption = (
             f"Right answers in percent with their 95 % interval over people, {whose}, for each seed of the folds. The gain is "
             "over the prior, on the same questions. Tokens are the summaries'; prompt tokens and seconds are one update's."

@@ -49,6 +49,7 @@ def measure(options: argparse.Namespace, arguments: Sequence[str], console: Cons
         engines=tuple(options.engine),
         num_people=options.people,
         tasks=options.tasks,
+        parts=options.parts,
         settings=options.settings,
         readers=options.readers,
         models=tuple(options.model),
@@ -77,7 +78,7 @@ def measure(options: argparse.Namespace, arguments: Sequence[str], console: Cons
 
 def _run(choice: Choice, cache: Path, console: Console) -> tuple[Mapping[str, Person], Measured]:
     people = load_people() if choice.scope.tasks else {}
-    slices = slices_of(load_reviews()) if choice.scope.tasks else lambda _: ()
+    slices = slices_of(load_reviews()) if choice.scope.tasks and choice.has_slices else lambda _: ()
     return people, asyncio.run(_measure(choice, people, slices, cache, console))
 
 
@@ -109,7 +110,7 @@ def _answer(asked: Asked, cache: Path) -> None:
 
 async def _measure(choice: Choice, people: Mapping[str, Person], slices: MakeSlices, cache: Path, console: Console) -> Measured:
     measured, scope = Measured(), choice.scope
-    num_slices = NUM_SLICES * len(scope.tasks) * (0 in scope.seeds)
+    num_slices = NUM_SLICES * len(scope.tasks) * (0 in scope.seeds) * choice.has_slices
     total = num_steps(scope, len(choice.engines), num_slices)
     async with AsyncExitStack() as stack:
         writers = [await stack.enter_async_context(writer_of(engine, cache)) for engine in choice.engines]

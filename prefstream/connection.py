@@ -14,6 +14,9 @@ from prefstream.errors import BrokerUnreachable, TopicMismatch
 DEFAULT_BOOTSTRAP_SERVERS = "127.0.0.1:9092"
 CONNECT_TIMEOUT_SECONDS = 5.0
 
+# kafka-python doubles its pause up to 30 s while a broker is away: a client would call a broker that is back unreachable.
+MAX_RECONNECT_PAUSE_MS = 1000
+
 Client = TypeVar("Client")
 
 
@@ -43,6 +46,7 @@ def connect(client: Callable[..., Client], bootstrap_servers: str, **settings: A
         return opened[-1]
 
     settings |= {"bootstrap_timeout_ms": int(CONNECT_TIMEOUT_SECONDS * 1000), "kafka_client": open_network}
+    settings.setdefault("reconnect_backoff_max_ms", MAX_RECONNECT_PAUSE_MS)
     try:
         with reaching(bootstrap_servers):
             return client(bootstrap_servers=addresses, **settings)

@@ -34,6 +34,9 @@ MIN_NEXT = 10
 MAX_PAIRS: dict[TaskName, int] = {"order": 20, "order_matched": 20, "next_pop": 10, "next_popqual": 10}
 MAX_POOLED = 200
 
+PLACES = (10, 20, 30, 40, 50)
+EVERYBODY = ", everybody"
+
 STARS_APART = 2.0
 LIKED_STARS = 4.0
 RANKS_APART = 40
@@ -56,6 +59,22 @@ def load(
             if cut is not None and len(person.events) - cut >= MIN_NEXT and fold.asks(person, cut):
                 questions += questions_of(task, person, cut, NUM_NEXT, fold.catalogue, seed, most)
     return _exam(_named(task, folds), people, questions)
+
+
+def load_everybody(task: TaskName, people: Mapping[str, Person], folds: Sequence[Fold], *, seed: int = 0) -> Exam:
+    """The exam that also asks who has few events: each person behind the last of ``PLACES`` that leaves ``MIN_NEXT``.
+
+    One place a person, and twice as much to come and to ask: so a model that takes a third of a second for an update can be
+    asked about everybody, and small differences can be told.
+    """
+    questions: list[Question] = []
+    for fold in folds:
+        for person in _asked(people, fold):
+            cuts = [cut for after in PLACES if (cut := cut_at(person.events, after)) is not None]
+            able = [cut for cut in cuts if len(person.events) - cut >= MIN_NEXT and fold.asks(person, cut)]
+            if able:
+                questions += questions_of(task, person, able[-1], 2 * NUM_NEXT, fold.catalogue, seed, 2 * MAX_PAIRS[task])
+    return _exam(f"{_named(task, folds)}{EVERYBODY}", people, questions)
 
 
 def load_pool(

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from evaluation.__main__ import main
 from evaluation.checks import Constant
-from evaluation.choices import Asked, InvalidChoice, choose
+from evaluation.choices import PARTS, Asked, InvalidChoice, choose
 from evaluation.crossfit import folds_of
 from evaluation.grading import MakeReader
 from evaluation.kept_answers import KeptAnswers
@@ -139,6 +139,8 @@ def test_other_views_are_other_answers(ran: Ran, folder: Path) -> None:
         (Asked(readers="bert"), "--readers: there is no bert; choose of"),
         (Asked(seeds="one"), "--seeds: one are not numbers"),
         (Asked(files=("mind",)), "write FORMAT=PATH, with one of alignxplore"),
+        (Asked(parts="exma"), "--parts: there is no exma; choose of exam, everybody"),
+        (Asked(parts="slices,long"), "--parts: slices are held against the exam, so name it, too"),
         (Asked(settings="streaming-2"), "--settings: streaming-5 is what is checked"),
     ],
 )
@@ -189,6 +191,36 @@ def test_settings_and_people_are_chosen() -> None:
     scope = choose(Asked(is_quick=True, settings="full,streaming-5,text-only-3,last", num_people=7, seeds="3")).scope
     assert scope.own == (Full(), Streaming(5), TextOnly(Streaming(3)), LastChunk())
     assert (scope.max_people, scope.seeds, scope.tasks, scope.readers) == (7, (3,), ("order_matched", "next_popqual"), ())
+
+
+def parts_of(asked: Asked) -> dict[str, bool]:
+    choice = choose(asked)
+    scope = choice.scope
+    return {
+        "exam": scope.has_exam,
+        "everybody": scope.has_everybody,
+        "slices": choice.has_slices,
+        "long": scope.has_long,
+        "curves": bool(scope.num_pooled),
+        "attacks": scope.has_attacks,
+    }
+
+
+def test_parts_are_chosen() -> None:
+    assert parts_of(Asked()) == dict.fromkeys(PARTS, True)
+    assert {part for part, wanted in parts_of(Asked(is_quick=True)).items() if wanted} == {"exam", "slices", "attacks"}
+    for part in set(PARTS) - {"slices"}:
+        assert parts_of(Asked(parts=part)) == dict.fromkeys(PARTS, False) | {part: True}
+
+
+def test_a_part_alone_is_measured(tmp_path: Path) -> None:
+    scope = replace(SCOPE, has_exam=False, has_everybody=True, num_pooled=0)
+    ran = Ran(tmp_path, scope)
+    assert {score.task for score in ran.measured.scores} == {"order_matched, everybody"}
+    assert {"streaming, 2 updates", "streaming, 10 updates"} < {score.setting for score in ran.measured.scores}
+    assert all(check.held for check in ran.measured.checks)
+    assert sum("full re-inference - streaming" in check.name for check in ran.measured.checks) == 2
+    assert ran.shown[-1] <= num_steps(scope, 1, 0)
 
 
 def test_a_wrong_word_is_told_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

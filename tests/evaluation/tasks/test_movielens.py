@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from evaluation.crossfit import Fold, folds_of
 from evaluation.honesty import check_exam, check_folds, fingerprint
-from evaluation.people import is_cut
+from evaluation.people import cut_at, is_cut
 from evaluation.records import Exam, Person
 from evaluation.settings import flushes
 from evaluation.tasks.movielens import (
@@ -18,11 +18,13 @@ from evaluation.tasks.movielens import (
     MEANS_APART,
     MIN_NEXT,
     NUM_NEXT,
+    PLACES,
     RANKS_APART,
     STARS_APART,
     TASKS,
     TaskName,
     load,
+    load_everybody,
     load_pool,
     questions_of,
 )
@@ -150,3 +152,21 @@ def test_of_nobody_the_pool_has_more_than_its_share() -> None:
     some = Counter(question.user for question in load_pool("order", PEOPLE, FOLDS, max_pairs=30).questions)
     assert some == {user: min(num, 30) for user, num in everything.items()}
     assert max(everything.values()) > 30
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_everybody_is_asked_behind_the_last_place_that_leaves_enough_to_come(task: TaskName) -> None:
+    people = {
+        person.user: replace(person, events=person.events[: 24 + 3 * number]) for number, person in enumerate(PEOPLE.values())
+    }
+    folds = folds_of(people, seed=0)
+    exam = load_everybody(task, people, folds)
+    check_exam(exam)
+    assert exam.name == f"{task}, everybody"
+    places = {(question.user, question.after) for question in exam.questions}
+    assert len(places) == len(exam.people)
+    for user, after in places:
+        later = [cut for place in PLACES if (cut := cut_at(people[user].events, place)) is not None and cut > after]
+        assert after >= PLACES[0]
+        assert all(len(people[user].events) - cut < MIN_NEXT for cut in later)
+    assert {after // 10 for _, after in places} >= {1, 2, 3}
