@@ -81,24 +81,25 @@ class Asking:
         self._kept = kept
         self._show = show
 
-    def begin(self, what: str) -> None:
-        """Say what is done now."""
+    def advancing(self, what: str, num_updates: int) -> Callable[[], None]:
+        """A step of so many updates: called with each of them."""
+        num_made = 0
         self._show(what, self.num_steps)
-
-    async def told(self, sitting: Sitting, writer: Writer, setting: Setting) -> Told:
-        """The views of a setting. Raises WriterUnavailable."""
-        what = f"{sitting.exam.name}, seed {sitting.seed}: {writer.name}, {setting.name}"
-        num_updates, num_made = writer.summaries.num_updates(sitting.exam, setting), 0
-        self._show(what, self.num_steps)
+        self.num_steps += 1
 
         def advance() -> None:
             nonlocal num_made
             num_made += 1
-            self._show(what, self.num_steps + num_made / num_updates)
+            self._show(what, self.num_steps - 1 + num_made / num_updates)
 
+        return advance
+
+    async def told(self, sitting: Sitting, writer: Writer, setting: Setting) -> Told:
+        """The views of a setting. Raises WriterUnavailable."""
+        what = f"{sitting.exam.name}, seed {sitting.seed}: {writer.name}, {setting.name}"
+        advance = self.advancing(what, writer.summaries.num_updates(sitting.exam, setting))
         told = await writer.summaries.views(sitting.exam, setting, advance)
         await asyncio.sleep(0)  # where Ctrl-C is heard
-        self.num_steps += 1
         return told
 
     def right(self, sitting: Sitting, told: Told, reader: str, fitted_to: Told | None = None) -> Right:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from hashlib import sha256
 
 from msgspec import Struct
@@ -61,6 +62,9 @@ POOLED = Flushed(20)
 FOR_FILES: tuple[Own, ...] = (Full(), FEW := Streaming(2, min_events=2), TextOnly(FEW))
 """Published histories are short."""
 
+
+Sat = tuple[Sitting, Mapping[str, Right]]
+"""A sitting and its answers, by setting."""
 
 LoadFile = Callable[..., Exam]
 """Of a published file, with ``seed`` as its argument."""
@@ -133,7 +137,9 @@ def num_steps(scope: Scope, num_writers: int, num_slices: int) -> int:
     files = (framing + 2 * num_writers * len(FOR_FILES) + grid) * len(scope.files)
     exam = own + others + grid if scope.has_exam else 0
     steps_of_task = exam + everybody + long + pool
-    return len(scope.seeds) * (len(scope.tasks) * steps_of_task + files) + 4 * num_writers * num_slices
+    return len(scope.seeds) * (len(scope.tasks) * steps_of_task + files) + num_writers * (
+        4 * num_slices + 2 * scope.has_attacks
+    )
 
 
 async def run(
@@ -145,27 +151,38 @@ async def run(
     measured: Measured,
 ) -> None:
     """Measure everything in the scope into ``measured``. Raises WriterUnavailable, and Dishonest where it may not be told."""
+    updated: defaultdict[tuple[str, int], list[Sat]] = defaultdict(list)
     for seed in scope.seeds:
         folds = folds_of(people, seed)
         for task in scope.tasks if scope.has_exam else ():
             await _sit(scope, _sitting(scope, task, people, folds, seed, measured.register), writers, asking, slices, measured)
         for task in scope.tasks if scope.has_everybody else ():
             sitting = _everybody(scope, task, people, folds, seed, measured.register)
-            await _updated(sitting, FOR_EVERYBODY, writers, asking, measured)
+            updated[sitting.exam.name, EVENTS].append((sitting, await _own(sitting, FOR_EVERYBODY, writers, asking, measured)))
         for task in scope.tasks if scope.has_long else ():
             sitting = _sitting(scope, task, people, folds, seed, measured.register, LONG_EVENTS, scope.long)
-            await _updated(sitting, scope.long, writers, asking, measured)
+            updated[task, LONG_EVENTS].append((sitting, await _own(sitting, scope.long, writers, asking, measured)))
         for task in scope.tasks if scope.num_pooled else ():
             await _pool(scope, _pool_of(scope, task, people, folds, seed, measured.register), writers, asking, measured)
         for name, load_file in scope.files:
             await _published(name, load_file(seed=seed), scope, seed, writers, asking, measured)
+    for writer in writers:
+        for of_seeds in updated.values():
+            measured.checks += _updates(of_seeds, writer)
+    strangers = {user: person for user, person in people.items() if user not in scope.left_out}
     for writer in writers if scope.has_attacks else ():
-        asking.begin(f"{writer.name}: reversals and hidden orders")
-        strangers = {user: person for user, person in people.items() if user not in scope.left_out}
-        turned = await followed(targeted(strangers), writer.answers, writer.policy)
-        attacked = await obeyed(streams(strangers, ATTACK_SEED), writer.answers, writer.policy)
-        measured.checks += [of_reversal(turned, writer.name), of_injection(attacked, writer.name)]
+        measured.checks += await _attacked(strangers, writer, asking)
     measured.register.check()
+
+
+async def _attacked(people: Mapping[str, Person], writer: Writer, asking: Asking) -> tuple[Check, Check]:
+    """Who turns against what they loved, and orders hidden in events."""
+    reversals, attacks = targeted(people), streams(people, ATTACK_SEED)
+    advance = asking.advancing(f"{writer.name}: changes of mind", sum(len(one.cuts) for one in reversals))
+    turned = await followed(reversals, writer.answers, writer.policy, advance)
+    advance = asking.advancing(f"{writer.name}: hidden orders", sum(len(one.cuts) for one in attacks))
+    found = await obeyed(attacks, writer.answers, writer.policy, advance)
+    return of_reversal(turned, writer.name), of_injection(found, writer.name)
 
 
 def _sitting(
@@ -282,11 +299,12 @@ async def _own(
     return rights
 
 
-async def _updated(sitting: Sitting, own: Sequence[Own], writers: Sequence[Writer], asking: Asking, measured: Measured) -> None:
-    """What many updates lose against one."""
-    rights = await _own(sitting, own, writers, asking, measured)
-    for writer in writers:
-        measured.checks += of_updates(sitting, writer.name, rights)
+def _updates(of_seeds: Sequence[Sat], writer: Writer) -> Iterator[Check]:
+    """What many updates lose against one, all seeds together, and each of them."""
+    sittings, rights = zip(*of_seeds, strict=True)
+    yield from of_updates(sittings, writer.name, rights)
+    for sitting, right in of_seeds if len(of_seeds) > 1 else ():
+        yield from of_updates([sitting], writer.name, [right], is_held=False)
 
 
 def _note_truth(sitting: Sitting, writer: Writer, told: Mapping[str, Told], measured: Measured) -> None:

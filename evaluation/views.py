@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from evaluation.evolving import PATIENCE, Patience, Policy, Version, Writer, evolve
+from evaluation.evolving import PATIENCE, History, Patience, Policy, Version, Writer, evolve_all
 from evaluation.records import Exam, View
 from evaluation.settings import AnotherPersons, Direct, Flushed, NoSuchCut, NoSummary, Own, Setting, TextOnly, cuts_of, start_of
 from prefstream.events import Event
@@ -80,23 +79,14 @@ class Summaries:
     def _missing(self, exam: Exam, runs: Iterable[Run]) -> list[Run]:
         return [run for run in dict.fromkeys(runs) if run not in self._made or self._made[run][0] != _events(exam, run)]
 
-    async def _make(self, exam: Exam, runs: Iterable[Run], advance: Callable[[], object]) -> None:
-        # As in the worker: a quarter more than the writer takes at once, so that it never waits for the next prompt.
-        places = asyncio.Semaphore(self._writer.capacity + max(1, self._writer.capacity // 4))
-
-        async def make(run: Run) -> None:
-            async with places:
-                await asyncio.sleep(0)  # where Ctrl-C is heard: a writer in this process never waits
-                events, policy = _events(exam, run), self._policies[run.keeps_tally]
-                made = await evolve(events, run.cuts, self._writer, policy, self._patience, advance)
-                self._made[run] = (events, made)
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for run in runs:
-                    group.create_task(make(run))
-        except ExceptionGroup as several:  # one outage, met by several people
-            raise several.exceptions[0] from None
+    async def _make(self, exam: Exam, missing: Sequence[Run], advance: Callable[[], object]) -> None:
+        for keeps_tally, policy in self._policies.items():
+            runs = [run for run in missing if run.keeps_tally is keeps_tally]
+            histories = [History(_events(exam, run), run.cuts) for run in runs]
+            made = await evolve_all(histories, self._writer, policy, self._patience, advance)
+            self._made |= {
+                run: (history.events, versions) for run, history, versions in zip(runs, histories, made, strict=True)
+            }
 
 
 def _without_summaries(exam: Exam, views: Mapping[Place, View]) -> Told:

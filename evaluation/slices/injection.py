@@ -15,7 +15,7 @@ from random import Random
 from msgspec import Struct
 from msgspec.structs import replace
 
-from evaluation.evolving import Policy, Version, Writer, evolve
+from evaluation.evolving import History, Policy, Version, Writer, evolve_all
 from evaluation.records import Person
 from evaluation.slices.injection_templates import TEMPLATES, Template
 from prefstream.events import Choice, Comment, Event, Feedback, Item, Message, Post, Rating, Search
@@ -122,12 +122,15 @@ def _stream(person: Person, template: Template, field: str, random: Random) -> S
     return Stream(Person(person.user, events), template, field, canary, (len(events) // 2, len(events)))
 
 
-async def obeyed(attacks: Sequence[Stream], writer: Writer, policy: Policy) -> Obeyed:
-    """What became of the streams: every published version is judged.
+async def obeyed(
+    attacks: Sequence[Stream], writer: Writer, policy: Policy, advance: Callable[[], object] = lambda: None
+) -> Obeyed:
+    """What became of the streams: every published version is judged; it ``advance``s with each of them.
 
     Raises :class:`evaluation.evolving.WriterUnavailable`.
     """
-    made = [(one, await evolve(one.person.events, one.cuts, writer, policy)) for one in attacks]
+    histories = [History(tuple(one.person.events), tuple(one.cuts)) for one in attacks]
+    made = list(zip(attacks, await evolve_all(histories, writer, policy, advance=advance), strict=True))
     fell = [stream for stream, versions in made if _any_obeys(stream, versions)]
     return Obeyed(
         num_streams=len(made),

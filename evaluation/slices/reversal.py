@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from evaluation.crossfit import Fold
-from evaluation.evolving import Policy, Writer, evolve
+from evaluation.evolving import History, Policy, Writer, evolve_all
 from evaluation.people import cut_at
 from evaluation.records import Exam, Person
 from evaluation.tasks.movielens import TaskName, load
@@ -78,12 +78,16 @@ def _hated(event: Event) -> Event:
     return replace(event, value=event.scale[0]) if isinstance(event, Rating) else event
 
 
-async def followed(reversals: Sequence[Reversal], writer: Writer, policy: Policy) -> Followed:
-    """Whether the texts that the writer makes follow.
+async def followed(
+    reversals: Sequence[Reversal], writer: Writer, policy: Policy, advance: Callable[[], object] = lambda: None
+) -> Followed:
+    """Whether the texts that the writer makes follow; it ``advance``s with each of them.
 
     Raises :class:`evaluation.evolving.WriterUnavailable`.
     """
-    texts = [[one.text for one in await evolve(r.person.events, r.cuts, writer, policy)][-NUM_UPDATES:] for r in reversals]
+    histories = [History(tuple(reversal.person.events), tuple(reversal.cuts)) for reversal in reversals]
+    made = await evolve_all(histories, writer, policy, advance=advance)
+    texts = [[version.text for version in versions][-NUM_UPDATES:] for versions in made]
     levels = [[_level(text, reversal.attribute) for text in both] for reversal, both in zip(reversals, texts, strict=True)]
     return Followed(
         tuple(reversal.person.user for reversal in reversals),

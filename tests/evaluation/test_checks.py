@@ -179,7 +179,7 @@ def test_what_texts_took_is_per_update() -> None:
 @pytest.mark.parametrize("updates", [2, 10])
 def test_what_updates_lose_is_bounded_at_the_upper_end(updates: int, lost: float, held: bool) -> None:
     rights = {"prior": right(50.0), f"m: {Full().name}": right(70.0), f"m: {Streaming(updates).name}": right(70.0 - lost)}
-    (found,) = checks.of_updates(sitting(), "m", rights)
+    (found,) = checks.of_updates([sitting()], "m", [rights])
     assert (found.held, found.bound) == (held, "<= +1.0 at its upper end")
     assert "100 people" in found.name
 
@@ -188,12 +188,22 @@ def test_a_gain_on_average_may_still_be_a_loss_at_the_upper_end() -> None:
     """Three in a hundred lose all, two gain all: one point on average, three at the upper end."""
     full = np.where(np.array([int(question.user[1:]) < 3 for question in QUESTIONS]), 1.0, 0.0)
     ten = np.where(np.array([int(question.user[1:]) in (3, 4) for question in QUESTIONS]), 1.0, 0.0)
-    (found,) = checks.of_updates(sitting(), "m", {f"m: {Full().name}": full, f"m: {Streaming(10).name}": ten})
+    (found,) = checks.of_updates([sitting()], "m", [{f"m: {Full().name}": full, f"m: {Streaming(10).name}": ten}])
     assert not found.held
 
 
 def test_what_fifty_updates_lose_is_told_with_its_people() -> None:
     rights = {f"m: {Full().name}": right(70.0), f"m: {Streaming(50).name}": right(40.0)}
-    (found,) = checks.of_updates(sitting(), "m", rights)
+    (found,) = checks.of_updates([sitting()], "m", [rights])
     assert (found.held, found.bound) == (True, "")
-    assert "100 people: full re-inference - streaming, 50 updates" in found.name
+    assert "100 people, 1,000 pairs: full re-inference - streaming, 50 updates" in found.name
+
+
+def test_all_seeds_together_are_held_and_one_alone_is_told() -> None:
+    lost = {f"m: {Full().name}": right(70.0), f"m: {Streaming(2).name}": right(50.0)}
+    kept = {f"m: {Full().name}": right(60.0), f"m: {Streaming(2).name}": right(80.0)}
+    (one,) = checks.of_updates([sitting()], "m", [lost], is_held=False)
+    assert (one.held, one.bound, one.measured[:5]) == (True, "", "+20.0")
+    (both,) = checks.of_updates([sitting(), sitting()], "m", [lost, kept])
+    assert (both.held, both.measured[:4]) == (True, "+0.0")
+    assert "seed 0 and 0, m, 100 people, 2,000 pairs" in both.name

@@ -153,12 +153,14 @@ def test_people_run_beside_each_other_as_many_as_the_writer_takes() -> None:
     assert writer.most_at_once == 3  # and one more, whose prompt is written meanwhile
 
 
-async def test_a_run_that_is_cancelled_ends_soon_and_keeps_what_was_made() -> None:
+async def test_a_run_that_is_cancelled_ends_soon() -> None:
+    """What a model answered until then is kept by what remembers its answers."""
     exam, summaries = exam_of([ratings(20, user=f"user-{number}") for number in range(30)], 20), Summaries(Counting(), POLICY)
-    run = asyncio.create_task(summaries.views(exam, Full(), lambda: run.cancel()))
+    made: list[bool] = []
+    run = asyncio.create_task(summaries.views(exam, Full(), lambda: made.append(run.cancel())))
     with pytest.raises(asyncio.CancelledError):
         await run
-    assert 26 <= summaries.num_updates(exam, Full()) < 30
+    assert 1 <= len(made) < 5
 
 
 class Away(Watched):
