@@ -106,6 +106,18 @@ def of_updates(
             )
 
 
+def of_writers(sittings: Sequence[Sitting], writers: Sequence[str], rights: Sequence[Mapping[str, Right]]) -> Iterator[Check]:
+    """What the first of several writers has over each other one, in the same setting: told, and held to nothing."""
+    joined = {name: np.concatenate([of_seed[name] for of_seed in rights]) for name in rights[0]}
+    users = [user for sitting in sittings for user in sitting.users]
+    seeds = " and ".join(f"{sitting.seed}" for sitting in sittings)
+    first, *others = writers
+    for other in others:
+        for setting in (name.removeprefix(f"{other}: ") for name in joined if name.startswith(f"{other}: ")):
+            ahead = difference(joined[f"{first}: {setting}"], joined[f"{other}: {setting}"], users, INTERVAL_SEED)
+            yield Check(f"{sittings[0].exam.name}, seed {seeds}, {setting}: {first} - {other}", shown(ahead), "", True)
+
+
 def _most_lost(setting: str) -> float | None:
     return next((most for updates, most in MOST_LOST_BY_UPDATES.items() if Streaming(updates).name == setting), None)
 

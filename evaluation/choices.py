@@ -15,7 +15,8 @@ from evaluation.checks import Constant
 from evaluation.grading import MakeReader
 from evaluation.measuring import Readers, Sitting
 from evaluation.readers import catalogue, ceiling, language_model, lexical, minilm, prior
-from evaluation.running import HEADLINE, OWN, LoadFile, MakeSlices, Scope
+from evaluation.running import MakeSlices
+from evaluation.scope import HEADLINE, OWN, LoadFile, Scope
 from evaluation.settings import Full, LastChunk, Own, Streaming, TextOnly
 from evaluation.slices.cold_start import with_last
 from evaluation.slices.distractors import mixed_domains, with_distractors

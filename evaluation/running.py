@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from hashlib import sha256
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from evaluation.checks import (
@@ -20,6 +19,7 @@ from evaluation.checks import (
     of_slice,
     of_truth,
     of_updates,
+    of_writers,
 )
 from evaluation.crossfit import Fold, folds_of
 from evaluation.findings import Check, Point, Score, Truth
@@ -27,90 +27,35 @@ from evaluation.honesty import check_strangers
 from evaluation.measuring import Asking, Right, Sitting, Writer, cost_of, frame, mean_of, points_of, score, shuffled, truth_of
 from evaluation.records import Exam, Person
 from evaluation.register import Register
-from evaluation.settings import (
-    NUM_SHUFFLES,
-    AnotherPersons,
-    Direct,
-    Flushed,
-    Full,
-    LastChunk,
-    Own,
-    Streaming,
-    TextOnly,
-    asked_in,
+from evaluation.scope import (
+    CHECKED,
+    EVENTS,
+    FEW,
+    FOR_EVERYBODY,
+    FOR_FILES,
+    GRID,
+    HEADLINE,
+    LONG_EVENTS,
+    OTHERS,
+    POOLED,
+    Grid,
+    Scope,
 )
+from evaluation.settings import NUM_SHUFFLES, AnotherPersons, Direct, Full, Own, Streaming, TextOnly, asked_in
 from evaluation.slices.injection import obeyed, streams
 from evaluation.slices.reversal import followed, targeted
 from evaluation.slices.slice import Slice
 from evaluation.tasks.movielens import TaskName, load, load_everybody, load_pool
 from evaluation.views import Told
 
-EVENTS = 50
 ATTACK_SEED = 0
-LONG_EVENTS = 250
-HEADLINE = Streaming(5)
-"""The summary that checks are about: five updates of ten events each."""
-OTHERS = AnotherPersons(HEADLINE)
-CHECKED = frozenset({HEADLINE.name, Streaming(10).name})
-"""Whose texts must be true and short: the headline's, and those after the most updates that everybody is asked about."""
 EXPECTED, MISLED = "a reader that expects it", "a reader that expects their own"
-OWN: tuple[Own, ...] = (Full(), Streaming(2), Streaming(5), Streaming(10), TextOnly(Streaming(10)), LastChunk(20))
-LONG: tuple[Own, ...] = (Full(), Streaming(50), TextOnly(Streaming(50)), LastChunk(20))
-FOR_EVERYBODY = (Full(), Streaming(2, min_events=1), Streaming(10, min_events=1))
-"""What the number of updates costs, on as many people as there are: some have ten events only."""
-POOLED = Flushed(20)
-FOR_FILES: tuple[Own, ...] = (Full(), FEW := Streaming(2, min_events=2), TextOnly(FEW))
-"""Published histories are short."""
-
 
 Sat = tuple[Sitting, Mapping[str, Right]]
 """A sitting and its answers, by setting."""
 
-LoadFile = Callable[..., Exam]
-"""Of a published file, with ``seed`` as its argument."""
-
-
-class Grid(Struct, frozen=True):
-    """What other readers are told, too, beside the direct history: a summary, and one without a tally."""
-
-    own: Streaming
-    text_only: TextOnly
-
-
-GRID = Grid(HEADLINE, TextOnly(Streaming(10)))
-
 MakeSlices = Callable[[Sitting], Sequence[Slice]]
 """The slices of an exam, none where they are not wanted."""
-
-
-class Scope(Struct, frozen=True):
-    """What is measured: tasks, the settings of a person's ``own`` summary, readers beside the primary one, seeds of the folds.
-
-    ``max_people`` are asked, 0: all of them; what items are known by is everybody's. ``has_exam``: after 50 events, by every
-    reader. ``has_everybody``: also who has few events. ``has_long``: after 250 events. ``num_pooled`` questions of a person
-    are in the prequential pool, which gives the curves; 0: no curves. ``files`` are published ones, each with its loader. Of
-    MovieLens nobody is asked who is ``left_out``: a summariser learnt from them.
-    """
-
-    tasks: tuple[TaskName, ...]
-    own: tuple[Own, ...] = OWN
-    readers: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0, 1)
-    has_exam: bool = True
-    has_everybody: bool = False
-    has_long: bool = False
-    has_attacks: bool = False
-    max_people: int = 0
-    num_pooled: int = 0
-    files: tuple[tuple[str, LoadFile], ...] = ()
-    pooled: tuple[Own, ...] = (POOLED, TextOnly(POOLED))
-    left_out: frozenset[str] = frozenset()
-
-    @property
-    def long(self) -> tuple[Own, ...]:
-        """The settings after many events; text only where that is asked for at all: 50 updates of a model take long."""
-        has_text_only = any(isinstance(setting, TextOnly) for setting in self.own)
-        return tuple(setting for setting in LONG if has_text_only or not isinstance(setting, TextOnly))
 
 
 class Measured:
@@ -122,24 +67,6 @@ class Measured:
         self.truths: list[Truth] = []
         self.checks: list[Check] = []
         self.register = Register()
-
-
-def num_steps(scope: Scope, num_writers: int, num_slices: int) -> int:
-    """How many views and answers a run takes; ``num_slices``: of all exams together."""
-    framing = 6  # prior, ceiling, direct history
-    own = framing + 2 * num_writers * len(scope.own)
-    strangers = 1 + 2 * NUM_SHUFFLES
-    others = 2 + num_writers * (strangers + 2 * NUM_SHUFFLES)
-    grid = len(scope.readers) * (2 + num_writers * (2 * 2 + strangers))
-    everybody = framing + 2 * num_writers * len(FOR_EVERYBODY) if scope.has_everybody else 0
-    long = framing + 2 * num_writers * len(scope.long) if scope.has_long else 0
-    pool = framing - 2 + 2 * num_writers * len(scope.pooled) if scope.num_pooled else 0
-    files = (framing + 2 * num_writers * len(FOR_FILES) + grid) * len(scope.files)
-    exam = own + others + grid if scope.has_exam else 0
-    steps_of_task = exam + everybody + long + pool
-    return len(scope.seeds) * (len(scope.tasks) * steps_of_task + files) + num_writers * (
-        4 * num_slices + 2 * scope.has_attacks
-    )
 
 
 async def run(
@@ -166,9 +93,7 @@ async def run(
             await _pool(scope, _pool_of(scope, task, people, folds, seed, measured.register), writers, asking, measured)
         for name, load_file in scope.files:
             await _published(name, load_file(seed=seed), scope, seed, writers, asking, measured)
-    for writer in writers:
-        for of_seeds in updated.values():
-            measured.checks += _updates(of_seeds, writer)
+    measured.checks += [check for of_seeds in updated.values() for check in _updates(of_seeds, writers)]
     strangers = {user: person for user, person in people.items() if user not in scope.left_out}
     for writer in writers if scope.has_attacks else ():
         measured.checks += await _attacked(strangers, writer, asking)
@@ -299,12 +224,15 @@ async def _own(
     return rights
 
 
-def _updates(of_seeds: Sequence[Sat], writer: Writer) -> Iterator[Check]:
-    """What many updates lose against one, all seeds together, and each of them."""
+def _updates(of_seeds: Sequence[Sat], writers: Sequence[Writer]) -> Iterator[Check]:
+    """What many updates lose against one, all seeds together, and each of them; and what the first writer has over others."""
     sittings, rights = zip(*of_seeds, strict=True)
-    yield from of_updates(sittings, writer.name, rights)
-    for sitting, right in of_seeds if len(of_seeds) > 1 else ():
-        yield from of_updates([sitting], writer.name, [right], is_held=False)
+    names = [writer.name for writer in writers]
+    for name in names:
+        yield from of_updates(sittings, name, rights)
+        for sitting, right in of_seeds if len(of_seeds) > 1 else ():
+            yield from of_updates([sitting], name, [right], is_held=False)
+    yield from of_writers(sittings, names, rights)
 
 
 def _note_truth(sitting: Sitting, writer: Writer, told: Mapping[str, Told], measured: Measured) -> None:

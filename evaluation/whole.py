@@ -30,7 +30,8 @@ from evaluation.readers.language_model import LanguageModelUnavailable
 from evaluation.readers.minilm import MiniLMUnavailable
 from evaluation.records import Person
 from evaluation.remembered import InUse
-from evaluation.running import MakeSlices, Measured, num_steps, run
+from evaluation.running import MakeSlices, Measured, run
+from evaluation.scope import num_steps
 from evaluation.tasks.published import Unreadable
 from evaluation.writers import COUNTING, NoSuchEngine, writer_of
 from model_server.profiles import InvalidProfile

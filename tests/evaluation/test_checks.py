@@ -207,3 +207,10 @@ def test_all_seeds_together_are_held_and_one_alone_is_told() -> None:
     (both,) = checks.of_updates([sitting(), sitting()], "m", [lost, kept])
     assert (both.held, both.measured[:4]) == (True, "+0.0")
     assert "seed 0 and 0, m, 100 people, 2,000 pairs" in both.name
+
+
+def test_what_one_writer_has_over_another_is_told() -> None:
+    rights = {"prior": right(50.0), f"a: {Full().name}": right(70.0), f"b: {Full().name}": right(60.0)}
+    (found,) = checks.of_writers([sitting()], ["a", "b"], [rights])
+    assert (found.name, found.measured[:5], found.bound) == (*("order_matched, seed 0, full re-inference: a - b", "+10.0", ""),)
+    assert not list(checks.of_writers([sitting()], ["a"], [rights]))

@@ -19,7 +19,8 @@ from evaluation.measuring import MIN_PEOPLE, Asking, Readers, Sitting, Writer
 from evaluation.people import fold_of, load_people
 from evaluation.readers import catalogue, ceiling, lexical, prior
 from evaluation.records import Exam
-from evaluation.running import POOLED, Measured, Scope, num_steps, run
+from evaluation.running import Measured, run
+from evaluation.scope import POOLED, Scope, num_steps
 from evaluation.settings import Full, LastChunk, Streaming, TextOnly
 from evaluation.slices.slice import Slice
 from evaluation.tasks.movielens import questions_of
