@@ -18,10 +18,9 @@ from prefstream.admin import TopicState, differences, topic_ids, topic_states
 from prefstream.sources import read_standings, refusal
 from prefstream.topics import TopicNames, topic_specs
 from streams.adapters import Adapter
-from streams.adapters.cloudevents import cloudevents
 from streams.adapters.mapping import mapping_adapter
 from streams.adapters.mapping_file import parse_mapping
-from streams.adapters.native import native
+from streams.adapters.named import ADAPTERS
 from streams.adapters.replays import replays
 from streams.errors import InvalidMapping
 
@@ -51,12 +50,10 @@ def read_adapters(settings: Settings) -> dict[str, Adapter]:
 
 
 def _adapter(topic: str, name: str) -> Adapter:
-    if name == "native":
-        return native
-    if name == "cloudevents":
-        return cloudevents
     if name == "replays":
         return replays
+    if name in ADAPTERS:
+        return ADAPTERS[name]
     path = Path(name.removeprefix("mapping:"))
     try:
         return mapping_adapter(parse_mapping(path.read_text()))

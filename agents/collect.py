@@ -17,7 +17,16 @@ from agents.outbox import Outbox
 from agents.partitions import Owned, Partitions
 from agents.progress import Progress
 from streams.ledger import Outcome
-from streams.records import Arrival, decode_arrival, decode_event, not_after
+from streams.records import (
+    FILTERED_MARK,
+    Arrival,
+    Filtered,
+    decode_arrival,
+    decode_event,
+    decode_filtered,
+    filtered_key,
+    not_after,
+)
 from streams.routing import refuse
 
 
@@ -58,6 +67,11 @@ class Collect:
         if arrival is None or self._outbox.partition_of(message.key) != message.partition:
             self._refuse(message)
             return "dead"
+        outcome = owned.note_filtered(arrival.origin) if isinstance(arrival, Filtered) else self._admit(owned, message, arrival)
+        self._metrics.collected.labels(outcome).inc()
+        return outcome
+
+    def _admit(self, owned: Owned, message: Message, arrival: Arrival) -> Outcome:
         user = message.key
         known = None if user in owned.index else owned.known(user)
         outcome = owned.index.admit(user, message.offset, not_after(arrival, now_ms()), known)
@@ -65,7 +79,6 @@ class Collect:
             owned.append(user, message.offset, message.value)
         elif outcome == "duplicate":
             owned.note_duplicate(user, message.offset, arrival)
-        self._metrics.collected.labels(outcome).inc()
         return outcome
 
     def _refuse(self, message: Message) -> None:
@@ -75,11 +88,14 @@ class Collect:
         self._outbox.refuse(refuse(raw_record(message), "undecodable", reason, self._events_topic_id, now_ms()))
 
 
-def _read(message: Message) -> Arrival | None:
+def _read(message: Message) -> Arrival | Filtered | None:
     """What intake wrote, or ``None`` for what somebody else did: once stored, that would stop every worker that takes it up."""
     try:
+        if (message.key or b"").startswith(FILTERED_MARK):
+            filtered = decode_filtered(message.value)
+            return filtered if filtered_key(filtered.origin) == message.key else None
         arrival = decode_arrival(message.value)
         user = decode_event(arrival).user
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, OverflowError):
         return None
     return arrival if user.encode() == message.key else None

@@ -66,6 +66,8 @@ class Intake:
         """What becomes of a record. A defect that it meets would stop every worker that reads it, one after the other."""
         try:
             record, decoded = decode(raw, self._adapters)
+            if decoded == ():
+                self._metrics.filtered_records.labels(raw.topic).inc()
             return route(record, decoded, origin_topic, now_ms())
         except Exception as error:
             place = place_of(error)

@@ -115,10 +115,14 @@ class Metrics:
         self.expired_records = self._counter(
             "expired_records", "Offsets of a source topic or the keyed one that were removed before they were read.", "topic"
         )
+        self.filtered_records = self._counter(
+            "filtered_records", "Records of a source topic that make no event: they say nothing of anybody's taste.", "topic"
+        )
         self.dead_letters = self._counter("dead_letters", "Records that can never succeed, by reason.", "reason")
         self.collected = self._counter(
             "collected_events",
-            "Events of the keyed topic by what became of them: accepted, redelivered, duplicate (another record, the same id).",
+            "Events of the keyed topic by what became of them: accepted, redelivered, duplicate (another record, the same id), "
+            "filtered (a source record that makes no event).",
             "outcome",
         )
         self.applied = self._counter("applied_events", "Events covered by a durable summary.")

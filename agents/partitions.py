@@ -17,13 +17,14 @@ from msgspec.structs import replace
 from agents.clock import now_ms
 from agents.store import Shard
 from agents.writer import OWNER_VALUE, PartitionWriter, flush, start_producer
+from prefstream.dead_letters import Origin
 from prefstream.summaries import Summary, decode_summary
 from prefstream.topics import OWNER_KEY, TopicNames
 from streams.failures import Failures, after_death, after_success, decode_failures, encode_failures, not_waiting_for
 from streams.flush import FlushPolicy
 from streams.keys import EventKey, event_key, failures_key, parse_key, recent_ids_key
 from streams.ledger import LEDGER_KEY, Ledger, Outcome, decode_ledger, encode_ledger
-from streams.pending import Due, Known, PendingIndex, Place, highest, place_of, source_of
+from streams.pending import Due, Known, PendingIndex, Place, highest, place_of, source_name, source_of
 from streams.records import Arrival, Duplicate, Recent, decode_arrival, decode_recent, encode_recent, not_after
 from streams.versions import Step, remember_ids
 
@@ -99,6 +100,14 @@ class Owned:
     def count(self, offset: int, outcome: Outcome) -> None:
         """Count what became of an event of the keyed topic."""
         self.ledger = self.ledger.counted(offset, outcome)
+
+    def note_filtered(self, origin: Origin) -> Outcome:
+        """Whether a filtered record is a new one; it is known from now on, in the ledger that counts it."""
+        source = source_name(origin)
+        if self.ledger.knows_filtered(source, origin.offset):
+            return "redelivered"
+        self.ledger = self.ledger.with_filtered(source, origin.offset)
+        return "filtered"
 
     def write_ledger(self, ledger: Ledger) -> None:
         """Write the counts. Everything they count must be durable or on its way in this partition's own lane."""

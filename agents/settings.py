@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from agents import crash_points
 from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
 from prefstream.topics import TopicNames, topic_specs
+from streams.adapters.named import ADAPTERS
 from streams.flush import FlushPolicy
 
 PREFIX = "PREFSTREAM_"
@@ -42,7 +43,7 @@ class Settings(BaseSettings):
     namespace: str = Field("prefstream", description="first part of every topic's name, and the consumer group")
     sources: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
-        description="your topics beside the inbox, as topic=adapter, ...; adapters: native, cloudevents, mapping:FILE",
+        description=f"your topics beside the inbox, as topic=adapter, ...; adapters: {', '.join(ADAPTERS)}, mapping:FILE",
     )
     data_directory: Path = Field(Path("prefstream-state"), description="where RocksDB keeps the tables; one per worker")
     model_profile: str = Field(
@@ -132,8 +133,8 @@ class Settings(BaseSettings):
         for topic, adapter in value.items():
             if topic in own:
                 raise ValueError(f"{topic} is one of prefstream's own topics: name the platform's; the inbox is always read")
-            if adapter not in ("native", "cloudevents") and not adapter.startswith("mapping:"):
-                raise ValueError(f"{topic}: no adapter is called {adapter!r}: use native, cloudevents or mapping:FILE")
+            if adapter not in ADAPTERS and not adapter.startswith("mapping:"):
+                raise ValueError(f"{topic}: no adapter is called {adapter!r}: use {', '.join(ADAPTERS)} or mapping:FILE")
         return value
 
     @cached_property

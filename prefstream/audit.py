@@ -28,7 +28,8 @@ Verdict = Literal["holds", "undecided", "broken"]
 class PartitionAccount(Struct, frozen=True, kw_only=True):
     """One partition of the keyed topics, at the ledger's ``position``.
 
-    ``poison`` are accepted events that were given up later, ``dead`` are records that nobody should have written there.
+    ``poison`` are accepted events that were given up later, ``dead`` are records that nobody should have written there,
+    ``filtered`` stand for source records without an event.
     ``num_on_topic`` events lie below it on the events topic, from the offset ``beginning`` on. ``is_moving``: the ledger went
     on while the topics were read.
     """
@@ -42,6 +43,7 @@ class PartitionAccount(Struct, frozen=True, kw_only=True):
     redelivered: int
     duplicate: int
     dead: int
+    filtered: int
     num_on_topic: int
     beginning: int
     is_moving: bool
@@ -122,6 +124,7 @@ def _partition_account(number: int, folds: PartitionFolds) -> PartitionAccount:
         redelivered=ledger.redelivered,
         duplicate=ledger.duplicate,
         dead=ledger.dead,
+        filtered=ledger.filtered,
         num_on_topic=events.num_below_position,
         beginning=events.beginning,
         is_moving=pending.later != ledger,
@@ -250,4 +253,6 @@ def _sentence(
     met, older = sum(source.met for source in sources) - num_replays, sum(source.older for source in sources)
     again = f" and {num_replays:,} replay{'' if num_replays == 1 else 's'}" if num_replays else ""
     notes = f", and {_records(older)} older than retention reaches" if older else ""
+    filtered = sum(account.filtered for account in accounts)
+    notes += f"; {filtered:,} filtered" if filtered else ""
     return f"Holds: {_events(accepted)} accepted = {fates}, and {met:,} source records{again} found again{notes}."

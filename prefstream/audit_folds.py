@@ -38,11 +38,13 @@ class Ledger(Struct, frozen=True, array_like=True):
     redelivered: int = 0
     duplicate: int = 0
     dead: int = 0
+    topic_id: str = ""
+    filtered: int = 0
 
     @property
     def total(self) -> int:
-        """All events that were counted."""
-        return self.accepted + self.redelivered + self.duplicate + self.dead
+        """All events that were counted, and the records without one."""
+        return self.accepted + self.redelivered + self.duplicate + self.dead + self.filtered
 
 
 class Finding(Struct, frozen=True):

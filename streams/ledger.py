@@ -10,19 +10,24 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 Outcome = Literal[
     "accepted",  # stored as pending
     "redelivered",  # the same source record again: intake sent it twice around a crash
     "duplicate",  # another source record with an id met before: a publisher's retry
     "dead",  # nothing intake wrote: refused
+    "filtered",  # a source record without an event: nothing in it says anything of anybody's taste
 ]
 
 LEDGER_KEY = b"l"  # a kind byte without a user: a partition has one ledger
 
 
 class Ledger(Struct, frozen=True, array_like=True):
-    """Cumulative counts up to ``position``, the offset of the next event to be counted on the topic with this id."""
+    """Cumulative counts up to ``position``, the offset of the next event to be counted on the topic with this id.
+
+    ``filtered_to`` has the highest offset of a filtered record by source partition, as that of an event is kept with its user.
+    """
 
     position: int = 0
     accepted: int = 0
@@ -30,6 +35,8 @@ class Ledger(Struct, frozen=True, array_like=True):
     duplicate: int = 0
     dead: int = 0
     topic_id: str = ""
+    filtered: int = 0
+    filtered_to: dict[str, int] = {}
 
     def counted(self, offset: int, outcome: Outcome) -> Ledger:
         """The ledger with one more event in it."""
@@ -40,7 +47,17 @@ class Ledger(Struct, frozen=True, array_like=True):
             self.duplicate + (outcome == "duplicate"),
             self.dead + (outcome == "dead"),
             self.topic_id,
+            self.filtered + (outcome == "filtered"),
+            self.filtered_to,
         )
+
+    def knows_filtered(self, source: str, offset: int) -> bool:
+        """Whether a filtered record of this source partition (``topic-id/partition``) was counted: intake sent it twice."""
+        return offset <= self.filtered_to.get(source, -1)
+
+    def with_filtered(self, source: str, offset: int) -> Ledger:
+        """The ledger that knows it from now on. Of one source partition they come in the order of their offsets."""
+        return replace(self, filtered_to=self.filtered_to | {source: offset})
 
 
 encode_ledger = msgspec.msgpack.Encoder().encode

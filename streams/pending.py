@@ -14,6 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from prefstream.dead_letters import Origin
 from prefstream.summaries import FlushReason
 from streams.backlog import Backlog
 from streams.backpressure import Weight, weigh
@@ -80,8 +81,13 @@ class _User:
 
 
 def source_of(arrival: Arrival) -> str:
+    """The source partition that the event came from."""
+    return source_name(arrival.origin)
+
+
+def source_name(origin: Origin) -> str:
     """The key under which a source partition's highest place is kept: ``topic-id/partition``."""
-    return f"{arrival.origin.topic}/{arrival.origin.partition}"
+    return f"{origin.topic}/{origin.partition}"
 
 
 def place_of(arrival: Arrival) -> Place:

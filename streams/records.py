@@ -13,6 +13,7 @@ from prefstream.dead_letters import Origin
 from prefstream.events import Event
 
 MAX_RECENT_IDS = 256  # of one user, of events that a summary has covered
+FILTERED_MARK = b"\xff"  # no text in UTF-8 begins with it
 
 
 class Arrival(Struct, frozen=True, array_like=True):
@@ -27,6 +28,21 @@ class Arrival(Struct, frozen=True, array_like=True):
     tokens: int
     event_id: str
     event: msgspec.Raw
+
+
+class Filtered(Struct, frozen=True, array_like=True):
+    """On the keyed topic, in place of an event: a source record without one was read there, at this time (ms since 1970).
+
+    It says nothing of anybody's taste, and it is there so that what became of it can be proven, as of every other record.
+    """
+
+    origin: Origin
+    arrived_at_ms: int
+
+
+def filtered_key(origin: Origin) -> bytes:
+    """The key under which what is filtered lies: no UTF-8, so no user's; and the same when the record is read again."""
+    return FILTERED_MARK + origin.offset.to_bytes(8, "big")
 
 
 def not_after(arrival: Arrival, now_ms: int) -> Arrival:
@@ -66,6 +82,8 @@ encode_recent = msgspec.msgpack.Encoder().encode
 decode_recent = msgspec.msgpack.Decoder(Recent).decode
 encode_arrival = msgspec.msgpack.Encoder().encode
 decode_arrival = msgspec.msgpack.Decoder(Arrival).decode
+encode_filtered = msgspec.msgpack.Encoder().encode
+decode_filtered = msgspec.msgpack.Decoder(Filtered).decode
 encode_event = msgspec.msgpack.Encoder().encode
 _event_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 

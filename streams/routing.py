@@ -1,4 +1,4 @@
-"""Routing: intake's decision what becomes of one source record, an event for the keyed topic or a dead letter.
+"""Routing: intake's decision what becomes of one source record, events for the keyed topic or a dead letter.
 
 Place in the flow: after the adapter, before anything is sent.
 """
@@ -13,7 +13,7 @@ from msgspec import Struct
 from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter, DeadLetterReason, Origin
 from prefstream.events import Event, EventBase
 from streams.adapters import Decoded, RawRecord, Undecodable
-from streams.records import Arrival, encode_arrival, encode_event
+from streams.records import Arrival, Filtered, encode_arrival, encode_event, encode_filtered, filtered_key
 from streams.tokens import estimate_event_tokens
 
 _MAX_LETTER_TEXT = 500
@@ -32,10 +32,15 @@ class Forward(Struct, frozen=True):
 def route(record: RawRecord, decoded: Decoded, topic_id: str, now_ms: int) -> tuple[Forward, ...] | DeadLetter:
     """What becomes of a source record: all its events forwarded, or the whole record refused. Never a part of each.
 
+    Of a record without events, that it was filtered goes the way of an event, to be counted where events are.
+
     ``topic_id`` is Kafka's id of the source topic, ``now_ms`` the time of arrival.
     """
     if isinstance(decoded, Undecodable):
         return refuse(record, decoded.reason, decoded.message, topic_id, now_ms)
+    if not decoded:
+        filtered = Filtered(Origin(topic_id, record.partition, record.offset), now_ms)
+        return (Forward(filtered_key(filtered.origin), encode_filtered(filtered)),)
     forwards = []
     for index, event in enumerate(decoded):
         if not isinstance(event, EventBase):

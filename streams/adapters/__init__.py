@@ -1,7 +1,8 @@
 """Adapters, the first step of intake: a record of a platform's topic becomes events of ours, or the reason why it cannot.
 
 One file per source format, each a plain function of one record. An adapter never raises, whatever the bytes: a record that
-it cannot read is an `Undecodable`, which becomes exactly one dead letter.
+it cannot read is an `Undecodable`, which becomes exactly one dead letter. No events at all, an empty tuple, is what it makes of
+a record that is as it should be and says nothing of anybody's taste: that is counted as filtered.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Literal
 from prefstream.events import Event, decode_event
 from streams.adapters import Adapter, RawRecord, Undecodable
 from streams.adapters.mapping_file import Constant, Field, ItemFields, Items, Mapping, Source
-from streams.adapters.validation import json_object, refuse, revalidated, value_of
+from streams.adapters.validation import as_text, json_object, refuse, revalidated, value_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OUR_PATH = re.compile(r"[a-z_]+(?:\.[a-z_]+|\[[^\]]*\])*")
@@ -91,7 +91,7 @@ def _formed(found: object, source: Field) -> object:
         case "json":
             return found
         case "text":
-            return _text(found)
+            return as_text(found)
         case "texts":
             return _texts(found, source.split)
         case "seconds" | "milliseconds":
@@ -105,14 +105,10 @@ def _key_of(found: object) -> str | None:
     return str(found) if isinstance(found, str | int | float) else None
 
 
-def _text(found: object) -> object:
-    return str(found) if isinstance(found, int) and not isinstance(found, bool) else found
-
-
 def _texts(found: object, split: str) -> list[object]:
     if isinstance(found, str) and split:
         return [part.strip() for part in found.split(split) if part.strip()]
-    return [_text(element) for element in found] if isinstance(found, list) else [_text(found)]
+    return [as_text(element) for element in found] if isinstance(found, list) else [as_text(found)]
 
 
 def _instant(found: object, unit: Literal["seconds", "milliseconds"]) -> object:

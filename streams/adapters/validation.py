@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC
+from reprlib import Repr
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +16,10 @@ from prefstream.events import Event
 from streams.adapters import MAX_EVENT_BYTES, MAX_MESSAGE_CHARS, RawRecord, Undecodable
 
 Record = TypeVar("Record", bound=Event | Command)
+
+_short = Repr()
+_short.maxstring = _short.maxlong = _short.maxother = 60
+_short.maxlevel = _short.maxlist = _short.maxdict = 2
 
 
 def refuse(reason: DeadLetterReason, message: str) -> Undecodable:
@@ -43,6 +48,16 @@ def validated(data: bytes, decode: Callable[[bytes], Record]) -> Record | Undeco
         # With an offset, the first and last hours of the calendar parse; msgpack, which is in UTC, cannot hold them.
         return refuse("invalid", f"at: outside the years 1 to 9999 in UTC ({record.at.isoformat()})")
     return record
+
+
+def as_text(found: object) -> object:
+    """A whole number as its text: user ``17`` and user ``"17"`` are one. Anything else as it is, for the contract to judge."""
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else found
+
+
+def shown(found: object) -> str:
+    """A value as a refusal quotes it: short, whatever it is."""
+    return _short.repr(found)
 
 
 def json_object(data: bytes, what: str) -> dict[str, object] | Undecodable:

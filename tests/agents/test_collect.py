@@ -21,7 +21,7 @@ from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Click, Item
 from streams.keys import event_key
 from streams.ledger import Ledger
-from streams.records import Arrival, encode_arrival
+from streams.records import Arrival, Filtered, encode_arrival, encode_filtered, filtered_key
 from tests.agents.scripted import (
     NAMES,
     POLICY,
@@ -133,6 +133,26 @@ async def test_what_the_ledger_has_counted_is_not_counted_again(worker: Worker) 
     assert worker.progress.committable() == {SOURCE: 6}
 
 
+def filtered(offset: int, place: int, topic_id: str = "T1") -> Message:
+    one = Filtered(Origin(topic_id, 0, place), 1_000_000)
+    return message(NAMES.events, offset, encode_filtered(one), filtered_key(one.origin))
+
+
+async def test_a_filtered_record_is_counted_once_and_stored_nowhere(worker: Worker) -> None:
+    await worker.run(filtered(3, place=7), filtered(4, place=9), filtered(5, place=7), filtered(6, place=7, topic_id="T2"))
+    assert worker.opened.owned.ledger == Ledger(7, redelivered=1, filtered=3, filtered_to={"T1/0": 9, "T2/0": 7})
+    assert counted(worker.metrics) == {"collected_events filtered": 3, "collected_events redelivered": 1}
+    assert (worker.opened.owned.index.num_users, worker.opened.producer.log[NAMES.pending, 0][1:]) == (0, [])
+    assert worker.progress.committable() == {SOURCE: 7}
+
+
+async def test_a_filtered_record_is_known_after_a_crash_as_long_as_it_was_counted(worker: Worker) -> None:
+    await worker.run(filtered(3, place=7), filtered(4, place=9))
+    worker.opened.owned.ledger = Ledger(4, filtered=1, filtered_to={"T1/0": 7})  # as it was written last
+    await worker.run(filtered(3, place=7), filtered(4, place=9), filtered(5, place=7))
+    assert worker.opened.owned.ledger == Ledger(6, redelivered=1, filtered=2, filtered_to={"T1/0": 9})
+
+
 async def test_a_message_of_a_partition_that_is_not_owned_is_left_undone(worker: Worker) -> None:
     worker.progress.start((NAMES.events, 1), 0)
     worker.progress.hand_over((NAMES.events, 1), [0])
@@ -155,6 +175,10 @@ OF_TOMORROW = msgspec.msgpack.encode({"type": "hologram", "user": "ada", "at": "
         (b"ada", encode_arrival(Arrival(Origin("T1", 0, 8), 1, 1, "", msgspec.Raw(OF_TOMORROW)))),
         (b"bob", GOOD),
         (b"\xff", GOOD),
+        (b"\xff", b"hello"),
+        (b"\xff" + bytes(8), encode_filtered(Filtered(Origin("T1", 0, 7), 1))),
+        (b"\xff" + bytes(8), encode_filtered(Filtered(Origin("T1", 0, -1), 1))),
+        (b"ada", encode_filtered(Filtered(Origin("T1", 0, 7), 1))),
         (None, GOOD),
         (b"astray", event(8, "astray").value),
     ],

@@ -22,7 +22,7 @@ from prefstream.sources import Mark
 from streams.adapters import Adapter, RawRecord
 from streams.adapters.native import native
 from streams.keys import murmur2_partition
-from streams.records import decode_arrival, decode_event
+from streams.records import decode_arrival, decode_event, decode_filtered, filtered_key
 from tests.agents.scripted import NAMES, ScriptedProducer, Stopped, counted, message, others_run, stops_recorded, stream_of
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -116,12 +116,20 @@ async def test_a_record_of_many_events_makes_all_of_them(worker: Worker) -> None
     assert [decode_arrival(value).origin for _, value in rows] == [Origin("CLICKS", 0, 40, 0), Origin("CLICKS", 0, 40, 1)]
 
 
-async def test_a_record_that_says_nothing_is_done(worker: Worker) -> None:
+async def test_a_record_that_says_nothing_is_filtered_and_counted(worker: Worker) -> None:
     def silent(record: RawRecord) -> tuple[Event, ...]:
         return ()
 
-    await worker.run(message("clicks", 40, b"nothing"), adapter=silent)
-    assert (await worker.written(), worker.progress.committable()) == ({}, {SOURCE: 41})
+    await worker.run(message("clicks", 40, b"nothing"), message("clicks", 41, b"nothing"), adapter=silent)
+    rows = [
+        (key, place[1], decode_filtered(value).origin) for place, of in (await worker.written()).items() for key, value in of
+    ]
+    origins = [Origin("CLICKS", 0, offset) for offset in (40, 41)]
+    assert sorted(rows) == [
+        (filtered_key(origin), murmur2_partition(filtered_key(origin), NUM_PARTITIONS), origin) for origin in origins
+    ]
+    assert counted(worker.metrics) == {"source_records clicks": 2, "filtered_records clicks": 2}
+    assert worker.progress.committable() == {SOURCE: 42}
 
 
 async def test_what_was_done_and_what_is_not_ours_is_left_alone(worker: Worker) -> None:

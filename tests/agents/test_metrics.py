@@ -34,6 +34,7 @@ NAMES = {
 # closed by their type.
 CLOSED = {
     "message.topic",  # a configured source
+    "raw.topic",  # a configured source
     "source.topic",  # one of them, or the keyed topic
     "letter.reason",  # DeadLetterReason
     "due.reason",  # FlushReason

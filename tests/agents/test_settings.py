@@ -66,7 +66,11 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         ("NAMESPACE", "", "use 1 to 200"),
         ("SOURCES", "clicks", "write TOPIC=ADAPTER, separated by commas"),
         ("SOURCES", "clicks=native,ratings", "write TOPIC=ADAPTER"),
-        ("SOURCES", "clicks=natve", "clicks: no adapter is called 'natve': use native, cloudevents or mapping:FILE"),
+        (
+            "SOURCES",
+            "clicks=natve",
+            "'natve': use native, cloudevents, segment, snowplow, ga4 or mapping:FILE",
+        ),
         ("SOURCES", "prefstream.events=native", "prefstream.events is one of prefstream's own topics: name the platform's"),
         ("SOURCES", "clicks=", "no adapter is called ''"),
         ("SOURCES", "=native", "name every topic"),

@@ -27,6 +27,7 @@ from tests.chaos.readings import (
     TallyValue,
     named,
     read_arrival,
+    read_filtered,
     read_ledger,
     read_letter,
     read_num_dead,
@@ -34,7 +35,7 @@ from tests.chaos.readings import (
     read_summary,
 )
 
-Outcome = Literal["accepted", "redelivered", "duplicate", "dead"]
+Outcome = Literal["accepted", "redelivered", "duplicate", "dead", "filtered"]
 
 
 class Found(NamedTuple):
@@ -51,6 +52,7 @@ class Events:
         self.accepted: dict[bytes, list[Arrived]] = defaultdict(list)  # by user, in offset order
         self.duplicates: dict[Origin, Found] = {}
         self.by_origin: dict[Origin, Arrived] = {}
+        self.filtered: dict[Origin, Found] = {}
         self.late: set[Origin] = set()
         self.strangers: list[RawRecord] = []
         self.outcomes: dict[int, list[tuple[int, Outcome]]] = defaultdict(list)  # by partition: offset and outcome
@@ -62,10 +64,7 @@ class Events:
         self._last_mark: dict[tuple[bytes, str], int] = {}
         self._first_of_id: dict[tuple[bytes, str], Arrived] = {}
         for record in exhibits.events:
-            arrived = read_arrival(record, exhibits.num_partitions)
-            if arrived is None:
-                self.strangers.append(record)
-            self.outcomes[record.partition].append((record.offset, self._outcome(arrived) if arrived else "dead"))
+            self.outcomes[record.partition].append((record.offset, self._read(record, exhibits.num_partitions)))
 
     @property
     def num_redelivered(self) -> int:
@@ -82,6 +81,18 @@ class Events:
     def where(self, arrived: Arrived) -> str:
         """Where it lies on the events topic, in words."""
         return f"{self.topic}/{arrived.partition}/{arrived.offset}"
+
+    def _read(self, record: RawRecord, num_partitions: int) -> Outcome:
+        if arrived := read_arrival(record, num_partitions):
+            return self._outcome(arrived)
+        origin = read_filtered(record, num_partitions)
+        if origin is None:
+            self.strangers.append(record)
+            return "dead"
+        if origin in self.filtered:
+            return "redelivered"
+        self.filtered[origin] = Found("filtered", f"{named(record)} says so")
+        return "filtered"
 
     def _outcome(self, arrived: Arrived) -> Outcome:
         """What collect has to make of it."""
@@ -191,7 +202,7 @@ class Pending:
         """Each ledger has counted what lies below its position on the events topic."""
         for partition, ledger in sorted(self.ledgers.items()):
             below = Counter(outcome for offset, outcome in events.outcomes[partition] if offset < ledger.position)
-            counted = (below["accepted"], below["redelivered"], below["duplicate"], below["dead"])
+            counted = (below["accepted"], below["redelivered"], below["duplicate"], below["dead"], below["filtered"])
             if counted != ledger[1:]:
                 words = f"the ledger of partition {partition} says {ledger}, and the events topic {dict(below)}"
                 self._findings.add("miscounted", words)

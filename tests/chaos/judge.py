@@ -110,13 +110,19 @@ class _Sources:
 
     def _letter(self, place: Place) -> Letter | None:
         """The dead letter of a whole record."""
-        return self._letters.of_records.get(Origin(self._exhibits.topic_ids[place.topic], place.partition, place.offset, 0))
+        return self._letters.of_records.get(self._origin_of(place))
+
+    def _origin_of(self, place: Place) -> Origin:
+        """The origin of a whole record."""
+        return Origin(self._exhibits.topic_ids[place.topic], place.partition, place.offset, 0)
 
     def _without_event(self, record: RawRecord) -> Found:
         """What became of a record of which nothing is on the events topic."""
         letter = self._letter(Place(*record[:3]))
         if letter is not None:
             return Found("dead", letter.where)
+        if filtered := self._events.filtered.get(self._origin_of(Place(*record[:3]))):
+            return filtered
         if self._is_read(Place(*record[:3])):
             return Found("lost", "read and committed, and nothing came of it")
         return Found("pending", "not read yet")
@@ -125,6 +131,10 @@ class _Sources:
         """What is on the internal topics comes from a record that a source shows, and no record is dead and an event."""
         for one in self._events.by_origin.values():
             self._check_origin(one.origin, self._events.where(one), findings)
+        for origin, found in self._events.filtered.items():
+            self._check_origin(origin, found.evidence, findings)
+            if self._made.get(self._place(origin)) or origin in self._letters.of_records:
+                findings.add("impossible", f"{found.evidence}, and the record has events or a dead letter too")
         accepted = {one.origin for accepted in self._events.accepted.values() for one in accepted}
         for letter in (*self._letters.of_records.values(), *self._letters.of_events.values()):
             self._check_origin(letter.origin, letter.where, findings)
@@ -154,6 +164,8 @@ class _Sources:
         """What is other than the journal says about a record; empty if nothing is."""
         made = sorted(self._made.get(sent.place, []), key=lambda one: one.origin)
         if not made:
+            if "filtered" in fates and (sent.events or sent.reason):
+                return f"filtered, not {sent.reason or 'its events'}"
             letter = self._letter(sent.place)
             reason = letter.reason if letter else ""
             # What waits or is lost has no fate yet to be wrong.

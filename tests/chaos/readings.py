@@ -67,6 +67,18 @@ def read_arrival(record: RawRecord, num_partitions: int) -> Arrived | None:
         return None
 
 
+def read_filtered(record: RawRecord, num_partitions: int) -> Origin | None:
+    """Where a source record without an event was read: ``[[topic id, partition, offset], arrived at]``, key 0xff and offset."""
+    try:
+        key = record.key or b""
+        fields, arrived_at_ms = msgspec.msgpack.decode(record.value or b"")
+        origin = _origin(fields)
+        is_ours = key == b"\xff" + _OFFSET.pack(origin.offset) and isinstance(arrived_at_ms, int)
+        return origin if is_ours and (murmur2(key) & 0x7FFFFFFF) % num_partitions == record.partition else None
+    except (*_UNREADABLE, struct.error):
+        return None
+
+
 def _origin(fields: list[str | int]) -> Origin:
     topic_id, partition, offset, *number = fields
     return Origin(str(topic_id), int(partition), int(offset), int(number[0]) if number else 0)
@@ -149,6 +161,7 @@ class LedgerValue(NamedTuple):
     redelivered: int = 0
     duplicate: int = 0
     dead: int = 0
+    filtered: int = 0
 
 
 class Row(NamedTuple):
@@ -176,8 +189,11 @@ def read_row(key: bytes) -> Row | None:
 
 
 def read_ledger(record: RawRecord) -> LedgerValue | None:
-    """The ledger in a record: its first five numbers, None where they are not there."""
-    return None if (numbers := _numbers(record.value, 5)) is None else LedgerValue(*numbers)
+    """The ledger in a record: its first five numbers and, behind the topic's id, a sixth; None where they are not there."""
+    if (numbers := _numbers(record.value, 5)) is None:
+        return None
+    filtered = msgspec.msgpack.decode(record.value or b"")[6:7] or [0]
+    return LedgerValue(*numbers, *filtered) if isinstance(filtered[0], int) else None
 
 
 def read_num_dead(value: bytes) -> int | None:

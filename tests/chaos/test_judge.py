@@ -104,9 +104,15 @@ class World:
         origin = msgspec.msgpack.decode(self.topics["events"][place].value or b"")[0]
         return f"{origin[0]}/{origin[1]}", origin[2:]
 
-    def count(self, position: int, accepted: int, redelivered: int = 0, duplicate: int = 0, dead: int = 0) -> None:
-        """A ledger."""
-        self.write("pending", b"l", msgspec.msgpack.encode([position, accepted, redelivered, duplicate, dead]))
+    def filter(self, partition: int, offset: int) -> None:
+        """That a source record makes no event, on the events topic."""
+        value = msgspec.msgpack.encode([[self.topic_ids["s"], partition, offset, 0], 1_700_000_000_000])
+        self.committed["ns.events", 0] = self.write("events", b"\xff" + struct.pack(">Q", offset), value) + 1
+
+    def count(self, position: int, *counts: int, filtered: int = 0) -> None:
+        """A ledger: accepted, redelivered, duplicate, dead; the topic's id, which is not read; filtered."""
+        numbers = (*counts, 0, 0, 0)[:4]
+        self.write("pending", b"l", msgspec.msgpack.encode([position, *numbers, "ID-events", filtered]))
 
     def create_again(self) -> None:
         """The source is deleted, with all that is on it, and created again."""
@@ -235,6 +241,37 @@ def test_a_row_that_a_crash_left_over_is_no_crime() -> None:
     world.keep(ADA, 6)
     judgement = world.judged()
     assert (judgement.crimes, judgement.num_leftover_rows) == ({}, 1)
+
+
+def test_a_record_without_an_event_is_filtered() -> None:
+    world = honest()
+    offset = world.publish(0)
+    world.filter(0, offset)
+    world.filter(0, offset)  # redelivered
+    world.count(11, 7, 2, 1, filtered=1)
+    judgement = world.judged()
+    assert (judgement.crimes, judgement.counts["filtered"]) == ({}, 1)
+    assert judgement.whereabouts[4].evidence == "ns.events/0/9 says so"
+
+
+def an_event_was_filtered(world: World) -> None:
+    world.filter(0, world.publish(0, BOB))
+    world.count(10, 7, 1, 1, filtered=1)
+
+
+def filtered_and_an_event(world: World) -> None:
+    world.filter(1, 0)
+    world.count(10, 7, 1, 1, filtered=1)
+
+
+def filtered_from_nowhere(world: World) -> None:
+    world.filter(1, 99)
+    world.count(10, 7, 1, 1, filtered=1)
+
+
+def a_filtered_record_was_not_counted(world: World) -> None:
+    world.filter(0, world.publish(0))
+    world.count(10, 8, 1, 1)
 
 
 def consumed_without_a_trace(world: World) -> None:
@@ -550,6 +587,10 @@ def a_new_record_is_taken_for_a_former_one(world: World) -> None:
 
 
 CRIMES: list[tuple[Callable[[World], None], dict[Crime, int]]] = [
+    (an_event_was_filtered, {"wrong_fate": 1}),
+    (filtered_and_an_event, {"impossible": 1}),
+    (filtered_from_nowhere, {"from_nowhere": 1}),
+    (a_filtered_record_was_not_counted, {"miscounted": 1}),
     (consumed_without_a_trace, {"lost": 1}),
     (covered_and_not_counted, {"lost": 1}),
     (a_row_is_missing, {"lost": 1}),

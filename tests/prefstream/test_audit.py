@@ -37,7 +37,7 @@ from prefstream.topics import OWNER_KEY
 from streams.keys import MAX_USER_BYTES, controls_key, event_key, failures_key, recent_ids_key
 from streams.ledger import LEDGER_KEY, encode_ledger
 from streams.ledger import Ledger as WorkersLedger
-from streams.records import Arrival, encode_arrival
+from streams.records import Arrival, Filtered, encode_arrival, encode_filtered
 
 NOW = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 HOUR_MS = 3_600_000
@@ -52,8 +52,11 @@ def deleted(offset: int, user: str = "ada") -> Record:
     return row(offset, user, None)
 
 
-def ledger(position: int, accepted: int, redelivered: int = 0, duplicate: int = 0, dead: int = 0) -> Record:
-    return LEDGER_KEY, encode_ledger(WorkersLedger(position, accepted, redelivered, duplicate, dead))
+def ledger(
+    position: int, accepted: int, redelivered: int = 0, duplicate: int = 0, dead: int = 0, *, filtered: int = 0
+) -> Record:
+    counts = WorkersLedger(position, accepted, redelivered, duplicate, dead, filtered=filtered, filtered_to={"s/0": 7})
+    return LEDGER_KEY, encode_ledger(counts)
 
 
 def summary(version: int, num_events: int, position: int, user: str = "ada", text: str = "") -> Record:
@@ -126,6 +129,7 @@ CASES = [
     Case("in part applied", folded([*THREE, deleted(0)], [BARRIER, summary(1, 1, 0)])),
     Case("two users", folded([row(0), row(1, "bob"), ledger(2, 2)], [summary(1, 1, 0)])),
     Case("other outcomes", folded([row(0), ledger(6, 1, 1, 2, 2)])),
+    Case("filtered records", folded([row(0), ledger(6, 1, filtered=5)])),
     Case("not counted yet", folded([*THREE, row(3), row(4)])),
     Case("compacted summaries", folded(DONE, [summary(3, 3, 2)])),
     Case("the same version again", folded(DONE, [summary(1, 3, 2), summary(1, 3, 2)])),
@@ -175,6 +179,7 @@ CASES = [
     Case("poison twice", folded([*THREE, failures(2, 0), deleted(0)]), "broken", "0 applied + 2 pending + 2 poison, of 3"),
     Case("no failures", folded([*THREE, (failures_key(b"ada"), b"\xff")]), "broken", "offset 4 of the pending topic is no row"),
     Case("no ledger", folded([*THREE, (LEDGER_KEY, b"\xff")]), "broken", "offset 4 of the pending topic is no ledger"),
+    Case("filtered and not counted", folded([row(0), ledger(6, 1, filtered=4)]), "broken", "counts 5 events below 6"),
     Case("miscounted", folded([row(0), ledger(2, 1)]), "broken", "counts 1 event below 2, and the events topic has 2"),
     Case("too much counted", folded([row(0), ledger(2, 1, 1)], events=[0]), "broken", "counts 2 events below 2"),
     Case("cut, not every offset counted", folded([row(3), ledger(4, 1)], events=[3], beginning=3), "undecided", "removed what"),
@@ -274,6 +279,11 @@ def test_replays_are_counted_apart_from_what_platforms_published() -> None:
     assert "and 12 source records and 5 replays found again" in found.sentence
 
 
+def test_filtered_records_are_named_where_there_are_any() -> None:
+    folds = {0: folded([row(0), ledger(6, 1, filtered=5)]), 1: folded([row(0), ledger(2, 1, filtered=1)])}
+    assert conclude("ns", folds, []).sentence.endswith("found again; 6 filtered.")
+
+
 def test_many_faults_are_counted_and_few_are_told() -> None:
     found = audited(folded(DONE, [summary(1, 3, 2, text=f"Text {number}.") for number in range(9)]))
     assert [finding.what[:9] for finding in found.findings] == ["version 1"] * 3 + ["and 5 mor"]
@@ -305,6 +315,8 @@ class Flow:
                 self._ledger = self._ledger.counted(self._ledger.position, "accepted")
             case "refuse":
                 self._ledger = self._ledger.counted(self._ledger.position, "duplicate")
+            case "filter":
+                self._ledger = self._ledger.counted(self._ledger.position, "filtered")
             case "count":
                 self._written = self._ledger
                 self.pending.append((LEDGER_KEY, encode_ledger(self._ledger)))
@@ -355,7 +367,7 @@ def up_to(end: int) -> st.SearchStrategy[int]:
 
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(["accept", "accept", "refuse", "count", "flush", "flush", "delete", "give up"]),
+        st.sampled_from(["accept", "accept", "refuse", "filter", "count", "flush", "flush", "delete", "give up"]),
         st.sampled_from("ab"),
         st.integers(1, 4),
     ),
@@ -521,11 +533,13 @@ def test_a_key_of_another_kind_is_no_event_however_long() -> None:
     assert event_row(event_key(b"x" * MAX_USER_BYTES, 1)) == (b"x" * MAX_USER_BYTES, 1)
 
 
-@given(*[st.integers(0, 2**60)] * 5, st.text())
-def test_the_ledger(position: int, accepted: int, redelivered: int, duplicate: int, dead: int, topic_id: str) -> None:
-    written = encode_ledger(WorkersLedger(position, accepted, redelivered, duplicate, dead, topic_id))
+@given(*[st.integers(0, 2**60)] * 6, st.text())
+def test_the_ledger(
+    position: int, accepted: int, redelivered: int, duplicate: int, dead: int, filtered: int, topic_id: str
+) -> None:
+    written = encode_ledger(WorkersLedger(position, accepted, redelivered, duplicate, dead, topic_id, filtered, {"s/0": 7}))
     read = msgspec.msgpack.decode(written, type=Ledger)
-    assert read == Ledger(position, accepted, redelivered, duplicate, dead)
+    assert read == Ledger(position, accepted, redelivered, duplicate, dead, topic_id, filtered)
 
 
 def test_origins() -> None:
@@ -533,5 +547,6 @@ def test_origins() -> None:
     event = encode_arrival(Arrival(origin, 4, 5, "x", msgspec.Raw(b"\x80")))
     letter = DeadLetter(origin=origin, source="s", reason="invalid", message="m", first_seen_at=NOW, last_seen_at=NOW)
     assert (event_origin(event), letter_origin(msgspec.json.encode(letter))) == (origin, origin)
+    assert event_origin(encode_filtered(Filtered(origin, 4))) == origin
     assert [event_origin(value) for value in (None, b"", b"\xff", b"{}", event[1:])] == [None] * 5
     assert [letter_origin(value) for value in (None, b"", b"\xff", b"{}", b"[]")] == [None] * 5

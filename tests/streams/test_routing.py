@@ -15,7 +15,7 @@ from prefstream.events import Click, Event, Item, Rating, Search
 from prefstream.replays import Replay
 from prefstream.topics import topic_specs
 from streams.adapters import RawRecord, Undecodable
-from streams.records import decode_arrival, decode_event
+from streams.records import Filtered, decode_arrival, decode_event, decode_filtered
 from streams.routing import Forward, route
 from streams.tokens import estimate_event_tokens
 
@@ -42,7 +42,7 @@ def letter_of(record: RawRecord, reason: DeadLetterReason, message: str) -> Dead
     return routed
 
 
-@given(st.lists(st.sampled_from(["ada", "bob", "👩‍👩‍👧", "a\0b"]), max_size=5))
+@given(st.lists(st.sampled_from(["ada", "bob", "👩‍👩‍👧", "a\0b"]), min_size=1, max_size=5))
 def test_every_event_is_forwarded_in_order_under_its_own_user(users: list[str]) -> None:
     events = tuple(click(user) for user in users)
     forwards = forwards_of(events)
@@ -50,6 +50,16 @@ def test_every_event_is_forwarded_in_order_under_its_own_user(users: list[str]) 
     arrivals = [decode_arrival(one.value) for one in forwards]
     assert [arrival.origin for arrival in arrivals] == [Origin("TID", 3, 41, index) for index in range(len(users))]
     assert tuple(map(decode_event, arrivals)) == events
+
+
+def test_of_a_record_without_events_that_it_was_filtered_is_forwarded_under_a_key_of_nobody() -> None:
+    (forward,) = forwards_of(())
+    assert decode_filtered(forward.value) == Filtered(Origin("TID", 3, 41), NOW_MS)
+    assert forward.key == b"\xff" + (41).to_bytes(8, "big")
+    with pytest.raises(UnicodeDecodeError):
+        forward.key.decode()
+    with pytest.raises(msgspec.ValidationError):  # a worker of an earlier version makes it a dead letter
+        decode_arrival(forward.value)
 
 
 def test_an_arrival_says_when_it_came_how_long_it_is_and_who_it_is() -> None:
