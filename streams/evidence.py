@@ -9,6 +9,7 @@ choice      +0.9                                          ``chosen`` and ``rejec
 feedback    +0.8 liked, -0.8 not                          the item, ``quote``
 click       +0.3                                          the item
 view        +0.1, up to +0.5 when watched to the end      the item
+            or, that unknown, +0.3 after two minutes
 skip        -0.2                                          the item
 search      +0.3                                          ``query``, and ``quote``
 post        +0.2                                          ``quote``
@@ -17,8 +18,9 @@ message     +0.2 the user's, 0 the assistant's            ``quote``; none of the
 ==========  ============================================  ==================================================
 
 The item of an event with a negative strength is the one rejected, otherwise the one chosen. The strength belongs to
-``chosen``, or to ``rejected`` where nothing was chosen. What the user wrote counts little here: its words say what it means,
-and code cannot tell praise from blame. Whatever the platform recommended counts half, so that its echo is no taste.
+``chosen``, or to ``rejected`` where nothing was chosen. A return also takes back what the purchase counted, as far as the tally
+remembers it. What the user wrote counts little here: its words say what it means, and code cannot tell praise from blame.
+Whatever the platform recommended counts half, so that its echo is no taste. ``docs/events.md`` has an example of each.
 """
 
 from __future__ import annotations
@@ -43,6 +45,11 @@ from prefstream.events import (
 
 MAX_QUOTE_CHARS = 600
 """Some 100 words: a flush of twenty, about 5,000 tokens, fits a context of 8 k beside the old summary and the answer."""
+
+
+PURCHASE_STRENGTH = 0.8
+GLANCE_SECONDS, LOOK_SECONDS = 5.0, 120.0
+"""How long a view of unknown completion is no more than any, and from when on it counts most; items differ in length."""
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
@@ -91,15 +98,22 @@ def evidence_of(event: Event) -> Evidence:
 def _item_strength(event: View | Click | Skip | Purchase | Rating) -> float:
     match event:
         case View():
-            return 0.1 + 0.4 * (event.completion or 0.0)
+            return _view_strength(event.completion, event.seconds)
         case Click():
             return 0.3
         case Skip():
             return -0.2
         case Purchase():
-            return -0.4 if event.returned else 0.8
+            return -0.4 if event.returned else PURCHASE_STRENGTH
         case Rating():
             return _rating_strength(event.value, event.scale)
+
+
+def _view_strength(completion: float | None, seconds: float | None) -> float:
+    if completion is not None:
+        return 0.1 + 0.4 * completion
+    share = ((seconds or 0.0) - GLANCE_SECONDS) / (LOOK_SECONDS - GLANCE_SECONDS)
+    return 0.1 + 0.2 * min(1.0, max(0.0, share))
 
 
 def _rating_strength(value: float, scale: tuple[float, float]) -> float:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from prefstream.events import Item
 from prefstream.summaries import DomainTally, Mention, Tally, Weight
-from streams.evidence import Evidence
+from streams.evidence import PURCHASE_STRENGTH, Evidence
 from streams.evolution.prose import KINDS, MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Claims, Section, quotable
 
 
@@ -78,7 +78,36 @@ def _count_in_domain(domain: DomainTally, event: Evidence, policy: TallyPolicy) 
         domain = replace(domain, searches=_newest_first(event.query, domain.searches, policy.max_searches, policy))
     elif len(event.quote.split()) >= policy.min_quote_words:
         domain = replace(domain, quotes=_newest_first(event.quote, domain.quotes, policy.max_quotes, policy))
+    if event.kind == "purchase" and event.chosen is None:
+        domain = reduce(lambda before, item: _without_purchase(before, item, policy), event.rejected, domain)
     return reduce(lambda before, touch: _count_touch(before, touch, policy), touches(event, policy), domain)
+
+
+def _without_purchase(domain: DomainTally, item: Item, policy: TallyPolicy) -> DomainTally:
+    """The domain as if what is returned had not been bought, if that is remembered."""
+    bought = next((one for one in domain.favourites if one.item == item.id[:_MAX_ITEM_ID_CHARS]), None)
+    if bought is None or bought.strength != PURCHASE_STRENGTH:
+        return domain
+    attributes = {
+        key: _less(weight, bought, domain.num_events, policy) if key in _kept_keys(item, policy) else weight
+        for key, weight in domain.attributes.items()
+    }
+    overall = _less(domain.overall, bought, domain.num_events, policy)
+    favourites = tuple(one for one in domain.favourites if one is not bought)
+    return replace(domain, overall=overall, attributes=attributes, favourites=favourites)
+
+
+def _less(weight: Weight, bought: Mention, now: int, policy: TallyPolicy) -> Weight:
+    """The weight without a purchase, which has faded as much since."""
+    faded = decayed(weight, now, policy)
+    kept = 0.5 ** ((now - bought.at_event) / policy.half_life_events)
+    return Weight(
+        liked=_rounded(max(0.0, faded.liked - bought.strength * kept)),
+        disliked=_rounded(faded.disliked),
+        met=_rounded(max(0.0, faded.met - kept)),
+        taken=_rounded(max(0.0, faded.taken - kept)),
+        at_event=now,
+    )
 
 
 def _newest_first(text: str, before: tuple[str, ...], most: int, policy: TallyPolicy) -> tuple[str, ...]:
@@ -102,11 +131,15 @@ def touches(event: Evidence, policy: TallyPolicy = DEFAULT_POLICY) -> list[Touch
 
 def _count_touch(domain: DomainTally, touch: Touch, policy: TallyPolicy) -> DomainTally:
     now = domain.num_events
-    keys = _keys(touch.item)[: policy.max_attributes_per_item]
+    keys = _kept_keys(touch.item, policy)
     attributes = domain.attributes | {key: _touched(domain.attributes.get(key, Weight()), touch, now, policy) for key in keys}
     _evict_lightest(attributes, set(keys), now, policy)
     counted = replace(domain, overall=_touched(domain.overall, touch, now, policy), attributes=attributes)
     return _remember(counted, touch, policy)
+
+
+def _kept_keys(item: Item, policy: TallyPolicy) -> list[str]:
+    return _keys(item)[: policy.max_attributes_per_item]
 
 
 def _keys(item: Item) -> list[str]:

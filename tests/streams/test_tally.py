@@ -272,3 +272,39 @@ def test_grades_tell_of_every_attribute_what_was_counted() -> None:
     assert graded["comedy"].level == ""
     assert graded["comedy"].liked > graded["comedy"].disliked == 0.0
     assert {value for value, grade in graded.items() if grade.is_often} == {"war"}
+
+
+def bought(item: Item) -> Evidence:
+    return about(item, 0.8, kind="purchase")
+
+
+def returned(item: Item) -> Evidence:
+    return about(item, -0.4, kind="purchase")
+
+
+def weights_of(*evidence: Evidence) -> DomainTally:
+    return fold(Tally(), evidence).domains["films"]
+
+
+@pytest.mark.parametrize("between", [0, 1, 25])
+def test_a_return_takes_back_what_the_purchase_counted(between: int) -> None:
+    """What is left is a weak word against, as of somebody who never bought it."""
+    shirt, others = film("Shirt", "linen"), [about(film(f"f{number}", "denim"), 0.3) for number in range(between)]
+    with_purchase = weights_of(bought(shirt), *others, returned(shirt))
+    without = weights_of(about(film("other"), 0.0), *others, returned(shirt))
+    linen = "genre:linen"
+    assert with_purchase.attributes[linen] == without.attributes[linen]
+    assert with_purchase.overall.liked == pytest.approx(without.overall.liked, abs=1e-3)
+    assert with_purchase.favourites == without.favourites
+
+
+def test_a_return_of_what_was_never_bought_is_a_weak_word_against() -> None:
+    shirt = film("Shirt", "linen")
+    loved, sent_back = about(shirt, 1.0), returned(shirt)
+    assert weights_of(loved, sent_back).attributes["genre:linen"].liked > 0.9
+    assert weights_of(loved, sent_back).favourites[0].title == "Shirt"
+
+
+def test_a_return_of_another_shirt_takes_nothing_back() -> None:
+    kept, sent_back = film("Shirt", "linen"), film("Trousers", "linen")
+    assert [one.title for one in weights_of(bought(kept), returned(sent_back)).favourites] == ["Shirt"]
