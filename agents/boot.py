@@ -12,17 +12,21 @@ from pathlib import Path
 import structlog
 
 from agents.app import Cluster
+from agents.schemas import read_schemas
 from agents.settings import PREFIX, Settings
 from agents.stamps import Changelog
 from prefstream.admin import TopicState, differences, topic_ids, topic_states
 from prefstream.sources import read_standings, refusal
 from prefstream.topics import TopicNames, topic_specs
 from streams.adapters import Adapter
+from streams.adapters.avro import parse_avro, unpack_avro
 from streams.adapters.mapping import mapping_adapter
 from streams.adapters.mapping_file import parse_mapping
-from streams.adapters.named import ADAPTERS
+from streams.adapters.named import ADAPTERS, ENVELOPES
+from streams.adapters.protobuf import parse_protobuf, unpack_protobuf
 from streams.adapters.replays import replays
-from streams.errors import InvalidMapping
+from streams.adapters.wire_format import Unpack, framed, unpack_json
+from streams.errors import InvalidMapping, InvalidSchema
 
 log = structlog.get_logger()
 
@@ -45,11 +49,14 @@ def check_port(settings: Settings) -> None:
 
 
 def read_adapters(settings: Settings) -> dict[str, Adapter]:
-    """The adapter of each source topic. Raises :class:`NotReadyToStart` for a mapping file that is missing or wrong."""
-    return {topic: _adapter(topic, name) for topic, name in settings.all_sources.items()}
+    """The adapter of each source topic. Raises :class:`NotReadyToStart` for a mapping or a schema that is missing or wrong."""
+    return {topic: _adapter(topic, name, settings.schemas) for topic, name in settings.all_sources.items()}
 
 
-def _adapter(topic: str, name: str) -> Adapter:
+def _adapter(topic: str, name: str, schemas: Path | None) -> Adapter:
+    envelope, is_framed, inner = name.partition("+")
+    if is_framed and envelope in ENVELOPES:
+        return framed(_unpack(envelope, schemas), _adapter(topic, inner, schemas))
     if name == "replays":
         return replays
     if name in ADAPTERS:
@@ -59,6 +66,20 @@ def _adapter(topic: str, name: str) -> Adapter:
         return mapping_adapter(parse_mapping(path.read_text()))
     except (OSError, UnicodeDecodeError, InvalidMapping) as error:
         raise NotReadyToStart(f"{PREFIX}SOURCES: {topic}: {path}: {error}") from None
+
+
+def _unpack(envelope: str, folder: Path | None) -> Unpack:
+    if envelope == "confluent-json":
+        return unpack_json
+    if folder is None:
+        raise NotReadyToStart(f"{PREFIX}SCHEMAS: missing: {envelope} needs the folder with the registry's schemas")
+    where = f"{PREFIX}SCHEMAS={folder}"
+    try:
+        if envelope == "confluent-avro":
+            return unpack_avro(read_schemas(folder, ".avsc", parse_avro), where)
+        return unpack_protobuf(read_schemas(folder, ".desc", parse_protobuf), where)
+    except (OSError, InvalidSchema) as error:
+        raise NotReadyToStart(f"{PREFIX}SCHEMAS: {folder}: {error}") from None
 
 
 def read_cluster(settings: Settings) -> Cluster:

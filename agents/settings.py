@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from agents import crash_points
 from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
 from prefstream.topics import TopicNames, topic_specs
-from streams.adapters.named import ADAPTERS
+from streams.adapters.named import ADAPTERS, ENVELOPES
 from streams.flush import FlushPolicy
 
 PREFIX = "PREFSTREAM_"
@@ -43,7 +43,11 @@ class Settings(BaseSettings):
     namespace: str = Field("prefstream", description="first part of every topic's name, and the consumer group")
     sources: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
-        description=f"your topics beside the inbox, as topic=adapter, ...; adapters: {', '.join(ADAPTERS)}, mapping:FILE",
+        description=f"your topics beside the inbox, as topic=adapter, ...; adapters: {', '.join(ADAPTERS)}, mapping:FILE; "
+        f"with {', '.join(ENVELOPES)} and a plus before it, from a schema registry's wire format",
+    )
+    schemas: Path | None = Field(
+        None, description="folder with a registry's schemas by their ids: 17.avsc (Avro), 17.desc (Protobuf); read at the start"
     )
     data_directory: Path = Field(Path("prefstream-state"), description="where RocksDB keeps the tables; one per worker")
     model_profile: str = Field(
@@ -133,7 +137,9 @@ class Settings(BaseSettings):
         for topic, adapter in value.items():
             if topic in own:
                 raise ValueError(f"{topic} is one of prefstream's own topics: name the platform's; the inbox is always read")
-            if adapter not in ADAPTERS and not adapter.startswith("mapping:"):
+            envelope, is_framed, inner = adapter.partition("+")
+            name = inner if is_framed and envelope in ENVELOPES else adapter
+            if name not in ADAPTERS and not name.startswith("mapping:"):
                 raise ValueError(f"{topic}: no adapter is called {adapter!r}: use {', '.join(ADAPTERS)} or mapping:FILE")
         return value
 

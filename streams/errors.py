@@ -4,6 +4,7 @@
 
     StreamsError               retriable: would the same call, made again, succeed?
     ├─ InvalidMapping          no    a mapping file does not say what the adapter needs: fix the named key
+    ├─ InvalidSchema           no    a schema's file is none, or would let a record end the process: replace it
     └─ CorruptKey              no    a stored key this program did not write: a local fault, the worker exits
 """
 
@@ -30,3 +31,7 @@ class InvalidMapping(StreamsError):
 
 class CorruptKey(StreamsError):
     """A key of the table ``pending`` that is of no known kind or shape."""
+
+
+class InvalidSchema(StreamsError):
+    """A schema of a registry that cannot be read, or that would let a record end the process; the message says why."""

@@ -12,6 +12,9 @@ from streams.adapters.native import native
 from streams.adapters.segment import segment
 from streams.adapters.snowplow import snowplow
 
+ENVELOPES = ("confluent-avro", "confluent-json", "confluent-protobuf")
+"""What may stand before an adapter's name, with a plus between: the wire format of a schema registry."""
+
 ADAPTERS: dict[str, Adapter] = {
     "native": native,
     "cloudevents": cloudevents,

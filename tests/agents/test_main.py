@@ -22,6 +22,7 @@ from prefstream.admin import TopicState
 from prefstream.errors import BrokerUnreachable
 from prefstream.sources import Mark, Standing
 from prefstream.topics import DAY_MS, HOUR_MS, topic_specs
+from streams.adapters import RawRecord, Undecodable
 from streams.adapters.cloudevents import cloudevents
 from streams.adapters.native import native
 from streams.adapters.replays import replays
@@ -200,6 +201,56 @@ def test_a_wrong_mapping_file(
     sentence = refusal(capsys)
     assert sentence.startswith(f"PREFSTREAM_SOURCES: ratings: {path}: ")
     assert problem in sentence
+
+
+@pytest.mark.parametrize(
+    ("adapter", "file", "content", "problem"),
+    [
+        ("confluent-avro+native", None, b"", "missing: confluent-avro needs the folder with the registry's schemas"),
+        ("confluent-protobuf+native", "", b"", "No such file"),
+        ("confluent-avro+native", "17.avsc", b"{", "17.avsc: no Avro schema: JSONDecodeError"),
+        ("confluent-protobuf+native", "17.desc", b"\xff", "17.desc: no set of file descriptors"),
+    ],
+)  # fmt: skip
+def test_a_wrong_folder_of_schemas(
+    environment: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    adapter: str,
+    file: str | None,
+    content: bytes,
+    problem: str,
+) -> None:
+    broker_has(environment, ours() | {"ratings": 1})
+    environment.setenv("PREFSTREAM_SOURCES", f"ratings={adapter}")
+    if file is not None:
+        environment.setenv("PREFSTREAM_SCHEMAS", str(tmp_path / "schemas"))
+    if file:
+        (tmp_path / "schemas").mkdir()
+        (tmp_path / "schemas" / file).write_bytes(content)
+    sentence = refusal(capsys)
+    assert sentence.startswith("PREFSTREAM_SCHEMAS: ")
+    assert problem in sentence
+
+
+def test_schemas_are_known_by_the_names_of_their_files(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("17.avsc", "18.avsc"):
+        (tmp_path / name).write_text('{"type": "record", "name": "R", "fields": [{"name": "type", "type": "string"}]}')
+    for name in ("notes.avsc", "19.desc", "README.md"):
+        (tmp_path / name).write_text("not a schema")
+    environment.setenv("PREFSTREAM_SOURCES", "ratings=confluent-avro+native,posts=confluent-json+native")
+    environment.setenv("PREFSTREAM_SCHEMAS", str(tmp_path))
+    adapters = read_adapters(read_settings())
+
+    def refused(topic: str, value: bytes) -> str:
+        outcome = adapters[topic](RawRecord(topic, 0, 0, None, value, (), 0))
+        assert isinstance(outcome, Undecodable)
+        return outcome.message
+
+    assert refused("ratings", b"\0\0\0\0\x11\x04hi") == refused("ratings", b"\0\0\0\0\x12\x04hi") == "type: unknown ('hi')"
+    named = f"schema 19: no 19.avsc in PREFSTREAM_SCHEMAS={tmp_path}: add it, restart, and replay"
+    assert refused("ratings", b"\0\0\0\0\x13\x04hi") == named
+    assert refused("posts", b"\0\0\0\0\x13[]") == "value: an array without events"
 
 
 def test_a_taken_directory(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

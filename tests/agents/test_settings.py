@@ -48,13 +48,17 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
     settings = read(
         monkeypatch,
         NAMESPACE="shop.eu",
-        SOURCES=" clicks=cloudevents, ratings = mapping:maps/a=b.toml ,posts=native,",
+        SOURCES=" clicks=cloudevents, ratings = mapping:maps/a=b.toml ,posts=confluent-avro+mapping:c+d,",
         DATA_DIRECTORY="state/one",
         FLUSH_EVENTS="5",
         FLUSH_TOKENS="77",
         FLUSH_AGE_SECONDS="0.5",
     )
-    assert settings.sources == {"clicks": "cloudevents", "ratings": "mapping:maps/a=b.toml", "posts": "native"}
+    assert settings.sources == {
+        "clicks": "cloudevents",
+        "ratings": "mapping:maps/a=b.toml",
+        "posts": "confluent-avro+mapping:c+d",
+    }
     assert settings.all_sources == {"shop.eu.inbox": "native", "shop.eu.replays": "replays"} | settings.sources
     assert (settings.data_directory, settings.flush_policy) == (Path("state/one"), FlushPolicy(5, 77, 0.5))
 
@@ -73,6 +77,10 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         ),
         ("SOURCES", "prefstream.events=native", "prefstream.events is one of prefstream's own topics: name the platform's"),
         ("SOURCES", "clicks=", "no adapter is called ''"),
+        ("SOURCES", "clicks=confluent-avro", "no adapter is called 'confluent-avro'"),
+        ("SOURCES", "clicks=confluent-avro+nativ", "no adapter is called 'confluent-avro+nativ'"),
+        ("SOURCES", "clicks=confluent-avro+confluent-json+native", "no adapter is called"),
+        ("SOURCES", "clicks=native+native", "no adapter is called 'native+native'"),
         ("SOURCES", "=native", "name every topic"),
         ("SOURCES", "clicks=native,clicks=cloudevents", "each of them once"),
         ("MODEL_URL", "localhost:8000", "localhost:8000 is no address of a server: write http://HOST:PORT or https://HOST"),

@@ -1,0 +1,40 @@
+"""The wire format of a schema registry: a zero, the schema's id in four bytes, and what was serialised (docs/formats.md).
+
+It is an envelope around any of the other formats: what is inside becomes JSON, and the adapter of that reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from prefstream.commands import Command
+from prefstream.events import Event
+from streams.adapters import Adapter, RawRecord, Undecodable
+from streams.adapters.validation import refuse, value_of
+
+Unpack = Callable[[int, bytes], bytes | Undecodable]
+"""What was serialised with the schema of this id, as JSON."""
+
+_HEAD_BYTES = 5
+
+
+def framed(unpack: Unpack, inner: Adapter) -> Adapter:
+    """The adapter that unpacks a record and leaves what was in it to ``inner``."""
+
+    def unframed(record: RawRecord) -> tuple[Event | Command, ...] | Undecodable:
+        value = value_of(record)
+        if isinstance(value, Undecodable):
+            return value
+        if len(value) < _HEAD_BYTES or value[0] != 0:
+            return refuse("undecodable", f"value: begins with {value[:_HEAD_BYTES]!r}, not with a zero and a schema's id")
+        found = unpack(int.from_bytes(value[1:_HEAD_BYTES], "big"), value[_HEAD_BYTES:])
+        return found if isinstance(found, Undecodable) else inner(replace(record, value=found))
+
+    return unframed
+
+
+def unpack_json(schema_id: int, packed: bytes) -> bytes:
+    """JSON is what it is: its schema says what may be in it, and that is for the contract to say."""
+    return packed
