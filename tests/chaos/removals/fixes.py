@@ -743,6 +743,13 @@ _OF_PARTITIONS = (
         (PARTITIONS + "a_duplicate_is_known_when_its_source_record_is_read_again",),
         (Edited(Owned, "note_duplicate", "(*recent.uncounted, duplicate)", "recent.uncounted"),),
     ),
+    Removal(
+        "remember-filtered",
+        "partitions",
+        "a filtered record that intake sends again after a crash is counted twice",
+        (COLLECT + "a_filtered_record_is_known_after_a_crash_as_long_as_it_was_counted",),
+        (Edited(Owned, "note_filtered", "self.ledger = self.ledger.with_filtered(source, origin.offset)"),),
+    ),
 )
 
 _OF_APP = (
