@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from streams.evolution.dialects import Dialect
 from streams.evolution.records import Completion, Prompt, Update
+from streams.evolution.thoughts import without_thought
 from training.rewards import (
     DISCOUNT,
     MeasuredFutures,
@@ -156,8 +157,9 @@ class Streaming:
         moments = [episode.moments[stage] for episode in episodes]
         updates = [moment.update(text, self._plan.max_tokens) for moment, text in zip(moments, texts, strict=True)]
         prompts = [self._dialect.write_prompt(update) for update in updates]
+        # As the model says it: the reward is to see what a dialect would leave out.
         drafts = [
-            Draft(moment, update, prompt, sampled, self._dialect.read_answer(sampled.completion, update))
+            Draft(moment, update, prompt, sampled, without_thought(sampled.completion))
             for moment, update, prompt, sampled in zip(moments, updates, prompts, self._sample(prompts), strict=True)
         ]
         return list(zip(drafts, self._judge(drafts), strict=True))

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from streams.evolution.dialects import Dialect
 from streams.evolution.records import Turn
+from streams.evolution.thoughts import without_thought
 from training.examples import Example
 from training.rewards import Rewrite, reward
 from training.rollouts import Draft, Judge, Judged, Sample
@@ -51,8 +52,9 @@ def try_batch(
     updates = [state.moment.update(state.old_text, max_tokens) for state in states for _ in range(num_samples)]
     prompts = [dialect.write_prompt(update) for update in updates]
     moments = [state.moment for state in states for _ in range(num_samples)]
+    # As the model says it: the reward is to see what a dialect would leave out.
     drafts = [
-        Draft(moment, update, prompt, sampled, dialect.read_answer(sampled.completion, update))
+        Draft(moment, update, prompt, sampled, without_thought(sampled.completion))
         for moment, update, prompt, sampled in zip(moments, updates, prompts, sample(prompts), strict=True)
     ]
     both = list(zip(drafts, judge(drafts), strict=True))

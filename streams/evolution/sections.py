@@ -89,7 +89,7 @@ class Sections:
         if sections is None:
             return replace(answer, text="", finish_reason=OFF_SCHEMA, completion_tokens=0)
         pins = [as_data(pin, MAX_LINE_CHARS) for pin in update.pins]
-        text = summarise(sections, _old_text(update), pins, update.max_summary_tokens)
+        text = summarise(sections, shown_old_text(update), pins, update.max_summary_tokens)
         return replace(answer, text=text, completion_tokens=0)
 
 
@@ -101,7 +101,7 @@ def offers(update: Update) -> tuple[Offer, ...]:
     # A text about one domain does not name it.
     first = as_data(next(iter(tally.domains), ""), MAX_ATTRIBUTE_CHARS)
     said: dict[str, Section] = {}
-    for section in parse(_old_text(update)).sections:
+    for section in parse(shown_old_text(update)).sections:
         name = section.domain or first
         name = next((other for other in spoken if same_domain(other, name)), name)
         said.setdefault(name, _without_opposed(replace(section, domain=name), about))
@@ -115,7 +115,8 @@ def _without_opposed(section: Section, about: Known) -> Section:
     return replace(section, **{kind: tuple(value for value in getattr(section, kind) if value not in wrong) for kind in SIDES})
 
 
-def _old_text(update: Update) -> str:
+def shown_old_text(update: Update) -> str:
+    """The old text as the prompt shows it."""
     return "\n".join(as_data(line, len(line)) for line in old_lines(update.old_text, update.max_summary_tokens))
 
 
