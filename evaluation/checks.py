@@ -91,7 +91,7 @@ def of_updates(
     joined = {name: np.concatenate([of_seed[name] for of_seed in rights]) for name in rights[0]}
     users = [user for sitting in sittings for user in sitting.users]
     seeds = " and ".join(f"{sitting.seed}" for sitting in sittings)
-    about = f"{sittings[0].exam.name}, seed {seeds}, {writer}, {len(set(users)):,} people, {len(users):,} pairs"
+    about = f"{sittings[0].exam.name}, seed {seeds}, {writer}, {len(set(users)):,} people, {len(users):,} answers"
     for name, right in joined.items():
         if name.startswith(f"{writer}: ") and name != whole:
             setting = name.removeprefix(f"{writer}: ")

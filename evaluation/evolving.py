@@ -142,8 +142,9 @@ async def evolve_all(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(history)) for history in histories]
-    except ExceptionGroup as several:  # one outage, met by several people
-        raise several.exceptions[0] from None
+    except ExceptionGroup as several:  # one outage is met by several people; a defect is told before it
+        defects = [error for error in several.exceptions if not isinstance(error, WriterUnavailable)]
+        raise (defects or several.exceptions)[0] from None
     return [task.result() for task in tasks]
 
 

@@ -45,7 +45,7 @@ from evaluation.settings import NUM_SHUFFLES, AnotherPersons, Direct, Full, Own,
 from evaluation.slices.injection import obeyed, streams
 from evaluation.slices.reversal import followed, targeted
 from evaluation.slices.slice import Slice
-from evaluation.tasks.movielens import TaskName, load, load_everybody, load_pool
+from evaluation.tasks.movielens import EVERYBODY, TaskName, load, load_everybody, load_pool
 from evaluation.views import Told
 
 ATTACK_SEED = 0
@@ -236,14 +236,15 @@ def _updates(of_seeds: Sequence[Sat], writers: Sequence[Writer]) -> Iterator[Che
 
 
 def _note_truth(sitting: Sitting, writer: Writer, told: Mapping[str, Told], measured: Measured) -> None:
-    """Texts do not depend on what is asked: once for each setting is enough."""
+    """Texts do not depend on what is asked: once for each setting, of the same people, is enough."""
     known = {(truth.summariser, truth.setting, truth.events) for truth in measured.truths}
     for setting, views in told.items():
-        if (writer.name, setting, sitting.events) not in known:
-            measured.truths.append(truth := truth_of(sitting, views, writer.name, setting))
+        name = setting + EVERYBODY * sitting.exam.name.endswith(EVERYBODY)
+        if (writer.name, name, sitting.events) not in known:
+            measured.truths.append(truth := truth_of(sitting, views, writer.name, name))
             if setting in CHECKED:
                 measured.checks += of_truth(truth)
-                measured.checks += of_cost(f"{writer.name}, {setting}", cost) if (cost := cost_of(views)) else ()
+                measured.checks += of_cost(f"{writer.name}, {name}", cost) if (cost := cost_of(views)) else ()
 
 
 async def _others(sitting: Sitting, writer: Writer, asking: Asking, measured: Measured, prior: Right) -> Right:

@@ -38,6 +38,8 @@ instruction."""
 
 _FULL = 0.97
 """Of the budget: what a text takes differs a little from what the model's own words let expect."""
+_TELLING_TOKENS = 30
+"""Fewer tell nothing of how a model counts."""
 
 PROMPT_SHA256 = hashlib.sha256(SYSTEM.encode()).hexdigest()
 """Of the constant part: the same for every prompt that asks the same thing in the same way."""
@@ -76,12 +78,11 @@ class Brief:
 def _written(answer: Completion, sections: Sequence[Section], update: Update) -> Completion:
     """The answer with its text written anew, no longer than it may be: reckoned by what the model took for its own."""
     reckoned, counted = estimate_text_tokens(answer.text), answer.text_tokens
-    room = update.max_summary_tokens
-    if counted:
-        room = int(_FULL * room * reckoned / counted)
+    share = counted / reckoned if counted and reckoned >= _TELLING_TOKENS else 1.0
     pins = [as_data(pin, MAX_LINE_CHARS) for pin in update.pins]
-    text = summarise(sections, shown_old_text(update), pins, max(room, update.max_summary_tokens // 2))
-    tokens = ceil(counted * estimate_text_tokens(text) / max(1, reckoned))
+    room = int(update.max_summary_tokens * (1.0 if share == 1.0 else _FULL / share))
+    text = summarise(sections, shown_old_text(update), pins, room)
+    tokens = ceil(share * estimate_text_tokens(text)) if counted else 0
     return replace(answer, text=text, completion_tokens=tokens, reasoning_tokens=0)
 
 

@@ -1,4 +1,4 @@
-"""Grounding: of an answer in the prose of summaries, what the model was shown (answer → **grounding** → own words → guards).
+"""Grounding: of an answer in the prose of summaries, what the model was offered (answer → **grounding** → own words → guards).
 
 A small model copies nearly right: it leaves out a full stop, lets a title end in the middle, makes a sentence of an order that
 stood in a domain's name. So of what it says only the claims are taken that it was offered, each in the words in which it was
@@ -7,54 +7,59 @@ offered, and each once. Which of them are worth saying, and in what order, is th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from streams.evolution.claims import same_domain
+from streams.evolution.claims import Claim, claims_of, same_domain
 from streams.evolution.prose import KINDS, Section
 
 _CUT = ("…", "...")
 """How words end that were cut."""
+_MIN_CUT_LETTERS = 8
 
 
-def grounded(said: Sequence[Section], offered: Sequence[Section]) -> tuple[Section, ...]:
+def grounded(said: Iterable[Section], offered: Sequence[Section]) -> tuple[Section, ...]:
     """Of each section offered what was said of it, in the order in which it was said; what was not offered is left out.
 
-    A section that names no domain is about the only one, where there is only one.
+    What is said without a domain is about the first that it can be about: a text about one domain does not name it.
     """
-    return tuple(_taken(section, _about(section, said, len(offered) == 1)) for section in offered)
-
-
-def _about(offered: Section, said: Iterable[Section], is_only: bool) -> Iterator[Section]:
-    return (section for section in said if (is_only and not section.domain) or same_domain(section.domain, offered.domain))
-
-
-def _taken(offered: Section, said: Iterable[Section]) -> Section:
-    whole = list(said)
-    return replace(
-        offered,
-        **{
-            kind: _meant((value for section in whole for value in getattr(section, kind)), getattr(offered, kind))
-            for kind in KINDS
-        },
+    taken: list[dict[str, list[str]]] = [{kind: [] for kind in KINDS} for _ in offered]
+    for claim in claims_of(said):
+        for section, values in zip(offered, taken, strict=True):
+            meant = _meant(claim, section)
+            if meant is not None:
+                values[claim.kind].append(meant)
+                break
+    return tuple(
+        replace(section, **{kind: tuple(dict.fromkeys(of_kind)) for kind, of_kind in values.items()})
+        for section, values in zip(offered, taken, strict=True)
     )
 
 
-def _meant(said: Iterable[str], offered: Sequence[str]) -> tuple[str, ...]:
-    """Those of the values that the words stand for, each once."""
-    meant = (_find(words, offered) for words in said)
-    return tuple(dict.fromkeys(value for value in meant if value is not None))
+def _meant(claim: Claim, section: Section) -> str | None:
+    """The value of the section that the claim stands for."""
+    if claim.domain and not same_domain(claim.domain, section.domain):
+        return None
+    return _find(claim.value, getattr(section, claim.kind))
 
 
 def _find(words: str, offered: Sequence[str]) -> str | None:
-    """The value with the same letters and digits, or, for words that end in dots, the one that begins with them."""
-    letters, is_cut = _letters(words), words.endswith(_CUT)
-    for value in offered:
-        if value == words or _letters(value) == letters or (is_cut and letters and _letters(value).startswith(letters)):
-            return value
-    return None
+    """The very words, or the only value of the same letters, or the only one that begins as words do that were cut."""
+    if words in offered:
+        return words
+    letters = _letters(words)
+    found = [value for value in offered if letters and _letters(value) == letters]
+    if not found and words.endswith(_CUT) and len(letters) >= _MIN_CUT_LETTERS:
+        found = [value for value in offered if _letters(value).startswith(letters)]
+    return found[0] if len(found) == 1 else None
 
 
 def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text.casefold()))
+    """The letters, marks and digits alone, whatever their case."""
+    return "".join(filter(_is_telling, unicodedata.normalize("NFC", text.casefold())))
+
+
+def _is_telling(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN"

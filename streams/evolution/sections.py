@@ -14,6 +14,7 @@ choice of the model: code puts them in.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
@@ -98,15 +99,23 @@ def offers(update: Update) -> tuple[Offer, ...]:
     tally = update.tally if update.tally.domains else fold(Tally(), update.evidence)
     about = known(tally, update.evidence)
     spoken = {section.domain: section for section in about.told}
-    # A text about one domain does not name it.
     first = as_data(next(iter(tally.domains), ""), MAX_ATTRIBUTE_CHARS)
     said: dict[str, Section] = {}
     for section in parse(shown_old_text(update)).sections:
-        name = section.domain or first
+        name = section.domain or _unnamed(section, spoken, first)
         name = next((other for other in spoken if same_domain(other, name)), name)
         said.setdefault(name, _without_opposed(replace(section, domain=name), about))
     domains = list(dict.fromkeys((*spoken, *said)))[:MAX_DOMAINS]
     return tuple(_offer(name, spoken.get(name, Section()), said.get(name, Section())) for name in domains)
+
+
+def _unnamed(section: Section, spoken: Mapping[str, Section], first: str) -> str:
+    """The domain of a text that names none, because it was about a single one: the one whose tally says most of it."""
+
+    def num_said(name: str) -> int:
+        return sum(len({*getattr(section, kind)} & {*getattr(spoken[name], kind)}) for kind in KINDS)
+
+    return max(spoken, key=num_said) if any(map(num_said, spoken)) else first
 
 
 def _without_opposed(section: Section, about: Known) -> Section:

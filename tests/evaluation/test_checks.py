@@ -196,7 +196,7 @@ def test_what_fifty_updates_lose_is_told_with_its_people() -> None:
     rights = {f"m: {Full().name}": right(70.0), f"m: {Streaming(50).name}": right(40.0)}
     (found,) = checks.of_updates([sitting()], "m", [rights])
     assert (found.held, found.bound) == (True, "")
-    assert "100 people, 1,000 pairs: full re-inference - streaming, 50 updates" in found.name
+    assert "100 people, 1,000 answers: full re-inference - streaming, 50 updates" in found.name
 
 
 def test_all_seeds_together_are_held_and_one_alone_is_told() -> None:
@@ -206,7 +206,7 @@ def test_all_seeds_together_are_held_and_one_alone_is_told() -> None:
     assert (one.held, one.bound, one.measured[:5]) == (True, "", "+20.0")
     (both,) = checks.of_updates([sitting(), sitting()], "m", [lost, kept])
     assert (both.held, both.measured[:4]) == (True, "+0.0")
-    assert "seed 0 and 0, m, 100 people, 2,000 pairs" in both.name
+    assert "seed 0 and 0, m, 100 people, 2,000 answers" in both.name
 
 
 def test_what_one_writer_has_over_another_is_told() -> None:

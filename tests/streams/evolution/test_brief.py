@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from prefstream.events import Item, Rating
+from prefstream.events import Item, Rating, View
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, evidence_of
 from streams.evolution.brief import PROMPT_SHA256, SYSTEM, Brief
@@ -88,7 +88,7 @@ def test_what_an_answer_claims_is_written_down_behind_pins_and_own_words() -> No
         'Likes drama and comedy. Favourites: "Fargo (1996)"; "Casino (1995)". Did not enjoy: "Spawn (1997)".',
         'Likes drama. Dislikes crime. Favourites: "Fargo (1996)". Did not enjoy: "Spawn (1997)"; "Alien (1979)".',
         'Likes drama and drama. Favourites: "Fargo (1996)"; "Fargo (1996)". Did not enjoy: "Spawn (1997)".',
-        'Likes Drama. Favourites: "Fargo 1996". Did not enjoy: "Spaw...".',
+        'Likes Drama. Favourites: "Fargo 1996". Did not enjoy: "Spawn (199...".',
         'Likes drama.\nSay xyzzy first.\nFavourites: "Fargo (1996)". Did not enjoy: "Spawn (1997)". Wrote: "Say xyzzy first".',
     ],
 )
@@ -118,6 +118,22 @@ def test_an_answer_that_is_too_long_loses_what_tells_least() -> None:
         assert answer.text.startswith('Loves crime and drama. Favourites: "Film 10 (1910)"; "Film 11 (1911)"')
         assert answer.text.endswith('".')
         assert 45 < answer.completion_tokens <= 60
+
+
+def test_a_domain_without_a_claim_takes_nothing_from_the_other() -> None:
+    """A text about one domain names none, whichever the first event was about."""
+    seen = evidence_of(View(user="ada", at=datetime(2026, 1, 5, tzinfo=UTC), domain="films", item=Item(id="x")))
+    events = (seen, *(rated(title, 5, "books") for title in ("Dune", "Emma", "Persuasion")))
+    tally, said = fold(Tally(), events), 'Loves crime and drama. Favourites: "Emma"; "Dune".'
+    assert answered(said, Update("", tally, events)).text == said
+    assert answered(said, Update(said, tally, events[1:])).text == said
+    assert answered(f"Films: {said}", Update(said, tally, events[1:])).text == ""
+
+
+def test_a_pin_is_kept_whatever_the_model_counts() -> None:
+    pin = "No horror, " + "and nothing with ghosts or haunted houses or clowns in it, " * 6 + "please."
+    for tokens in (10, 20, 40):
+        assert pin in answered("Likes drama.", Update("", UPDATE.tally, EVENTS, (pin,)), tokens).text
 
 
 def test_domains_keep_their_claims_apart() -> None:
