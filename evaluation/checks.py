@@ -26,6 +26,8 @@ GAINS = {"order_matched": 4.0, "next_popqual": 14.0}
 MOST_LOST = 1.5
 MOST_LOST_BY_UPDATES = {2: 1.0, 10: 1.0}
 """Points, at the upper end of the interval; what 50 updates lose is told, with its people, and held to nothing."""
+LEAST_PEOPLE = 500
+"""For a bound of one point: the interval of fewer people is wider than that, so theirs is told and held to nothing."""
 OTHERS_WITHIN = {"order_matched": 1.5, "next_popqual": 2.5}
 LEAST_TRUE = {"titles in events": 0.98, "titles on the right side": 0.95, "levels of the right sign": 0.95}
 MOST_FALSE = {"claims made twice": 0.0, "claims against each other": 0.0}
@@ -96,7 +98,7 @@ def of_updates(
         if name.startswith(f"{writer}: ") and name != whole:
             setting = name.removeprefix(f"{writer}: ")
             lost = difference(joined[whole], right, users, INTERVAL_SEED)
-            most = _most_lost(setting) if is_held else None
+            most = _most_lost(setting) if is_held and len(set(users)) >= LEAST_PEOPLE else None
             bound = "" if most is None else f"<= {most:+.1f} at its upper end"
             yield Check(
                 f"{about}: full re-inference - {setting}" + (", at most" if bound else ""),

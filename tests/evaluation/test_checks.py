@@ -28,6 +28,12 @@ def sitting(task: str = "order_matched") -> Sitting:
     return Sitting(exam, (), 0, 50)
 
 
+@pytest.fixture
+def few_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred people are enough."""
+    monkeypatch.setattr(checks, "LEAST_PEOPLE", 100)
+
+
 def right(percent: float) -> Right:
     """So many of each person's ten answers are right, the same ones."""
     return np.repeat(np.arange(NUM // 100) < percent / 10, 100).astype(float)
@@ -177,6 +183,7 @@ def test_what_texts_took_is_per_update() -> None:
 
 @pytest.mark.parametrize(("lost", "held"), [(0.0, True), (10.0, False)])
 @pytest.mark.parametrize("updates", [2, 10])
+@pytest.mark.usefixtures("few_suffice")
 def test_what_updates_lose_is_bounded_at_the_upper_end(updates: int, lost: float, held: bool) -> None:
     rights = {"prior": right(50.0), f"m: {Full().name}": right(70.0), f"m: {Streaming(updates).name}": right(70.0 - lost)}
     (found,) = checks.of_updates([sitting()], "m", [rights])
@@ -184,6 +191,7 @@ def test_what_updates_lose_is_bounded_at_the_upper_end(updates: int, lost: float
     assert "100 people" in found.name
 
 
+@pytest.mark.usefixtures("few_suffice")
 def test_a_gain_on_average_may_still_be_a_loss_at_the_upper_end() -> None:
     """Three in a hundred lose all, two gain all: one point on average, three at the upper end."""
     full = np.where(np.array([int(question.user[1:]) < 3 for question in QUESTIONS]), 1.0, 0.0)
@@ -199,6 +207,13 @@ def test_what_fifty_updates_lose_is_told_with_its_people() -> None:
     assert "100 people, 1,000 answers: full re-inference - streaming, 50 updates" in found.name
 
 
+def test_too_few_people_are_held_to_nothing() -> None:
+    rights = {f"m: {Full().name}": right(70.0), f"m: {Streaming(2).name}": right(20.0)}
+    (found,) = checks.of_updates([sitting()], "m", [rights])
+    assert (found.held, found.bound, found.measured[:5]) == (True, "", "+50.0")
+
+
+@pytest.mark.usefixtures("few_suffice")
 def test_all_seeds_together_are_held_and_one_alone_is_told() -> None:
     lost = {f"m: {Full().name}": right(70.0), f"m: {Streaming(2).name}": right(50.0)}
     kept = {f"m: {Full().name}": right(60.0), f"m: {Streaming(2).name}": right(80.0)}
