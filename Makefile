@@ -33,8 +33,8 @@ test: setup ## Run the tests on a real broker (ARGS="-k keys" picks some)
 test-model: setup engine $(TRAINING_INSTALLED) ## Run the tests on a real model server: vLLM on the CPU
 	@$(RUN) -m pytest -m model tests/model $(ARGS)
 
-train: $(TRAINING_INSTALLED) ## Train the model that ships, S0 to S4, hours; TINY=1 shows that all of it runs (RUN=name goes on with one)
-	@$(ENGINE) -m training all --run $(or $(RUN),$(if $(TINY),tiny,first)) $(if $(TINY),--tiny)
+train: $(TRAINING_INSTALLED) ## Train the model that ships, S0 to S4, hours; TINY=1 shows that all of it runs (NAME=mine goes on with one)
+	@$(ENGINE) -m training all --run $(or $(NAME),$(if $(TINY),tiny,first)) $(if $(TINY),--tiny)
 
 chaos: setup ## Inject faults for half an hour and account for every event (FAULTS=200 SEED=n)
 	@$(RUN) -m tests.chaos --write --faults $(FAULTS) $(if $(SEED),--seed $(SEED))

@@ -47,6 +47,19 @@ def test_every_make_target_of_the_readme_exists() -> None:
     assert {"demo", "test"} <= named <= targets
 
 
+@pytest.mark.parametrize(
+    ("variables", "command"),
+    [
+        ((), "-m training all --run first"),
+        (("TINY=1",), "-m training all --run tiny --tiny"),
+        (("TINY=1", "NAME=mine"), "-m training all --run mine --tiny"),
+    ],
+)
+def test_make_train_names_its_run(variables: tuple[str, ...], command: str) -> None:
+    made = subprocess.run(["make", "-n", "train", *variables], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert made.rstrip().endswith(command)
+
+
 def test_every_console_script_is_named() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert [script for script in scripts if f"{script} " not in README] == []
