@@ -7,8 +7,10 @@ the name says "at least": there the lower end of the interval must reach it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from evaluation.findings import Check, Cost, Truth
@@ -89,35 +91,55 @@ def of_updates(
     The texts are the same for every seed of the folds; what is asked, and by which readers, is not. So all seeds together tell
     small differences best, and are what is held to the bound; one alone is told.
     """
-    whole = f"{writer}: {Full().name}"
-    joined = {name: np.concatenate([of_seed[name] for of_seed in rights]) for name in rights[0]}
-    users = [user for sitting in sittings for user in sitting.users]
-    seeds = " and ".join(f"{sitting.seed}" for sitting in sittings)
-    about = f"{sittings[0].exam.name}, seed {seeds}, {writer}, {len(set(users)):,} people, {len(users):,} answers"
-    for name, right in joined.items():
-        if name.startswith(f"{writer}: ") and name != whole:
-            setting = name.removeprefix(f"{writer}: ")
-            lost = difference(joined[whole], right, users, INTERVAL_SEED)
-            most = _most_lost(setting) if is_held and len(set(users)) >= LEAST_PEOPLE else None
-            bound = "" if most is None else f"<= {most:+.1f} at its upper end"
-            yield Check(
-                f"{about}: full re-inference - {setting}" + (", at most" if bound else ""),
-                shown(lost),
-                bound,
-                most is None or lost.high <= most,
-            )
+    together, whole = _Together.of(sittings, rights), f"{writer}: {Full().name}"
+    about = f"{together.about}, {writer}, {together.num_people:,} people, {len(together.users):,} answers"
+    for setting in together.settings_of(writer):
+        if setting == Full().name:
+            continue
+        lost = together.ahead(whole, f"{writer}: {setting}")
+        most = _most_lost(setting) if is_held and together.num_people >= LEAST_PEOPLE else None
+        bound = "" if most is None else f"<= {most:+.1f} at its upper end"
+        name = f"{about}: full re-inference - {setting}" + (", at most" if bound else "")
+        yield Check(name, shown(lost), bound, most is None or lost.high <= most)
 
 
 def of_writers(sittings: Sequence[Sitting], writers: Sequence[str], rights: Sequence[Mapping[str, Right]]) -> Iterator[Check]:
     """What the first of several writers has over each other one, in the same setting: told, and held to nothing."""
-    joined = {name: np.concatenate([of_seed[name] for of_seed in rights]) for name in rights[0]}
-    users = [user for sitting in sittings for user in sitting.users]
-    seeds = " and ".join(f"{sitting.seed}" for sitting in sittings)
+    together = _Together.of(sittings, rights)
     first, *others = writers
     for other in others:
-        for setting in (name.removeprefix(f"{other}: ") for name in joined if name.startswith(f"{other}: ")):
-            ahead = difference(joined[f"{first}: {setting}"], joined[f"{other}: {setting}"], users, INTERVAL_SEED)
-            yield Check(f"{sittings[0].exam.name}, seed {seeds}, {setting}: {first} - {other}", shown(ahead), "", True)
+        for setting in together.settings_of(other):
+            ahead = together.ahead(f"{first}: {setting}", f"{other}: {setting}")
+            yield Check(f"{together.about}, {setting}: {first} - {other}", shown(ahead), "", True)
+
+
+class _Together(Struct, frozen=True, eq=False):
+    """The answers of several sittings of one task, one behind the other."""
+
+    about: str
+    users: list[str]
+    rights: Mapping[str, Right]
+
+    @classmethod
+    def of(cls, sittings: Sequence[Sitting], rights: Sequence[Mapping[str, Right]]) -> Self:
+        """All of the sittings, whose answers have the same names."""
+        seeds = " and ".join(f"{sitting.seed}" for sitting in sittings)
+        users = [user for sitting in sittings for user in sitting.users]
+        joined = {name: np.concatenate([of_seed[name] for of_seed in rights]) for name in rights[0]}
+        return cls(f"{sittings[0].exam.name}, seed {seeds}", users, joined)
+
+    @property
+    def num_people(self) -> int:
+        """How many different people were asked."""
+        return len(set(self.users))
+
+    def settings_of(self, writer: str) -> list[str]:
+        """The names of a writer's settings."""
+        return [name.removeprefix(f"{writer}: ") for name in self.rights if name.startswith(f"{writer}: ")]
+
+    def ahead(self, ours: str, theirs: str) -> Interval:
+        """How many points one is above the other."""
+        return difference(self.rights[ours], self.rights[theirs], self.users, INTERVAL_SEED)
 
 
 def _most_lost(setting: str) -> float | None:
