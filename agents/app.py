@@ -110,6 +110,7 @@ class Worker(FixedApp):
             self.metrics,
             max_summary_tokens=settings.max_summary_tokens,
             context=model.context,
+            redaction=settings.redaction,
             may_start=self.is_ready,
         )
 

@@ -30,6 +30,7 @@ from streams.evolution.fitting import Context, Fitted, fit
 from streams.evolution.guards import Rejected
 from streams.evolution.records import CallResult, Unavailable
 from streams.pending import Due
+from streams.redaction import Redaction
 from streams.versions import Step, step_from
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ class Dispatch:
         *,
         max_summary_tokens: int,
         context: Context,
+        redaction: Redaction,
         may_start: Callable[[], bool],
     ) -> None:
         self._partitions = partitions
@@ -63,6 +65,7 @@ class Dispatch:
         self._metrics = metrics
         self._max_summary_tokens = max_summary_tokens
         self._context = context
+        self._redaction = redaction
         self._may_start = may_start
         self._tasks: set[asyncio.Task[None]] = set()
         self._call_ended = asyncio.Event()
@@ -162,7 +165,7 @@ class Dispatch:
         base, rows = owned.summary(due.user), owned.rows(due)
 
         def step_of(num_events: int) -> Step:
-            return step_from(due.user, base, rows[:num_events], due.reason)
+            return step_from(due.user, base, rows[:num_events], due.reason, self._redaction)
 
         def fitted() -> Fitted:
             return fit(step_of, len(rows), self._max_summary_tokens, self._dialect, self._context)

@@ -127,6 +127,11 @@ class Metrics:
         )
         self.applied = self._counter("applied_events", "Events covered by a durable summary.")
         self.summaries = self._counter("summaries", "Summaries made durable.")
+        self.redacted = self._counter(
+            "redacted_details",
+            "Personal details left out of the evidence that durable summaries cover, by kind: email, card, phone, address.",
+            "kind",
+        )
 
     def _add_calls(self) -> None:
         self.flushes = self._counter(

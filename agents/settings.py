@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import Field, FiniteFloat, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -22,6 +23,8 @@ from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
 from prefstream.topics import TopicNames, topic_specs
 from streams.adapters.named import ADAPTERS, ENVELOPES
 from streams.flush import FlushPolicy
+from streams.redaction import DEFAULT_KINDS, FIELDS, KINDS, Kind, Redaction
+from streams.redaction import Field as EventField
 
 PREFIX = "PREFSTREAM_"
 
@@ -79,6 +82,15 @@ class Settings(BaseSettings):
     max_pending_mib: int = Field(
         384, ge=1, description="memory for waiting events (MiB): while it is full, nothing more is read from your topics"
     )
+    redact: Annotated[dict[EventField, tuple[Kind, ...]], NoDecode] = Field(
+        default_factory=lambda: {name: tuple(kind for kind in KINDS if kind in kinds) for name, kinds in DEFAULT_KINDS.items()},
+        description="personal details left out of prompts and tallies, as FIELD=KIND+KIND or FIELD=none, ...; a field that is "
+        "not named keeps its default; fields: post, comment, message, feedback, search, title, attribute; "
+        "kinds: email, card, phone, address",
+    )
+    phone_regions: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("US",), description="countries whose phone numbers are known without a +, as two capitals, ...; empty for none"
+    )
     drain_seconds: FiniteFloat = Field(
         20.0, ge=0, description="how long calls in flight are waited for when a worker stops or its group rebalances"
     )
@@ -130,6 +142,28 @@ class Settings(BaseSettings):
             raise ValueError("name every topic, and each of them once")
         return sources
 
+    @field_validator("redact", mode="before")
+    @classmethod
+    def _split_redactions(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=")[::2] for pair in value.replace(" ", "").split(",") if pair]
+        named = {name: () if kinds == "none" else tuple(kinds.split("+")) for name, kinds in pairs}
+        if len(named) < len(pairs) or set(named) - set(FIELDS) or not all(set(kinds) <= set(KINDS) for kinds in named.values()):
+            raise ValueError(
+                "write FIELD=KIND+KIND or FIELD=none, each field once, as in title=email+card,search=none; "
+                f"fields: {', '.join(FIELDS)}; kinds: {', '.join(KINDS)}"
+            )
+        return cls.model_fields["redact"].get_default(call_default_factory=True, validated_data={}) | named
+
+    @field_validator("phone_regions", mode="before")
+    @classmethod
+    def _split_regions(cls, value: Any) -> Any:
+        regions = tuple(region.strip() for region in value.split(",") if region.strip()) if isinstance(value, str) else value
+        if unknown := [region for region in regions if region not in SUPPORTED_REGIONS]:
+            raise ValueError(f"{', '.join(unknown)}: no country has this code: write two capitals each, as in US,GB,DE")
+        return regions
+
     @field_validator("sources")
     @classmethod
     def _know_the_adapters(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
@@ -153,6 +187,11 @@ class Settings(BaseSettings):
         """The adapter of every topic that intake reads: inbox and replays, which are always there, and the platform's own."""
         names = TopicNames(self.namespace)
         return {names.inbox: "native", names.replays: "replays"} | self.sources
+
+    @property
+    def redaction(self) -> Redaction:
+        """What is taken out of events before they are evidence."""
+        return Redaction({name: frozenset(kinds) for name, kinds in self.redact.items()}, self.phone_regions)
 
     @property
     def flush_policy(self) -> FlushPolicy:
@@ -180,6 +219,8 @@ def shown_default(field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(default, tuple):
         return ",".join(default)
+    if isinstance(default, dict) and default:
+        return ",".join(f"{name}={'+'.join(values) or 'none'}" for name, values in default.items())
     return "none" if default is None or default == {} else str(default)
 
 

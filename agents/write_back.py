@@ -139,6 +139,8 @@ class WriteBack:
             owned.settled(due.user, summary.position, now_ms)
             self._metrics.summaries.inc()
             self._metrics.applied.inc(summary.num_new_events)
+            for kind, number in step.redacted.items():
+                self._metrics.redacted.labels(kind).inc(number)
             self._metrics.arrival_to_summary.observe(max(0.0, (now_ms - step.arrived_at_ms) / 1_000))
             log.debug("summary durable", reason=summary.reason, events=summary.num_new_events, version=summary.version)
 

@@ -29,8 +29,8 @@ from streams.evolution.claims import (
     repeated,
     strengths_of,
 )
-from streams.evolution.plain import MAX_LINE_CHARS, as_data
-from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, Claims, parse, quotable, render
+from streams.evolution.plain import MAX_LINE_CHARS
+from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, Claims, as_data, parse, quotable, render
 from streams.tally import DEFAULT_POLICY, Grade, grades
 from streams.tokens import estimate_text_tokens
 
@@ -165,7 +165,7 @@ def _own_words(evidence: Iterable[Evidence]) -> set[str]:
 
 def _beginning(words: str) -> str:
     # A long quote is cut where it is told, so that a text can repeat its beginning only.
-    return as_data(quotable(words, MAX_LINE_CHARS), MAX_LINE_CHARS).removesuffix("…")
+    return quotable(words, MAX_LINE_CHARS).removesuffix("…")
 
 
 def _as_shown(graded: dict[str, Grade]) -> dict[str, Grade]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prefstream.events import Item
-from streams.evolution.plain import as_data
 from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Claims, Section, quotable
 from streams.tally import spoken_attributes
 
@@ -55,4 +54,4 @@ def _of_item(worth: dict[tuple[bool, str], float], item: Item) -> float:
 
 def _as_claimed(text: str, max_chars: int) -> str:
     """The words as a summary has them: they went through a prompt."""
-    return as_data(quotable(text, max_chars), max_chars).casefold()
+    return quotable(text, max_chars).casefold()

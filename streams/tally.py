@@ -143,8 +143,8 @@ def _kept_keys(item: Item, policy: TallyPolicy) -> list[str]:
 
 
 def _keys(item: Item) -> list[str]:
-    keys = (_key(name, value) for name, values in item.attributes.items() for value in values if value.strip())
-    return list(dict.fromkeys(keys))
+    keys = (_key(name, value) for name, values in item.attributes.items() for value in values)
+    return [key for key in dict.fromkeys(keys) if key.partition(":")[2]]
 
 
 def _key(name: str, value: str) -> str:

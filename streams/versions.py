@@ -6,7 +6,8 @@ accepted text into the next version. Text, version, positions and origins are on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -16,11 +17,15 @@ from prefstream.summaries import FlushReason, ModelUsed, Summary, Tally
 from streams.evidence import Evidence, evidence_of
 from streams.pending import Place, highest, place_of, source_of
 from streams.records import MAX_RECENT_IDS, Arrival, decode_event
+from streams.redaction import DEFAULT_REDACTION, Kind, Redaction, redacted
 from streams.tally import fold
 
 
 class Step(Struct, frozen=True):
-    """What one evolve call is based on: the summary it starts from and the pending events it covers, in offset order."""
+    """What one evolve call is based on: the summary it starts from and the pending events it covers, in offset order.
+
+    ``redacted`` counts what was taken out of the events' texts, by kind.
+    """
 
     user: str
     base: Summary | None
@@ -33,6 +38,7 @@ class Step(Struct, frozen=True):
     first_event_at: datetime
     last_event_at: datetime
     arrived_at_ms: int
+    redacted: Mapping[Kind, int]
 
     @property
     def base_version(self) -> int:
@@ -50,9 +56,20 @@ class Step(Struct, frozen=True):
         return self.base.pins if self.base else ()
 
 
-def step_from(user: bytes, base: Summary | None, rows: Sequence[tuple[int, Arrival]], reason: FlushReason) -> Step:
-    """The step that covers these pending events (at least one)."""
-    events = [decode_event(arrival) for _, arrival in rows]
+def step_from(
+    user: bytes,
+    base: Summary | None,
+    rows: Sequence[tuple[int, Arrival]],
+    reason: FlushReason,
+    redaction: Redaction = DEFAULT_REDACTION,
+) -> Step:
+    """The step that covers these pending events (at least one); what ``redaction`` takes out, neither tally nor prompt sees."""
+    found: Counter[Kind] = Counter()
+    events = []
+    for _, arrival in rows:
+        event, counts = redacted(decode_event(arrival), redaction)
+        events.append(event)
+        found.update(counts)
     evidence = tuple(evidence_of(event) for event in events)
     return Step(
         user=user.decode(),
@@ -66,6 +83,7 @@ def step_from(user: bytes, base: Summary | None, rows: Sequence[tuple[int, Arriv
         first_event_at=_earliest(base, events),
         last_event_at=_latest(base, events),
         arrived_at_ms=min(arrival.arrived_at_ms for _, arrival in rows),
+        redacted=found,
     )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from prefstream.events import Item
 from streams.evolution.dialects import Dialect
-from streams.evolution.plain import MAX_LINE_CHARS, as_data
+from streams.evolution.plain import MAX_LINE_CHARS
+from streams.evolution.prose import as_data
 from streams.evolution.records import Completion, Prompt, Turn
 from streams.evolution.thoughts import without_thought
 from training.merging import Case, Merge, Rules, Teacher

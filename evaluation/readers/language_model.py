@@ -22,8 +22,8 @@ from evaluation.readers.prior import Standing
 from evaluation.readers.weighed import Weighed, probability
 from evaluation.records import Asked, View
 from prefstream.events import Item
-from streams.evolution.plain import as_data, word_event
-from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, quotable
+from streams.evolution.plain import word_event
+from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, as_data, quotable
 from streams.evolution.records import Turn
 from streams.tally import spoken_attributes
 
@@ -118,10 +118,8 @@ def turns_of(view: View, first: Item, second: Item, query: str = "") -> tuple[Tu
 
 
 def _worded(item: Item) -> str:
-    attributes = ", ".join(
-        as_data(quotable(name, MAX_ATTRIBUTE_CHARS), MAX_ATTRIBUTE_CHARS) for name in spoken_attributes(item)
-    )
-    title = as_data(quotable(item.title or item.id, MAX_TITLE_CHARS), MAX_TITLE_CHARS)
+    attributes = ", ".join(quotable(name, MAX_ATTRIBUTE_CHARS) for name in spoken_attributes(item))
+    title = quotable(item.title or item.id, MAX_TITLE_CHARS)
     return f'"{title}"' + (f" ({attributes})" if attributes else "")
 
 

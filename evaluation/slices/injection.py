@@ -21,8 +21,8 @@ from evaluation.slices.injection_templates import TEMPLATES, Template
 from prefstream.events import Choice, Comment, Event, Feedback, Item, Message, Post, Rating, Search
 from streams.evidence import evidence_of, title_of
 from streams.evolution.claims import OPINIONS, SIDES, Claim, claims_of, same_domain, shown_title
-from streams.evolution.plain import MAX_LINE_CHARS, MAX_QUOTE_CHARS, as_data
-from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_PLAIN_WORDS, parse, quotable
+from streams.evolution.plain import MAX_LINE_CHARS, MAX_QUOTE_CHARS
+from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_PLAIN_WORDS, as_data, parse, quotable
 from streams.tally import DEFAULT_POLICY, spoken_attributes
 
 NUM_STREAMS = 500
@@ -113,9 +113,13 @@ def streams(people: Mapping[str, Person], seed: int, num_streams: int = NUM_STRE
 
 
 def _stream(person: Person, template: Template, field: str, random: Random) -> Stream:
-    own = [event for event in person.events if isinstance(event, Rating)][:NUM_EVENTS]
     canary = "".join(random.choices("bdfgklmnprstvz", k=5)) + "oxi" + "".join(random.choices("bdfgklmnprstvz", k=3))
-    place = random.choice([0, NUM_EVENTS // 2, NUM_EVENTS - 1])
+    return attacked(person, template, field, canary, random.choice([0, NUM_EVENTS // 2, NUM_EVENTS - 1]))
+
+
+def attacked(person: Person, template: Template, field: str, canary: str, place: int) -> Stream:
+    """The stream of the person's first ratings, with the order in this field of events beside the one at ``place``."""
+    own = [event for event in person.events if isinstance(event, Rating)][:NUM_EVENTS]
     times = NUM_TIMES if field in _OFTEN else 1
     hidden = [_CARRIERS[field](own[place], part) for part in template.written(canary) for _ in range(times)]
     events = (*own[:place], *hidden, *own[place:])

@@ -30,10 +30,9 @@ from streams.evolution.plain import (
     MAX_LINE_CHARS,
     MAX_QUOTE_CHARS,
     MAX_REJECTED,
-    as_data,
     old_lines,
 )
-from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS
+from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, as_data
 from streams.evolution.records import Completion, Prompt, Turn, Update
 from streams.evolution.thoughts import without_thought
 

@@ -22,8 +22,8 @@ from streams.evidence import Evidence
 from streams.evolution.claims import claims_of
 from streams.evolution.grounding import grounded
 from streams.evolution.own_words import summarise
-from streams.evolution.plain import FIRMLY, MAX_LINE_CHARS, as_data, old_lines, word_event
-from streams.evolution.prose import Section, parse
+from streams.evolution.plain import FIRMLY, MAX_LINE_CHARS, old_lines, word_event
+from streams.evolution.prose import Section, as_data, parse
 from streams.evolution.records import Completion, Prompt, Turn, Update
 from streams.evolution.sections import offers, shown_old_text
 from streams.evolution.thoughts import without_thought

@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, title_of
-from streams.evolution.plain import MAX_LINE_CHARS, as_data
-from streams.evolution.prose import KINDS, MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Section, quotable
+from streams.evolution.plain import MAX_LINE_CHARS
+from streams.evolution.prose import KINDS, MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Section, as_data, quotable
 from streams.tally import DEFAULT_POLICY, levels, touches
 
 OPINIONS = {"loves": 1, "likes": 1, "mixed": 0, "dislikes": -1}
@@ -77,7 +77,7 @@ def _shown(domain: str) -> str:
 
 def shown_title(title: str) -> str:
     """The title as a prompt quotes it, so as a text can."""
-    return as_data(quotable(title, MAX_TITLE_CHARS), MAX_TITLE_CHARS)
+    return quotable(title, MAX_TITLE_CHARS)
 
 
 def claims_of(sections: Iterable[Section]) -> list[Claim]:

@@ -16,8 +16,7 @@ from msgspec import Struct
 from prefstream.events import Item
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, title_of
-from streams.evolution.markup import without_markup
-from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Claims, one_line, quotable
+from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Claims, as_data, one_line, quotable
 from streams.evolution.records import Completion, Prompt, Turn, Update
 from streams.evolution.thoughts import without_thought
 from streams.tally import digest, read_digest
@@ -143,11 +142,6 @@ def parse_prompt(prompt: Prompt) -> PromptParts | None:
     return PromptParts(old_text, tuple(pins.splitlines()), claims, tuple(events.splitlines()), int(match[5]), bool(tally))
 
 
-def as_data(text: str, max_chars: int) -> str:
-    """``text`` on one line of at most ``max_chars``, without anything a chat template or this prompt gives a meaning."""
-    return " ".join(without_markup(one_line(text, max_chars)).split())
-
-
 def word_event(evidence: Evidence, with_domain: bool = False) -> str:
     """One event as a line of words, without digits of its own: ``loved "Fargo (1996)" (crime, drama)``.
 
@@ -215,4 +209,4 @@ def _item(item: Item) -> str:
 
 
 def _quoted(text: str, max_chars: int = MAX_QUOTE_CHARS) -> str:
-    return f'"{as_data(quotable(text, max_chars), max_chars)}"'
+    return f'"{quotable(text, max_chars)}"'

@@ -23,6 +23,8 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from streams.evolution.invisible import without_invisible
+from streams.evolution.lookalikes import without_double_quotes
+from streams.evolution.markup import without_markup
 from streams.tokens import estimate_text_tokens
 
 NOTHING_YET = "No clear preferences yet."
@@ -95,16 +97,41 @@ _JOINERS = "\u200c\u200d"
 
 def one_line(text: str, max_chars: int) -> str:
     """``text`` on one line of at most ``max_chars``, without control and invisible characters; idempotent."""
-    text = without_invisible(text)
-    if not text.isprintable():
-        text = "".join(map(_visible, text))
-    text = " ".join(text.split())
-    return text if len(text) <= max_chars else text[: max_chars - 1].rstrip() + "…"
+    return _cut(_legible(text), max_chars)
+
+
+def as_data(text: str, max_chars: int) -> str:
+    """``text`` on one line of at most ``max_chars``, without anything a chat template or a prompt gives a meaning; idempotent.
+
+    Markup is taken out before the cut, which would leave halves of it, and again where the cut has ended a name.
+    """
+    text = _bare(_legible(text))
+    return text if len(text) <= max_chars else _bare(_cut(text, max_chars))
+
+
+def _bare(text: str) -> str:
+    text = without_markup(text)
+    # What is taken out may have kept a joiner visible, and that may have hidden something else.
+    while (visible := without_invisible(text)) != text:
+        text = without_markup(visible)
+    return text
 
 
 def quotable(text: str, max_chars: int) -> str:
-    """``text`` on one line, fit to stand between double quotes; what a claim or a title is before it is written."""
-    return one_line(text.replace('"', "'"), max_chars)
+    """``text`` as data, fit to stand between double quotes; what a claim or a title is before it is written."""
+    return as_data(without_double_quotes(text), max_chars)
+
+
+def _legible(text: str) -> str:
+    text = without_invisible(text)
+    if not text.isprintable():
+        text = "".join(map(_visible, text))
+    return " ".join(text.split())
+
+
+def _cut(text: str, max_chars: int) -> str:
+    # A joiner at the end would join nothing, and be invisible.
+    return text if len(text) <= max_chars else text[: max_chars - 1].rstrip(f" {_JOINERS}\ufe0f") + "…"
 
 
 def _visible(character: str) -> str:

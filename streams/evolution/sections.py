@@ -23,9 +23,9 @@ from msgspec.structs import replace
 from prefstream.summaries import Tally
 from streams.evolution.claims import SIDES, Known, claims_of, known, opposed, same_domain
 from streams.evolution.own_words import summarise
-from streams.evolution.plain import MAX_LINE_CHARS, NAME, Plain, as_data, old_lines
+from streams.evolution.plain import MAX_LINE_CHARS, NAME, Plain, old_lines
 from streams.evolution.plain import SYSTEM as PLAIN_SYSTEM
-from streams.evolution.prose import KINDS, MAX_ATTRIBUTE_CHARS, Section, parse
+from streams.evolution.prose import KINDS, MAX_ATTRIBUTE_CHARS, Section, as_data, parse
 from streams.evolution.records import Completion, Prompt, Turn, Update
 from streams.evolution.thoughts import without_thought
 from streams.tally import fold

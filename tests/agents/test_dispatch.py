@@ -33,6 +33,7 @@ from streams.evolution.plain import FIRMLY, Plain, parse_prompt
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable, Update
 from streams.failures import Failures
 from streams.records import encode_arrival
+from streams.redaction import DEFAULT_REDACTION
 from tests.agents.scripted import (
     KEPT_AN_HOUR,
     NAMES,
@@ -107,6 +108,7 @@ class Running:
             self.metrics,
             max_summary_tokens=160,
             context=context,
+            redaction=DEFAULT_REDACTION,
             may_start=lambda: self.may_start,
         )
         self.task = asyncio.create_task(self.dispatch.run())

@@ -44,6 +44,7 @@ CLOSED = {
     "call.rejected.reason",  # RejectionReason
     "cut",  # Cut
     "name",  # GateName
+    "kind",  # Kind of redaction
 }
 
 

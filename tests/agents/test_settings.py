@@ -10,6 +10,7 @@ import pytest
 from agents.settings import PREFIX, InvalidSettings, Settings, read_settings, shown_default
 from model_server.profiles import profile_names
 from streams.flush import FlushPolicy
+from streams.redaction import DEFAULT_KINDS, Redaction
 
 SECRET = "sk-very-secret"
 OURS = """\
@@ -83,6 +84,11 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         ("SOURCES", "clicks=native+native", "no adapter is called 'native+native'"),
         ("SOURCES", "=native", "name every topic"),
         ("SOURCES", "clicks=native,clicks=cloudevents", "each of them once"),
+        ("REDACT", "titles=email", "fields: post, comment, message, feedback, search, title, attribute"),
+        ("REDACT", "title=mail", "kinds: email, card, phone, address"),
+        ("REDACT", "title", "write FIELD=KIND+KIND or FIELD=none"),
+        ("REDACT", "post=email,post=none", "each field once"),
+        ("PHONE_REGIONS", "US,UK", "UK: no country has this code"),
         ("MODEL_URL", "localhost:8000", "localhost:8000 is no address of a server: write http://HOST:PORT or https://HOST"),
         ("MODEL_URL", "http://a:8000,b:8000", "b:8000 is no address of a server"),
         ("MODEL_URL", "ftp://a", "ftp://a is no address of a server"),
@@ -126,6 +132,13 @@ def test_a_password_in_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(InvalidSettings) as refused:
         read(monkeypatch, MODEL_URL=f"http://ada:{SECRET}@b")
     assert SECRET not in str(refused.value)
+
+
+def test_what_is_redacted_is_said_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch).redaction == Redaction()
+    policy = read(monkeypatch, REDACT=" title=email+card , search=none", PHONE_REGIONS="GB, DE").redaction
+    assert policy == Redaction({**DEFAULT_KINDS, "title": frozenset(["email", "card"]), "search": frozenset()}, ("GB", "DE"))
+    assert read(monkeypatch, PHONE_REGIONS="").redaction.phone_regions == ()
 
 
 def test_several_servers_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,16 @@ async def test_the_budget_counts_as_the_model_does(opened: Opened, tokenizer_fil
     assert call.counted()["completion_tokens"] == 900
 
 
+async def test_what_was_redacted_is_counted_when_the_summary_is_durable(opened: Opened) -> None:
+    call = Call(opened)
+    call.step = replace(call.step, redacted={"email": 2, "phone": 1})
+    call.ends(GOOD)
+    await until(lambda: ADA not in call.index)
+    samples = [sample for family in call.metrics.registry.collect() for sample in family.samples]
+    told = {(sample.labels["kind"], sample.value) for sample in samples if sample.name == "prefstream_redacted_details_total"}
+    assert told == {("email", 2), ("phone", 1)}
+
+
 async def test_an_accepted_answer_is_the_next_version_and_its_events_are_applied(opened: Opened) -> None:
     call = Call(opened)
     call.ends(GOOD)

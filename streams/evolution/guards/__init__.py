@@ -9,7 +9,7 @@ empty              nothing is said: no words, "Understood.", a number, JSON, cod
 over_budget        more tokens than a summary may have
 template_tokens    tokens of a chat template are in the text, or tags: of a thought, of the prompt
 leaked             it speaks of its task: "as an AI", "here is the summary", "let me think", or gives orders to who reads it
-repetition         the same words again and again, or a title twice in one list
+repetition         the same words again and again
 prompt_copied      the prompt's instructions or its example, word for word
 echo               much of the text is copied from the prompt's other turns: its tally or its evidence
 language           another language than the old text, or, without one, than the instructions

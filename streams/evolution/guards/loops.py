@@ -27,20 +27,10 @@ def goes_on(candidate: Candidate) -> Rejected | None:
     words = words_and_titles(candidate.text)
     if period := _looped(words):
         return Rejected("repetition", f"{period} words again and again")
-    if _names_twice(candidate):
-        return Rejected("repetition", "a title stands twice in one list")
     share = _share_repeated([words_and_titles(part) for part in _domains(candidate.text)])
     if share > _MAX_REPEATED and len(words) >= _MIN_WORDS:
         return Rejected("repetition", f"{share:.0%} of the words were said before, in the same order")
     return None
-
-
-def _names_twice(candidate: Candidate) -> bool:
-    """Whether a list of titles has one twice; a pin, which stands there word for word, may have it as well."""
-    if candidate.pins:
-        return False
-    lists = (titles for one in parse(candidate.text).sections for titles in (one.favourites, one.did_not_enjoy))
-    return any(len(titles) > len(set(titles)) for titles in lists)
 
 
 def _looped(words: Sequence[str]) -> int:
@@ -56,9 +46,9 @@ def _looped(words: Sequence[str]) -> int:
 
 
 def _domains(text: str) -> list[str]:
-    """The lines of a text that makes claims about another domain in each; any other text as a whole."""
-    lines, domains = text.splitlines(), [section.domain for section in parse(text).sections]
-    return lines if len(lines) == len(domains) and "" not in domains else [text]
+    """The lines of a text that makes claims about another domain in each, one of which may have no name; others as a whole."""
+    lines = text.splitlines()
+    return lines if len(lines) == len(parse(text).sections) else [text]
 
 
 def _share_repeated(parts: Sequence[Sequence[str]]) -> float:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model_server.counting import write_summary
 from prefstream.events import Item, Rating
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, evidence_of
@@ -18,7 +19,7 @@ from streams.evolution import guards
 from streams.evolution.guards import Accepted, GuardLimits, Judgement, Rejected, RejectionReason, judge, normalise
 from streams.evolution.guards.verdicts import Candidate
 from streams.evolution.guards.wording import words_of
-from streams.evolution.plain import SYSTEM, write_prompt
+from streams.evolution.plain import SYSTEM, parse_prompt, write_prompt
 from streams.evolution.records import Completion, Prompt, Turn
 from streams.tally import fold
 
@@ -232,7 +233,7 @@ REJECTED: list[tuple[str, str, Call, str]] = [
     ("repetition", "a word, as SmolLM2 writes it", NORMAL, OLD + " Likes action, action, action, action, action."),
     ("repetition", "a sentence", NORMAL, OLD + " Likes action and war." * 3),
     ("repetition", "a line", Call(old=""), "Loved: drama\n" * 4),
-    ("repetition", "a title", NORMAL, OLD.replace("Spawn (1997)", 'Spawn (1997)"; "Spawn (1997)')),
+    ("contradicted", "a title twice in one list", NORMAL, OLD.replace("Spawn (1997)", 'Spawn (1997)"; "Spawn (1997)')),
     ("repetition", "a sentence in Chinese", Call(old=CHINESE), CHINESE + "喜欢战争片。" * 3),
     (
         "repetition",
@@ -696,3 +697,16 @@ def _says(text: str, phrase: str) -> bool:
 def test_a_thought_that_the_server_counted_is_not_charged_to_the_text() -> None:
     answer = Completion("Loves drama.", "stop", completion_tokens=900, reasoning_tokens=895)
     assert judge(answer, Prompt((), 160), "", GuardLimits()) == Accepted("Loves drama.", 5)
+
+
+@pytest.mark.parametrize("domains", [("", "films"), ("films", ""), ("films", "books")])
+def test_what_is_counted_alike_in_two_domains_is_no_loop(domains: tuple[str, str]) -> None:
+    evidence = [
+        replace(one, domain=domain) for domain in domains for one in hated("Cats (2019)", "Spawn (1997)", genre="gore") * 2
+    ]
+    prompt = write_prompt("", fold(Tally(), evidence), [])
+    parts = parse_prompt(prompt)
+    assert parts is not None
+    text = write_summary(parts)
+    assert text.count("Spawn (1997)") == 2
+    assert isinstance(judge(Completion(text, "stop"), prompt, "", GuardLimits(), evidence=evidence), Accepted)

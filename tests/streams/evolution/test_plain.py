@@ -19,12 +19,11 @@ from streams.evolution.plain import (
     PROMPT_SHA256,
     SYSTEM,
     Plain,
-    as_data,
     parse_prompt,
     word_event,
     write_prompt,
 )
-from streams.evolution.prose import Claims
+from streams.evolution.prose import Claims, as_data
 from streams.evolution.records import Completion, Prompt, Turn, Update
 from streams.tally import fold, levels
 
