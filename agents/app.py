@@ -31,6 +31,7 @@ from agents.intake import Intake
 from agents.lag import Lag
 from agents.metrics import Metrics, Standings, Unread, Waiting
 from agents.model import Model
+from agents.obey import Obey
 from agents.outbox import Outbox
 from agents.partitions import Partitions
 from agents.progress import Progress
@@ -79,6 +80,7 @@ class Worker(FixedApp):
         self.metrics = Metrics()
         self.partitions = Partitions(settings.bootstrap_servers, self.topic_names, settings.flush_policy)
         self.outbox = Outbox(settings.bootstrap_servers, self.topic_names, cluster.num_partitions)
+        self.obey = Obey(self.outbox, self.metrics, settings.max_summary_tokens)
         self.client = _client(settings, model)
         self.dispatch = self._new_dispatch(cluster)
         self.lag = Lag(self.progress, self._ends)
@@ -143,7 +145,7 @@ class Worker(FixedApp):
         intake = Intake(adapters, self.outbox, self.progress, self.metrics)
         self.agent(self.topic(*adapters, acks=False, **_RAW), name="intake")(intake.run)
         events = self.topic_names.events
-        collect = Collect(self.partitions, self.outbox, cluster.topic_ids[events], self.progress, self.metrics)
+        collect = Collect(self.partitions, self.outbox, self.obey, cluster.topic_ids[events], self.progress, self.metrics)
         self.agent(self.topic(events, acks=False, **_RAW), name="collect")(collect.run)
 
     def is_ready(self) -> bool:
@@ -233,8 +235,10 @@ class Worker(FixedApp):
         await self.partitions.open_all({tp.partition: self._shards_of(tp.partition) for tp in changelogs})
 
     def restore_partitions(self) -> None:
-        """Rebuild the indexes after recovery."""
+        """Rebuild the indexes after recovery, and finish what commands began."""
         self.partitions.restore()
+        for owned in self.partitions:
+            self.obey.finish(owned)
 
     async def confirm_topics(self) -> None:
         """Wait until a look at the topics found each to be the one it was at the start; end the worker otherwise."""

@@ -85,7 +85,7 @@ def _unpack(envelope: str, folder: Path | None) -> Unpack:
 def read_cluster(settings: Settings) -> Cluster:
     """What the broker has. Raises :class:`NotReadyToStart` when a topic is missing or the keyed ones do not match."""
     names = TopicNames(settings.namespace)
-    keyed = (names.events, names.pending, names.summaries)
+    keyed = (names.events, names.pending, names.summaries, names.receipts)
     own = (*keyed, names.dead_letters, names.inbox, names.replays)
     states = topic_states(settings.bootstrap_servers, (*own, *settings.sources))
     missing = [name for name in own if name not in states]

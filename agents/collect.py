@@ -1,6 +1,7 @@
 """Collect: stores each new event of the keyed topic as pending, notes it in the index, and does nothing slow.
 
-Place in the flow: after intake, before dispatch. Duplicates stop here: redelivered ones by origin, a publisher's retries by id.
+Place in the flow: after intake, before dispatch. Duplicates stop here: redelivered ones by origin, a publisher's retries by id;
+so do commands, which are obeyed in their place, and the events of who has opted out.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from agents.clock import now_ms
 from agents.failstop import stopping_on_error
 from agents.intake import raw_record
 from agents.metrics import Metrics
+from agents.obey import Obey
 from agents.outbox import Outbox
 from agents.partitions import Owned, Partitions
 from agents.progress import Progress
+from prefstream.commands import Command, CommandBase
+from prefstream.events import Event
 from streams.ledger import Outcome
+from streams.pending import Known
 from streams.records import (
     FILTERED_MARK,
     Arrival,
     Filtered,
     decode_arrival,
-    decode_event,
     decode_filtered,
+    decode_record,
     filtered_key,
     not_after,
 )
@@ -37,12 +42,14 @@ class Collect:
         self,
         partitions: Partitions,
         outbox: Outbox,
+        obey: Obey,
         events_topic_id: str,
         progress: Progress,
         metrics: Metrics,
     ) -> None:
         self._partitions = partitions
         self._outbox = outbox
+        self._obey = obey
         self._events_topic_id = events_topic_id
         self._progress = progress
         self._metrics = metrics
@@ -63,23 +70,40 @@ class Collect:
             await owned.writer.room()
 
     def _collect(self, owned: Owned, message: Message) -> Outcome:
-        arrival = _read(message)
-        if arrival is None or self._outbox.partition_of(message.key) != message.partition:
+        read = _read(message)
+        if read is None or self._outbox.partition_of(message.key) != message.partition:
             self._refuse(message)
             return "dead"
-        outcome = owned.note_filtered(arrival.origin) if isinstance(arrival, Filtered) else self._admit(owned, message, arrival)
+        outcome = owned.note_filtered(read.origin) if isinstance(read, Filtered) else self._take(owned, message, *read)
         self._metrics.collected.labels(outcome).inc()
         return outcome
 
+    def _take(self, owned: Owned, message: Message, arrival: Arrival, record: Event | Command) -> Outcome:
+        if isinstance(record, CommandBase) or owned.controls(message.key).is_opted_out:
+            return self._pass(owned, message, arrival, record)
+        return self._admit(owned, message, arrival)
+
     def _admit(self, owned: Owned, message: Message, arrival: Arrival) -> Outcome:
         user = message.key
-        known = None if user in owned.index else owned.known(user)
-        outcome = owned.index.admit(user, message.offset, not_after(arrival, now_ms()), known)
+        outcome = owned.index.admit(user, message.offset, not_after(arrival, now_ms()), _known(owned, user))
         if outcome == "accepted":
             owned.append(user, message.offset, message.value)
         elif outcome == "duplicate":
-            owned.note_duplicate(user, message.offset, arrival)
+            owned.note_passed(user, message.offset, arrival)
         return outcome
+
+    def _pass(self, owned: Owned, message: Message, arrival: Arrival, record: Event | Command) -> Outcome:
+        """A command is obeyed, an event left out. Its place is noted first: a row of the same lane, so durable before."""
+        user, offset = message.key, message.offset
+        outcome: Outcome = owned.index.passes(user, arrival, _known(owned, user))
+        if outcome != "redelivered":
+            owned.note_passed(user, offset, arrival)
+        if outcome != "accepted":
+            return outcome
+        if not isinstance(record, CommandBase):
+            return "filtered"
+        self._obey.obey(owned, user, offset, record)
+        return "command"
 
     def _refuse(self, message: Message) -> None:
         """Somebody else wrote to the keyed topic what intake did not."""
@@ -88,14 +112,19 @@ class Collect:
         self._outbox.refuse(refuse(raw_record(message), "undecodable", reason, self._events_topic_id, now_ms()))
 
 
-def _read(message: Message) -> Arrival | Filtered | None:
+def _known(owned: Owned, user: bytes) -> Known | None:
+    """What the index does not know of a user who is not in it."""
+    return None if user in owned.index else owned.known(user)
+
+
+def _read(message: Message) -> tuple[Arrival, Event | Command] | Filtered | None:
     """What intake wrote, or ``None`` for what somebody else did: once stored, that would stop every worker that takes it up."""
     try:
         if (message.key or b"").startswith(FILTERED_MARK):
             filtered = decode_filtered(message.value)
             return filtered if filtered_key(filtered.origin) == message.key else None
         arrival = decode_arrival(message.value)
-        user = decode_event(arrival).user
+        record = decode_record(arrival)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, OverflowError):
         return None
-    return arrival if user.encode() == message.key else None
+    return (arrival, record) if record.user.encode() == message.key else None

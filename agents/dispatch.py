@@ -162,10 +162,10 @@ class Dispatch:
 
     def _fit(self, owned: Owned, due: Due) -> Fitted | None:
         """The call for as much of the share as fits one prompt; the rest stays pending. ``None`` where that met a defect."""
-        base, rows = owned.summary(due.user), owned.rows(due)
+        base, rows, controls = owned.summary(due.user), owned.rows(due), owned.controls(due.user)
 
         def step_of(num_events: int) -> Step:
-            return step_from(due.user, base, rows[:num_events], due.reason, self._redaction)
+            return step_from(due.user, base, rows[:num_events], due.reason, controls, self._redaction)
 
         def fitted() -> Fitted:
             return fit(step_of, len(rows), self._max_summary_tokens, self._dialect, self._context)

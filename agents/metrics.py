@@ -121,10 +121,11 @@ class Metrics:
         self.dead_letters = self._counter("dead_letters", "Records that can never succeed, by reason.", "reason")
         self.collected = self._counter(
             "collected_events",
-            "Events of the keyed topic by what became of them: accepted, redelivered, duplicate (another record, the same id), "
-            "filtered (a source record that makes no event).",
+            "Events and commands of the keyed topic by what became of them: accepted, redelivered, duplicate (another record, "
+            "the same id), filtered (a source record that makes no event, or an event of who has opted out), command.",
             "outcome",
         )
+        self.receipts = self._counter("receipts", "Receipts of commands: applied, unchanged or refused.", "outcome")
         self.applied = self._counter("applied_events", "Events covered by a durable summary.")
         self.summaries = self._counter("summaries", "Summaries made durable.")
         self.redacted = self._counter(

@@ -7,7 +7,7 @@ answer that comes back after a rebalance is dropped even when the same worker ow
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
@@ -20,13 +20,14 @@ from agents.writer import OWNER_VALUE, PartitionWriter, flush, start_producer
 from prefstream.dead_letters import Origin
 from prefstream.summaries import Summary, decode_summary
 from prefstream.topics import OWNER_KEY, TopicNames
+from streams.controls import NO_CONTROLS, Controls, Decided, decode_controls, decode_decided, encode_controls, encode_decided
 from streams.failures import Failures, after_death, after_success, decode_failures, encode_failures, not_waiting_for
 from streams.flush import FlushPolicy
-from streams.keys import EventKey, event_key, failures_key, parse_key, recent_ids_key
+from streams.keys import DecidedKey, EventKey, controls_key, decided_key, event_key, failures_key, parse_key, recent_ids_key
 from streams.ledger import LEDGER_KEY, Ledger, Outcome, decode_ledger, encode_ledger
 from streams.pending import Due, Known, PendingIndex, Place, highest, place_of, source_name, source_of
-from streams.records import Arrival, Duplicate, Recent, decode_arrival, decode_recent, encode_recent, not_after
-from streams.versions import Step, remember_ids
+from streams.records import Arrival, Passed, Recent, decode_arrival, decode_recent, encode_recent, not_after, remember_ids
+from streams.versions import Step
 
 log = structlog.get_logger()
 
@@ -61,6 +62,7 @@ class Owned:
         self._shards = shards
         self._pending = shards[topics.pending]
         self._summaries = shards[topics.summaries]
+        self._deciding: Counter[bytes] = Counter()
 
     def known(self, user: bytes) -> Known:
         """What the stored state knows of a user's past events."""
@@ -76,11 +78,63 @@ class Owned:
     def _write_recent(self, user: bytes, recent: Recent) -> None:
         self.writer.put(self._topics.pending, recent_ids_key(user), encode_recent(recent))
 
-    def note_duplicate(self, user: bytes, offset: int, arrival: Arrival) -> None:
-        """Remember where a duplicate stood in its source, so that it is known when it is read again."""
+    def note_passed(self, user: bytes, offset: int, arrival: Arrival) -> None:
+        """Remember where what no summary will cover stood in its source, so that it is known when it is read again."""
         recent = self._recent(user).counted(self._counted_below)
-        duplicate = Duplicate(offset, source_of(arrival), place_of(arrival))
-        self._write_recent(user, replace(recent, uncounted=(*recent.uncounted, duplicate)))
+        passed = Passed(offset, source_of(arrival), place_of(arrival), arrival.event_id)
+        self._write_recent(user, replace(recent, uncounted=(*recent.uncounted, passed)))
+
+    def controls(self, user: bytes) -> Controls:
+        """What the user has asked for."""
+        stored = self._pending.get(controls_key(user))
+        return decode_controls(stored) if stored else NO_CONTROLS
+
+    def is_deciding(self, user: bytes) -> bool:
+        """Whether a version that a command made is on its way: it can be read, and nobody may publish one before it."""
+        return user in self._deciding
+
+    def decide(self, user: bytes, controls: Controls, decided: Decided, then: Callable[[], None]) -> None:
+        """Keep what a command made, which takes effect at once; ``then`` is called when all of it is durable.
+
+        In this order: the decision, the controls, which are the commit point, and the version. A restore makes up for what a
+        crash cut short behind the controls, and until then the decision is there.
+        """
+        key = decided_key(user, controls.position)
+        self.writer.put(self._topics.pending, key, encode_decided(decided))
+        if not decided.summary:
+            self.writer.put(self._topics.pending, controls_key(user), encode_controls(controls), then)
+            return
+        row = self.writer.stage(self._topics.summaries, user, decided.summary)
+        self._deciding[user] += 1
+
+        def committed() -> None:
+            self._deciding.subtract([user])
+            if not self._deciding[user]:
+                del self._deciding[user]
+            self.writer.send(self._topics.summaries, row, then)
+
+        self.writer.put(self._topics.pending, controls_key(user), encode_controls(controls), committed)
+
+    def unreceipted(self) -> list[tuple[DecidedKey, Decided]]:
+        """The commands that are decided and whose receipts are not known to be durable, each user's in their order."""
+        rows = ((parse_key(key), decode_decided(value)) for key, value in self._pending.scan(b"r"))
+        return [
+            (key, decided)
+            for key, decided in rows
+            if isinstance(key, DecidedKey) and key.offset <= self.controls(key.user).position
+        ]
+
+    def republish(self, user: bytes, summary: bytes, then: Callable[[], None]) -> None:
+        """Publish the version of a command that a crash cut short. ``then`` is called when it is durable, or was already."""
+        current = self.summary(user)
+        if current is not None and current.version >= decode_summary(summary).version:
+            then()
+        else:
+            self.writer.put(self._topics.summaries, user, summary, then)
+
+    def receipted(self, user: bytes, position: int) -> None:
+        """The receipt of the command at this offset is durable."""
+        self.writer.put(self._topics.pending, decided_key(user, position), None)
 
     def summary(self, user: bytes) -> Summary | None:
         """The user's current summary."""

@@ -1,8 +1,8 @@
 """Write back: the single commit point. Judges an answer and publishes the next version, or keeps the old one.
 
 Place in the flow: after the model, last. It runs in the same turn of the loop as the checks it makes, so nothing can change
-between a check and the write: ownership and base version must be those the call started from. An answer that is rejected goes
-back to :mod:`agents.dispatch` once, to be asked for again; a call that failed goes on to :mod:`agents.failed_calls`.
+between a check and the write: ownership, base version and controls must be those the call started from. An answer that is
+rejected goes back to :mod:`agents.dispatch` once, to be asked for again; a call that failed to :mod:`agents.failed_calls`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,15 @@ class _Next(Struct, frozen=True):
     encoded: bytes
 
 
+def _is_overtaken(call: Call) -> bool:
+    """Whether the user has another version, or has asked for something, since the call began, or a version is on its way."""
+    owned, user, step = call.owned, call.due.user, call.attempt.step
+    current = owned.summary(user)
+    if (current.version if current else 0) != step.base_version or owned.is_deciding(user):
+        return True
+    return owned.controls(user).applied_position != step.controls.applied_position
+
+
 class WriteBack:
     """What becomes of an answer."""
 
@@ -79,8 +88,7 @@ class WriteBack:
         if not owned.is_alive:
             self._metrics.calls.labels("stale").inc()
             return None
-        current = owned.summary(due.user)
-        if (current.version if current else 0) != call.attempt.step.base_version:
+        if _is_overtaken(call):
             self._metrics.calls.labels("stale").inc()
             owned.index.released(due.user, _now_ms())
             return None

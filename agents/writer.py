@@ -180,8 +180,16 @@ class PartitionWriter:
 
     def put(self, topic: str, key: bytes, value: bytes | None, then: Then | None = None) -> None:
         """Write a row, or with ``None`` delete it: readable at once, stored and followed by ``then`` when it is durable."""
+        self.send(topic, self.stage(topic, key, value), then)
+
+    def stage(self, topic: str, key: bytes, value: bytes | None) -> Row:
+        """A row that is readable at once, and that is to be sent later: by then nobody may have written to its key."""
         row = (key, value)
         self._shards[topic].stage(row)
+        return row
+
+    def send(self, topic: str, row: Row, then: Then | None = None) -> None:
+        """Send a row that is staged."""
         self.lanes[topic].put(row, then)
 
     async def room(self) -> None:

@@ -29,7 +29,8 @@ class PartitionAccount(Struct, frozen=True, kw_only=True):
     """One partition of the keyed topics, at the ledger's ``position``.
 
     ``poison`` are accepted events that were given up later, ``dead`` are records that nobody should have written there,
-    ``filtered`` stand for source records without an event.
+    ``filtered`` stand for source records without an event, or are events of who had opted out; ``commands`` are what people
+    asked for, whatever became of it.
     ``num_on_topic`` events lie below it on the events topic, from the offset ``beginning`` on. ``is_moving``: the ledger went
     on while the topics were read.
     """
@@ -44,6 +45,7 @@ class PartitionAccount(Struct, frozen=True, kw_only=True):
     duplicate: int
     dead: int
     filtered: int
+    commands: int
     num_on_topic: int
     beginning: int
     is_moving: bool
@@ -125,6 +127,7 @@ def _partition_account(number: int, folds: PartitionFolds) -> PartitionAccount:
         duplicate=ledger.duplicate,
         dead=ledger.dead,
         filtered=ledger.filtered,
+        commands=ledger.commands,
         num_on_topic=events.num_below_position,
         beginning=events.beginning,
         is_moving=pending.later != ledger,

@@ -40,11 +40,13 @@ class Ledger(Struct, frozen=True, array_like=True):
     dead: int = 0
     topic_id: str = ""
     filtered: int = 0
+    filtered_to: dict[str, int] = {}
+    commands: int = 0
 
     @property
     def total(self) -> int:
-        """All events that were counted, and the records without one."""
-        return self.accepted + self.redelivered + self.duplicate + self.dead + self.filtered
+        """All events and commands that were counted, and the records without one."""
+        return self.accepted + self.redelivered + self.duplicate + self.dead + self.filtered + self.commands
 
 
 class Finding(Struct, frozen=True):

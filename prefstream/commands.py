@@ -13,9 +13,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from prefstream import wire
-from prefstream.events import Event, Instant, LongText, ShortText, UserId
+from prefstream.events import Event, Instant, ShortText, UserId
 
-Statement = Annotated[str, Meta(min_length=1, max_length=1_000)]
+# Much more than is ever accepted: a command that can be read is answered with a receipt, one that cannot is a dead letter.
+AskedText = Annotated[str, Meta(max_length=200_000)]
 
 
 class CommandBase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -27,37 +28,37 @@ class CommandBase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
 
 
 class Edit(CommandBase, frozen=True, tag="edit"):
-    """Replace the text of the summary by ``text``."""
+    """Replace the text of the summary by ``text``, and keep what is new in it."""
 
-    text: LongText
+    text: AskedText
 
 
 class Pin(CommandBase, frozen=True, tag="pin"):
     """Keep ``statement`` in every later version, word for word."""
 
-    statement: Statement
+    statement: AskedText
 
 
 class Unpin(CommandBase, frozen=True, tag="unpin"):
     """Let go of a pinned ``statement``."""
 
-    statement: Statement
+    statement: AskedText
 
 
 class Never(CommandBase, frozen=True, tag="never"):
     """Never speak of ``subject`` again."""
 
-    subject: Statement
+    subject: AskedText
 
 
 class Allow(CommandBase, frozen=True, tag="allow"):
     """Take back a ``never`` on ``subject``."""
 
-    subject: Statement
+    subject: AskedText
 
 
 class OptOut(CommandBase, frozen=True, tag="opt_out"):
-    """Stop learning from this user's events; the summary stays as it is."""
+    """Stop learning from this user's events from here on; those before it still count."""
 
 
 class OptIn(CommandBase, frozen=True, tag="opt_in"):

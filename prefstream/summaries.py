@@ -77,7 +77,8 @@ class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``num_events`` counts all events the text is based on, ``num_new_events`` those new in this version. ``position`` is the
     offset up to which evidence is covered, ``command_position`` the offset of the last command applied: neither stands for
-    the other. ``origins`` maps a source partition (``topic-id/partition``) to the highest ``[offset, index]`` applied.
+    the other. ``origins`` maps a source partition (``topic-id/partition``) to the highest ``[offset, index]`` applied. ``pins``
+    and ``own_words`` are what the person wants in every text, pinned or as the sentences of their last edit.
     """
 
     user: UserId
@@ -94,6 +95,7 @@ class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     command_position: int = -1
     tokens: int = 0
     pins: tuple[str, ...] = ()
+    own_words: tuple[str, ...] = ()
     model: ModelUsed = ModelUsed()
     tally: Tally = Tally()
     origins: dict[str, tuple[int, int]] = field(default_factory=dict)

@@ -1,9 +1,9 @@
 """The topics of the flow: their names, who writes and reads them, and how each has to be configured.
 
 Publishers of prefstream's own events write to **inbox**, platforms to topics of their own. Intake writes **events**, collect
-keeps what waits in **pending**, write back publishes **summaries**; what can never succeed goes to **dead-letters**, and from
-there, if somebody says so, through **replays** to intake again. Events, pending and summaries are co-partitioned: partition 5
-of one belongs with partition 5 of the others.
+keeps what waits in **pending**, write back publishes **summaries**; what became of a person's command is in **receipts**; what
+can never succeed goes to **dead-letters**, and from there, if somebody says so, through **replays** to intake again. Events,
+pending, summaries and receipts are co-partitioned: partition 5 of one belongs with partition 5 of the others.
 """
 
 from __future__ import annotations
@@ -59,6 +59,11 @@ class TopicNames(Struct, frozen=True):
         return f"{self.namespace}.pending"
 
     @property
+    def receipts(self) -> str:
+        """What became of each command."""
+        return f"{self.namespace}.receipts"
+
+    @property
     def dead_letters(self) -> str:
         """Inputs that can never succeed."""
         return f"{self.namespace}.dead-letters"
@@ -109,6 +114,16 @@ def topic_specs(
             configs={"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)} | insync,
         ),
         *_table_specs(names, num_partitions, replication_factor, insync),
+        TopicSpec(
+            name=names.receipts,
+            caption="what became of each command, by user, without their words",
+            writer="collect",
+            readers=("whoever sends commands",),
+            num_partitions=num_partitions,
+            replication_factor=replication_factor,
+            # As long as dead letters: who asks within a month what became of a wish is answered.
+            configs={"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)} | insync,
+        ),
         *_letter_specs(names, num_partitions, replication_factor, insync),
     )
 

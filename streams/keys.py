@@ -6,6 +6,7 @@ A row's key is one kind byte, the length of the user id (u16, big-endian), the u
     f  len  user                             failures, what is suspect, and how many events were given up
     c  len  user                             controls and the forget fence
     i  len  user                             recent event ids
+    r  len  user  offset (u64, big-endian)   one command that is decided, until its receipt is durable
 
 The length in front makes a prefix scan exact: no user id, whatever bytes it holds, is a prefix of another user's rows.
 """
@@ -20,7 +21,7 @@ from msgspec import Struct
 from streams.errors import CorruptKey
 
 UserRowKind = Literal[b"f", b"c", b"i"]
-Kind = Literal[b"e", b"f", b"c", b"i"]
+Kind = Literal[b"e", b"f", b"c", b"i", b"r"]
 
 MAX_USER_BYTES = 0xFFFF
 _HEAD = Layout(">sH")
@@ -33,6 +34,13 @@ _U32 = 0xFFFFFFFF
 
 class EventKey(Struct, frozen=True):
     """The key of one pending event."""
+
+    user: bytes
+    offset: int
+
+
+class DecidedKey(Struct, frozen=True):
+    """The key of one decided command."""
 
     user: bytes
     offset: int
@@ -75,6 +83,11 @@ def event_key(user: bytes, offset: int) -> bytes:
     return user_prefix(b"e", user) + _OFFSET.pack(offset)
 
 
+def decided_key(user: bytes, offset: int) -> bytes:
+    """The key of a decided command, by its offset in the keyed topic."""
+    return user_prefix(b"r", user) + _OFFSET.pack(offset)
+
+
 def failures_key(user: bytes) -> bytes:
     """The key of a user's failures and ``not_before``."""
     return user_prefix(b"f", user)
@@ -90,7 +103,7 @@ def recent_ids_key(user: bytes) -> bytes:
     return user_prefix(b"i", user)
 
 
-def parse_key(key: bytes) -> EventKey | UserKey:
+def parse_key(key: bytes) -> EventKey | DecidedKey | UserKey:
     """What a stored key stands for. Raises `CorruptKey` for a key that none of the functions above makes."""
     if len(key) < _HEAD.size:
         raise CorruptKey(f"a key of {len(key)} bytes has no head")
@@ -101,6 +114,8 @@ def parse_key(key: bytes) -> EventKey | UserKey:
     match kind, len(suffix):
         case b"e", _OFFSET.size:
             return EventKey(user, _OFFSET.unpack(suffix)[0])
+        case b"r", _OFFSET.size:
+            return DecidedKey(user, _OFFSET.unpack(suffix)[0])
         case ((b"f" | b"c" | b"i"), 0):
             return UserKey(kind, user)
     raise CorruptKey(f"no key has kind {kind!r} and a suffix of {len(suffix)} bytes")

@@ -17,7 +17,8 @@ Outcome = Literal[
     "redelivered",  # the same source record again: intake sent it twice around a crash
     "duplicate",  # another source record with an id met before: a publisher's retry
     "dead",  # nothing intake wrote: refused
-    "filtered",  # a source record without an event: nothing in it says anything of anybody's taste
+    "filtered",  # nothing is learnt from it: a source record that makes no event, or an event of who has opted out
+    "command",  # decided, whatever became of it: its receipt says
 ]
 
 LEDGER_KEY = b"l"  # a kind byte without a user: a partition has one ledger
@@ -37,6 +38,7 @@ class Ledger(Struct, frozen=True, array_like=True):
     topic_id: str = ""
     filtered: int = 0
     filtered_to: dict[str, int] = {}
+    commands: int = 0
 
     def counted(self, offset: int, outcome: Outcome) -> Ledger:
         """The ledger with one more event in it."""
@@ -49,6 +51,7 @@ class Ledger(Struct, frozen=True, array_like=True):
             self.topic_id,
             self.filtered + (outcome == "filtered"),
             self.filtered_to,
+            self.commands + (outcome == "command"),
         )
 
     def knows_filtered(self, source: str, offset: int) -> bool:

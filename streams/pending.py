@@ -100,6 +100,15 @@ def highest(one: Mapping[str, Place], other: Mapping[str, Place]) -> dict[str, P
     return dict(one) | {source: max(place, one.get(source, place)) for source, place in other.items()}
 
 
+def _met(state: _User, arrival: Arrival) -> Admission:
+    """Whether this was met before; from now on it was."""
+    source, place = source_of(arrival), place_of(arrival)
+    if place <= state.origins.get(source, (-1, -1)):
+        return "redelivered"
+    state.origins[source] = place
+    return "duplicate" if arrival.event_id and arrival.event_id in state.event_ids else "accepted"
+
+
 class PendingIndex:
     """One partition's index. Users are the raw key bytes."""
 
@@ -141,14 +150,16 @@ class PendingIndex:
         state = self._users.get(user)
         if state is None:
             state = _User(known or Known())
-        source, place = source_of(arrival), place_of(arrival)
-        if place <= state.origins.get(source, (-1, -1)):
-            return "redelivered"
-        state.origins[source] = place
-        if arrival.event_id and arrival.event_id in state.event_ids:
-            return "duplicate"
-        self._note(user, state, offset, arrival)
-        return "accepted"
+        if (admission := _met(state, arrival)) == "accepted":
+            self._note(user, state, offset, arrival)
+        return admission
+
+    def passes(self, user: bytes, arrival: Arrival, known: Known | None) -> Admission:
+        """The same for what does not wait, a command or an event that is not learnt from: it is only remembered."""
+        state = self._users.get(user) or _User(known or Known())
+        if (admission := _met(state, arrival)) == "accepted" and arrival.event_id:
+            state.event_ids[arrival.event_id] = None
+        return admission
 
     def _note(self, user: bytes, state: _User, offset: int, arrival: Arrival) -> None:
         if arrival.event_id:

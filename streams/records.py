@@ -5,10 +5,13 @@ Internal records are msgpack; an event inside them is the public contract's Stru
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from prefstream.commands import Command
 from prefstream.dead_letters import Origin
 from prefstream.events import Event
 
@@ -17,7 +20,7 @@ FILTERED_MARK = b"\xff"  # no text in UTF-8 begins with it
 
 
 class Arrival(Struct, frozen=True, array_like=True):
-    """An event on the keyed topic, and the value of its pending row: read without decoding the event itself.
+    """An event or command on the keyed topic, and the value of an event's pending row: read without decoding what is in it.
 
     ``arrived_at_ms`` is when intake took it in (ms since 1970), ``tokens`` an estimate of the event's share of a
     prompt, ``event_id`` the publisher's id or empty.
@@ -50,32 +53,42 @@ def not_after(arrival: Arrival, now_ms: int) -> Arrival:
     return arrival if arrival.arrived_at_ms <= now_ms else replace(arrival, arrived_at_ms=now_ms)
 
 
-class Duplicate(Struct, frozen=True, array_like=True):
-    """Where a duplicate lay on the keyed topic, and its place in its source: (offset, index within the record)."""
+def remember_ids(recent: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+    """The event ids to remember for a user, newest last, bounded."""
+    return tuple(dict.fromkeys([*recent, *new]))[-MAX_RECENT_IDS:]
+
+
+class Passed(Struct, frozen=True, array_like=True):
+    """Where something that no summary will cover lay on the keyed topic, its place in its source, and its id or nothing.
+
+    It is a duplicate, a command, or an event that is not learnt from. A place is (offset, index within the record).
+    """
 
     offset: int
     source: str
     place: tuple[int, int]
+    event_id: str = ""
 
 
 class Recent(Struct, frozen=True, array_like=True):
-    """A user's recent past, kept beside the pending rows: event ids, and the highest place by source of a duplicate.
+    """A user's recent past, kept beside the pending rows: event ids, and the highest place by source of what no summary covers.
 
-    A duplicate is in no summary's origins, and is still to be known when its source record is read again. As long as the
-    ledger has not counted it, it is read again itself, and so are the events before it: until then its place is kept apart.
+    That is in no summary's origins, and is still to be known when its source record is read again. As long as the ledger has
+    not counted it, it is read again itself, and so are the events before it: until then its place and id are kept apart.
     """
 
     event_ids: tuple[str, ...] = ()
     origins: dict[str, tuple[int, int]] = {}
-    uncounted: tuple[Duplicate, ...] = ()
+    uncounted: tuple[Passed, ...] = ()
 
     def counted(self, position: int) -> Recent:
         """The same when the ledger has counted what lies below ``position`` on the keyed topic."""
-        origins = dict(self.origins)
-        for one in self.uncounted:
-            if one.offset < position:
-                origins[one.source] = max(one.place, origins.get(one.source, one.place))
-        return Recent(self.event_ids, origins, tuple(one for one in self.uncounted if one.offset >= position))
+        origins, counted = dict(self.origins), [one for one in self.uncounted if one.offset < position]
+        for one in counted:
+            origins[one.source] = max(one.place, origins.get(one.source, one.place))
+        ids = [one.event_id for one in counted if one.event_id]
+        event_ids = remember_ids(self.event_ids, ids) if ids else self.event_ids
+        return Recent(event_ids, origins, tuple(one for one in self.uncounted if one.offset >= position))
 
 
 encode_recent = msgspec.msgpack.Encoder().encode
@@ -86,8 +99,14 @@ encode_filtered = msgspec.msgpack.Encoder().encode
 decode_filtered = msgspec.msgpack.Decoder(Filtered).decode
 encode_event = msgspec.msgpack.Encoder().encode
 _event_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
+_record_decoder: msgspec.msgpack.Decoder[Event | Command] = msgspec.msgpack.Decoder(Event | Command)
+
+
+def decode_record(arrival: Arrival) -> Event | Command:
+    """The event or command inside an arrival of the keyed topic."""
+    return _record_decoder.decode(arrival.event)
 
 
 def decode_event(arrival: Arrival) -> Event:
-    """The event inside an arrival."""
+    """The event inside a pending arrival: commands never wait."""
     return _event_decoder.decode(arrival.event)

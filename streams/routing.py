@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import Struct
 
+from prefstream.commands import Command, Forget, RollBack
 from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter, DeadLetterReason, Origin
 from prefstream.events import Event, EventBase
 from streams.adapters import Decoded, RawRecord, Undecodable
@@ -23,7 +24,7 @@ _MAX_LETTER_HEADER_BYTES = 1 << 10
 
 
 class Forward(Struct, frozen=True):
-    """An event for the keyed topic: its key and its value."""
+    """An event or command for the keyed topic: its key and its value."""
 
     key: bytes
     value: bytes
@@ -43,15 +44,16 @@ def route(record: RawRecord, decoded: Decoded, topic_id: str, now_ms: int) -> tu
         return (Forward(filtered_key(filtered.origin), encode_filtered(filtered)),)
     forwards = []
     for index, event in enumerate(decoded):
-        if not isinstance(event, EventBase):
+        if isinstance(event, Forget | RollBack):
             kind = type(event).__struct_config__.tag
             return refuse(record, "unsupported", f"type: the command {kind!r} is not acted on yet", topic_id, now_ms)
         forwards.append(_forward(event, Origin(topic_id, record.partition, record.offset, index), now_ms))
     return tuple(forwards)
 
 
-def _forward(event: Event, origin: Origin, now_ms: int) -> Forward:
-    arrival = Arrival(origin, now_ms, estimate_event_tokens(event), event.id, msgspec.Raw(encode_event(event)))
+def _forward(event: Event | Command, origin: Origin, now_ms: int) -> Forward:
+    tokens = estimate_event_tokens(event) if isinstance(event, EventBase) else 0
+    arrival = Arrival(origin, now_ms, tokens, event.id, msgspec.Raw(encode_event(event)))
     return Forward(event.user.encode(), encode_arrival(arrival))
 
 

@@ -14,10 +14,12 @@ from msgspec import Struct
 
 from prefstream.events import Event
 from prefstream.summaries import FlushReason, ModelUsed, Summary, Tally
+from streams.controls import NO_CONTROLS, Controls
 from streams.evidence import Evidence, evidence_of
 from streams.pending import Place, highest, place_of, source_of
-from streams.records import MAX_RECENT_IDS, Arrival, decode_event
+from streams.records import Arrival, decode_event
 from streams.redaction import DEFAULT_REDACTION, Kind, Redaction, redacted
+from streams.subjects import evidence_without, speaks_of, tally_without
 from streams.tally import fold
 
 
@@ -39,6 +41,7 @@ class Step(Struct, frozen=True):
     last_event_at: datetime
     arrived_at_ms: int
     redacted: Mapping[Kind, int]
+    controls: Controls = NO_CONTROLS
 
     @property
     def base_version(self) -> int:
@@ -51,9 +54,9 @@ class Step(Struct, frozen=True):
         return self.base.text if self.base else ""
 
     @property
-    def pins(self) -> tuple[str, ...]:
+    def kept(self) -> tuple[str, ...]:
         """The statements every new text has to keep."""
-        return self.base.pins if self.base else ()
+        return self.controls.kept
 
 
 def step_from(
@@ -61,30 +64,51 @@ def step_from(
     base: Summary | None,
     rows: Sequence[tuple[int, Arrival]],
     reason: FlushReason,
+    controls: Controls = NO_CONTROLS,
     redaction: Redaction = DEFAULT_REDACTION,
 ) -> Step:
-    """The step that covers these pending events (at least one); what ``redaction`` takes out, neither tally nor prompt sees."""
-    found: Counter[Kind] = Counter()
-    events = []
-    for _, arrival in rows:
-        event, counts = redacted(decode_event(arrival), redaction)
-        events.append(event)
-        found.update(counts)
-    evidence = tuple(evidence_of(event) for event in events)
+    """The step that covers these pending events (at least one), without what the person never wants inferred.
+
+    What ``redaction`` takes out, neither tally nor prompt sees.
+    """
+    events, found = _told(rows, redaction)
+    evidence, tally = _learnt(base, events, controls)
     return Step(
         user=user.decode(),
         base=base,
         offsets=tuple(offset for offset, _ in rows),
         reason=reason,
         evidence=evidence,
-        tally=fold(base.tally if base else Tally(), evidence),
+        tally=tally,
         origins=_merged_origins(base, rows),
         event_ids=tuple(arrival.event_id for _, arrival in rows if arrival.event_id),
         first_event_at=_earliest(base, events),
         last_event_at=_latest(base, events),
         arrived_at_ms=min(arrival.arrived_at_ms for _, arrival in rows),
         redacted=found,
+        controls=controls,
     )
+
+
+def _told(rows: Sequence[tuple[int, Arrival]], redaction: Redaction) -> tuple[list[Event], Counter[Kind]]:
+    """The events without personal details, and how many of these there were."""
+    found: Counter[Kind] = Counter()
+    events = []
+    for _, arrival in rows:
+        event, counts = redacted(decode_event(arrival), redaction)
+        events.append(event)
+        found.update(counts)
+    return events, found
+
+
+def _learnt(base: Summary | None, events: Sequence[Event], controls: Controls) -> tuple[tuple[Evidence, ...], Tally]:
+    evidence = tuple(evidence_of(event) for event in events)
+    tally = base.tally if base else Tally()
+    if not controls.nevers:
+        return evidence, fold(tally, evidence)
+    speaks = speaks_of(controls.nevers)
+    evidence = tuple(evidence_without(one, speaks) for one in evidence)
+    return evidence, tally_without(fold(tally, evidence), speaks)
 
 
 def _merged_origins(base: Summary | None, rows: Sequence[tuple[int, Arrival]]) -> dict[str, Place]:
@@ -119,15 +143,11 @@ def next_summary(step: Step, text: str, tokens: int, model: ModelUsed, now: date
         num_events=(base.num_events if base else 0) + len(step.offsets),
         num_new_events=len(step.offsets),
         position=step.offsets[-1],
-        command_position=base.command_position if base else -1,
+        command_position=step.controls.applied_position,
         tokens=tokens,
-        pins=step.pins,
+        pins=step.controls.pins,
+        own_words=step.controls.own_words,
         model=model,
         tally=step.tally,
         origins=step.origins,
     )
-
-
-def remember_ids(recent: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
-    """The event ids to remember for a user, newest last, bounded."""
-    return tuple(dict.fromkeys([*recent, *new]))[-MAX_RECENT_IDS:]

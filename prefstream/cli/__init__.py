@@ -1,4 +1,4 @@
-"""The command line: create the topics, publish events, look at a summary, watch summaries change, settle dead letters, audit.
+"""The command line: topics, events, summaries, what a person asks for, dead letters, the audit.
 
 One file for each group of commands; here they become one program.
 """
@@ -12,7 +12,9 @@ from typing import Annotated
 import typer
 
 from prefstream.cli.audit import audit
+from prefstream.cli.controls import allow, edit, never, opt_in, opt_out, pin, unpin
 from prefstream.cli.dead_letters import dead_letters
+from prefstream.cli.export import export
 from prefstream.cli.publish import publish
 from prefstream.cli.sources import sources
 from prefstream.cli.summaries import summary, watch
@@ -50,6 +52,14 @@ app.add_typer(sources, name="sources")
 app.command(epilog="Examples: `prefstream publish events.jsonl`, `tail -f app.jsonl | prefstream publish -`")(publish)
 app.command(epilog="Examples: `prefstream summary ada`, `prefstream summary ada --json | jq -r .text`")(summary)
 app.command(epilog="Examples: `prefstream watch`, `prefstream watch --user ada --json`")(watch)
+app.command(epilog="Examples: `prefstream edit ada 'Loves slow films.'`, `prefstream edit ada - < text.txt`")(edit)
+app.command(epilog="Example: `prefstream pin ada 'Never horror before bed.'`")(pin)
+app.command(epilog="Example: `prefstream unpin ada 'Never horror before bed.'`")(unpin)
+app.command(epilog="Examples: `prefstream never ada religion`, `prefstream never ada 'my family' --json`")(never)
+app.command(epilog="Example: `prefstream allow ada religion`")(allow)
+app.command("opt-out", epilog="Example: `prefstream opt-out ada`")(opt_out)
+app.command("opt-in", epilog="Example: `prefstream opt-in ada`")(opt_in)
+app.command(epilog="Example: `prefstream export ada > ada.json`")(export)
 app.command(epilog="Examples: `prefstream audit`, `prefstream audit --wait 60 --json | jq -r .sentence`")(audit)
 
 

@@ -27,7 +27,18 @@ def audit_report(found: Audit) -> Group:
     return Group(*[line for part in parts for line in (*part, "")][:-1])
 
 
-_ACCOUNT_COLUMNS = ("accepted", "applied", "pending", "poison", "redelivered", "duplicate", "dead", "filtered", "on topic")
+_ACCOUNT_COLUMNS = (
+    "accepted",
+    "applied",
+    "pending",
+    "poison",
+    "redelivered",
+    "duplicate",
+    "dead",
+    "filtered",
+    "commands",
+    "on topic",
+)
 _SOURCE_COLUMNS = ("from", "committed", "found", "older", "unsure", "lost")
 _ALWAYS = ("accepted", "applied", "pending", "on topic", "from", "committed", "found")
 
@@ -49,7 +60,8 @@ def _accounts(found: Audit) -> list[Text]:
 
 def _account_numbers(account: PartitionAccount) -> _Numbers:
     events = (account.accepted, account.applied, account.pending, account.poison)
-    return (*events, account.redelivered, account.duplicate, account.dead, account.filtered, account.num_on_topic)
+    others = (account.redelivered, account.duplicate, account.dead, account.filtered, account.commands)
+    return (*events, *others, account.num_on_topic)
 
 
 def _sources(found: Audit) -> list[Text]:

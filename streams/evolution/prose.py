@@ -254,6 +254,11 @@ def _split(line: str) -> list[str]:
     return [sentence if sentence.endswith((".", "!", "?", "…")) else sentence + "." for sentence in sentences if sentence]
 
 
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, whoever wrote it, each with its end; a line begins a new one."""
+    return [sentence for line in text.splitlines() for sentence in _split(line)]
+
+
 def _parse_sentence(sentence: str) -> tuple[str, tuple[str, ...]]:
     """The kind of claim and its values; no values where the sentence is no claim."""
     for kind, head in _ATTRIBUTE_HEADS.items():

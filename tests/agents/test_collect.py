@@ -14,14 +14,18 @@ from faust.types import Message
 from agents.clock import now_ms
 from agents.collect import Collect
 from agents.metrics import Metrics
+from agents.obey import Obey
 from agents.outbox import Outbox
 from agents.progress import Progress
 from agents.writer import Then
+from prefstream.commands import Command, Never, OptIn, OptOut
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Click, Item
+from prefstream.receipts import Receipt
+from streams.controls import Controls
 from streams.keys import event_key
 from streams.ledger import Ledger
-from streams.records import Arrival, Filtered, encode_arrival, encode_filtered, filtered_key
+from streams.records import Arrival, Filtered, encode_arrival, encode_event, encode_filtered, filtered_key
 from tests.agents.scripted import (
     NAMES,
     POLICY,
@@ -46,6 +50,11 @@ class Letters(Outbox):
     def __init__(self) -> None:
         super().__init__("nowhere:1", NAMES, 1)
         self.kept: list[DeadLetter] = []
+        self.receipts: list[Receipt] = []
+
+    def hand_out(self, user: bytes, receipt: Receipt, then: Then) -> None:
+        self.receipts.append(receipt)
+        then()
 
     def partition_of(self, user: bytes) -> int:
         return 1 if user == b"astray" else 0
@@ -59,7 +68,8 @@ class Worker:
 
     def __init__(self, opened: Opened) -> None:
         self.opened, self.letters, self.progress, self.metrics = opened, Letters(), Progress(), Metrics()
-        self.collect = Collect(opened.partitions, self.letters, "EVENTS", self.progress, self.metrics)
+        obey = Obey(self.letters, self.metrics, 160)
+        self.collect = Collect(opened.partitions, self.letters, obey, "EVENTS", self.progress, self.metrics)
 
     async def run(self, *messages: Message) -> None:
         """Have these messages collected; the first one follows the committed offset."""
@@ -221,3 +231,51 @@ async def test_a_full_lane_holds_back_the_next_event(worker: Worker, monkeypatch
     monkeypatch.setattr(worker.opened.owned.writer, "room", room)
     await worker.run(event(3), event(4))
     assert room.await_count == 2
+
+
+def command_message(offset: int, command: Command, place: int) -> Message:
+    """The command as intake passes it on, read at this offset of its source."""
+    arrival = Arrival(Origin("T1", 0, place), 1_000_000, 0, command.id, msgspec.Raw(encode_event(command)))
+    return message(NAMES.events, offset, encode_arrival(arrival), b"ada")
+
+
+async def test_a_command_is_obeyed_in_its_place_and_counted_once(worker: Worker) -> None:
+    never = Never(user="ada", at=AT, id="c1", subject="war")
+    messages = [command_message(4, never, 0), command_message(5, never, 0), command_message(6, never, 1)]
+    await worker.run(*messages)
+    await worker.opened.partitions.flush()
+    assert worker.opened.owned.controls(b"ada") == Controls(4, 4, nevers=("war",))
+    assert worker.opened.owned.ledger == Ledger(7, redelivered=1, duplicate=1, commands=1)
+    assert [receipt.id for receipt in worker.letters.receipts] == ["c1"]
+
+
+async def test_a_command_whose_count_was_lost_in_a_crash_is_counted_and_not_applied_again(worker: Worker) -> None:
+    """Its place is known only as that of something uncounted, so it is no duplicate of itself."""
+    await worker.run(command_message(4, OptOut(user="ada", at=AT, id="c1"), 0))
+    await worker.opened.partitions.flush()
+    worker.opened.owned.ledger = Ledger(4)
+    await worker.run(command_message(4, OptOut(user="ada", at=AT, id="c1"), 0))
+    assert worker.opened.owned.ledger == Ledger(5, commands=1)
+    assert len(worker.letters.receipts) == 1
+
+
+async def test_events_of_who_has_opted_out_are_filtered_and_known_when_they_come_again(worker: Worker) -> None:
+    click = Click(user="ada", at=AT, item=Item(id="1"), id="x")
+
+    def clicked(offset: int, place: int, event_id: str = "") -> Message:
+        arrival = arrival_of(msgspec.structs.replace(click, id=event_id), place)
+        return message(NAMES.events, offset, encode_arrival(arrival), b"ada")
+
+    out, back = OptOut(user="ada", at=AT), OptIn(user="ada", at=AT)
+    messages = [
+        clicked(4, 0),
+        command_message(5, out, 1),
+        clicked(6, 2, "x"),
+        clicked(7, 2, "x"),
+        command_message(8, back, 3),
+        clicked(9, 4, "x"),
+        clicked(10, 5, "y"),
+    ]
+    await worker.run(*messages)
+    assert worker.opened.owned.ledger == Ledger(11, accepted=2, redelivered=1, duplicate=1, filtered=1, commands=2)
+    assert worker.opened.owned.index.num_events == 2

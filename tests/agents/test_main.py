@@ -27,7 +27,7 @@ from streams.adapters.cloudevents import cloudevents
 from streams.adapters.native import native
 from streams.adapters.replays import replays
 
-KEYED = ("events", "pending", "summaries")
+KEYED = ("events", "pending", "summaries", "receipts")
 STANDINGS: list[Standing] = []
 OURS = ("inbox", *KEYED, "dead-letters", "replays")
 

@@ -39,7 +39,8 @@ CLOSED = {
     "letter.reason",  # DeadLetterReason
     "due.reason",  # FlushReason
     "failure.kind",  # FailureKind
-    "outcome",  # Admission
+    "outcome",  # Outcome
+    "receipt.outcome",  # ReceiptOutcome
     "rejected.reason",  # RejectionReason
     "call.rejected.reason",  # RejectionReason
     "cut",  # Cut

@@ -22,7 +22,7 @@ from streams.failures import Failures
 from streams.keys import event_key, recent_ids_key
 from streams.ledger import Ledger
 from streams.pending import Due, Known
-from streams.records import Duplicate, Recent, decode_recent, encode_arrival, encode_recent
+from streams.records import Passed, Recent, decode_recent, encode_arrival, encode_recent
 from streams.versions import Step, next_summary, step_from
 from tests.agents.scripted import (
     KEPT_AN_HOUR,
@@ -248,7 +248,7 @@ async def test_an_event_is_flushed_when_the_ledger_has_durably_counted_it(opened
 async def test_a_duplicate_is_known_when_its_source_record_is_read_again(opened: Opened) -> None:
     """Its place is in no summary, and the user may have nothing pending that would remember it."""
     retry = arrival_of(Click(user="ada", at=AT, item=Item(id="1"), id="x"), 9)
-    opened.owned.note_duplicate(ADA, 4, retry)
+    opened.owned.note_passed(ADA, 4, retry)
     opened.owned.count(4, "duplicate")
     assert opened.owned.known(ADA).origins == {"T1/0": (9, 0)}
     assert opened.owned.index.admit(ADA, 7, retry, opened.owned.known(ADA)) == "redelivered"
@@ -264,7 +264,7 @@ async def test_a_duplicate_hides_nothing_that_is_read_again_with_it(
     collect(before.owned, ADA, 3, "x")
     retry = arrival_of(Click(user="ada", at=AT, item=Item(id="3"), id="x"), 9)
     assert before.owned.index.admit(ADA, 4, retry, None) == "duplicate"
-    before.owned.note_duplicate(ADA, 4, retry)
+    before.owned.note_passed(ADA, 4, retry)
     if is_counted:
         before.owned.write_ledger(Ledger(5, accepted=1, duplicate=1))
     await before.partitions.flush()
@@ -285,12 +285,12 @@ async def test_a_duplicate_hides_nothing_that_is_read_again_with_it(
 async def test_what_is_kept_apart_of_duplicates_does_not_pile_up(opened: Opened) -> None:
     opened.partitions.restore()
     for offset in range(3):
-        opened.owned.note_duplicate(ADA, offset, arrival_of(Click(user="ada", at=AT, item=Item(id="1"), id="x"), offset))
+        opened.owned.note_passed(ADA, offset, arrival_of(Click(user="ada", at=AT, item=Item(id="1"), id="x"), offset))
         opened.owned.write_ledger(Ledger(offset + 1, duplicate=offset + 1))
         await opened.partitions.flush()
     stored = opened.pending.get(recent_ids_key(ADA))
     assert stored is not None
-    assert decode_recent(stored) == Recent((), {"T1/0": (1, 0)}, (Duplicate(2, "T1/0", (2, 0)),))
+    assert decode_recent(stored) == Recent(("x",), {"T1/0": (1, 0)}, (Passed(2, "T1/0", (2, 0), "x"),))
 
 
 async def test_an_idle_owner_writes_now_and_then_to_stay_in_step(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

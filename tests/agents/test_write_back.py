@@ -19,12 +19,14 @@ from model_server.tokenizer import TokenCounter, estimated, load_tokenizer
 from prefstream.events import Item, Rating
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability
+from streams.controls import Controls, encode_controls
 from streams.evidence import evidence_of
 from streams.evolution.attempts import Attempt
 from streams.evolution.guards import GuardLimits, Rejected
 from streams.evolution.plain import Plain
 from streams.evolution.records import CallResult, Completion, Refused, Unavailable, Update
 from streams.failures import Failures
+from streams.keys import controls_key
 from streams.records import encode_arrival
 from streams.versions import step_from
 from tests.agents.scripted import POLICY, Lettered, Opened, arrival_of, counted, open_partition, others_run, until
@@ -46,6 +48,8 @@ class Call:
         self.opened, self.owned, self.index, self.metrics = opened, opened.owned, opened.owned.index, Metrics()
         if base:
             opened.summaries.apply([(ADA, encode_summary(base))], 0)
+            controls = Controls(base.command_position, base.command_position, base.pins)
+            opened.pending.apply([(controls_key(ADA), encode_controls(controls))], 0)
         for offset in (3, 4, 5):
             arrival = arrival_of(Rating(user="ada", at=AT, item=Item(id="51", title="Heat"), value=5), offset, 1_999_000)
             self.index.admit(ADA, offset, arrival, self.owned.known(ADA))
@@ -53,7 +57,7 @@ class Call:
         due = self.index.take_due(1_999_000)
         assert due is not None
         self.due, self.availability = due, Availability(POLICY)
-        self.step = step_from(ADA, self.owned.summary(ADA), self.owned.rows(due), due.reason)
+        self.step = step_from(ADA, self.owned.summary(ADA), self.owned.rows(due), due.reason, self.owned.controls(ADA))
 
     def ends(
         self,
@@ -66,7 +70,7 @@ class Call:
         rejected: Rejected | None = None,
     ) -> Rejected | None:
         step = self.step
-        update = Update(step.old_text, step.tally, step.evidence, step.pins, 160)
+        update = Update(step.old_text, step.tally, step.evidence, step.kept, 160)
         outbox: Any = Lettered()
         failed_calls = FailedCalls(POLICY, self.availability, outbox, {}, self.metrics)
         write_back = WriteBack(

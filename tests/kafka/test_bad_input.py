@@ -26,13 +26,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 AT = "2026-01-05T20:15:00Z"
 ITEM = {"id": "50", "title": "Star Wars (1977)"}
 COMMANDS: list[dict[str, object]] = [
-    {"type": "edit", "text": "Likes war."},
-    {"type": "pin", "statement": "Vegetarian."},
-    {"type": "unpin", "statement": "Vegetarian."},
-    {"type": "never", "subject": "war"},
-    {"type": "allow", "subject": "war"},
-    {"type": "opt_out"},
-    {"type": "opt_in"},
     {"type": "forget"},
     {"type": "roll_back", "version": 1},
 ]
@@ -142,7 +135,7 @@ def test_what_cannot_be_read_is_a_dead_letter_with_its_reason(flow: Flow) -> Non
         flow.send("native", value, refused(reason), key=b"")
 
 
-def test_commands_are_not_acted_on_yet(flow: Flow) -> None:
+def test_commands_that_are_not_acted_on_yet(flow: Flow) -> None:
     for command in COMMANDS:
         flow.send("native", as_json({"user": "ada", "at": AT} | command), refused("unsupported"))
 

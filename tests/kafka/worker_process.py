@@ -357,7 +357,8 @@ class SummaryFold:
     def _fold(self, record: Any) -> None:
         if is_barrier(record):
             return
-        user, summary = record.key.decode(), json.loads(record.value)
+        # A version that a command makes has no new events, the first one perhaps none at all.
+        user, summary = record.key.decode(), {"num_events": 0, "num_new_events": 0} | json.loads(record.value)
         before = self.current.get(user, {"version": 0, "num_events": 0})
         expected = {
             "user": user,

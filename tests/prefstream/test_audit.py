@@ -533,13 +533,15 @@ def test_a_key_of_another_kind_is_no_event_however_long() -> None:
     assert event_row(event_key(b"x" * MAX_USER_BYTES, 1)) == (b"x" * MAX_USER_BYTES, 1)
 
 
-@given(*[st.integers(0, 2**60)] * 6, st.text())
+@given(*[st.integers(0, 2**60)] * 7, st.text())
 def test_the_ledger(
-    position: int, accepted: int, redelivered: int, duplicate: int, dead: int, filtered: int, topic_id: str
+    position: int, accepted: int, redelivered: int, duplicate: int, dead: int, filtered: int, commands: int, topic_id: str
 ) -> None:
-    written = encode_ledger(WorkersLedger(position, accepted, redelivered, duplicate, dead, topic_id, filtered, {"s/0": 7}))
+    to = {"s/0": 7}
+    written = encode_ledger(WorkersLedger(position, accepted, redelivered, duplicate, dead, topic_id, filtered, to, commands))
     read = msgspec.msgpack.decode(written, type=Ledger)
-    assert read == Ledger(position, accepted, redelivered, duplicate, dead, topic_id, filtered)
+    assert read == Ledger(position, accepted, redelivered, duplicate, dead, topic_id, filtered, to, commands)
+    assert read.total == accepted + redelivered + duplicate + dead + filtered + commands
 
 
 def test_origins() -> None:

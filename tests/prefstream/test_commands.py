@@ -61,9 +61,9 @@ def test_events_are_read_from_the_same_topic() -> None:
     [
         (b'{"type":"pin","user":"ada","at":"2026-01-05T20:15:00Z"}', "invalid", "statement: missing"),
         (
-            b'{"type":"pin","user":"ada","at":"2026-01-05T20:15:00Z","statement":""}',
+            b'{"type":"pin","user":"ada","at":"2026-01-05T20:15:00Z","statement":5}',
             "invalid",
-            "statement: expected `str` of length >= 1 ('')",
+            "statement: expected `str`, got `int` (5)",
         ),
         (
             b'{"type":"roll_back","user":"ada","at":"2026-01-05T20:15:00Z","version":0}',

@@ -14,11 +14,13 @@ def specs_by_topic(num_partitions: int = 8) -> dict[str, TopicSpec]:
 
 def test_names_start_with_the_namespace() -> None:
     names = TopicNames("shop.eu")
-    assert [names.inbox, names.events, names.summaries, names.pending, names.dead_letters, names.replays] == [
+    ours = [names.inbox, names.events, names.summaries, names.pending, names.receipts, names.dead_letters, names.replays]
+    assert ours == [
         "shop.eu.inbox",
         "shop.eu.events",
         "shop.eu.summaries",
         "shop.eu.pending",
+        "shop.eu.receipts",
         "shop.eu.dead-letters",
         "shop.eu.replays",
     ]
@@ -27,6 +29,7 @@ def test_names_start_with_the_namespace() -> None:
         names.events,
         names.summaries,
         names.pending,
+        names.receipts,
         names.dead_letters,
         names.replays,
     }
@@ -45,6 +48,7 @@ def test_keyed_topics_are_co_partitioned() -> None:
         "events": (True, 24),
         "pending": (True, 24),
         "summaries": (True, 24),
+        "receipts": (True, 24),
         "dead-letters": (False, 4),
         "replays": (False, 24),
     }
@@ -62,6 +66,7 @@ def test_what_is_replaced_by_key_is_compacted() -> None:
         "events": "delete",
         "pending": "compact",
         "summaries": "compact",
+        "receipts": "delete",
         "dead-letters": "compact,delete",
         "replays": "delete",
     }

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from prefstream.dead_letters import Origin
 from prefstream.events import Item, Rating
 from prefstream.summaries import ModelUsed, Summary, Tally
+from streams.controls import Controls
 from streams.evidence import evidence_of
 from streams.pending import Place
-from streams.records import MAX_RECENT_IDS, Arrival, encode_event
+from streams.records import MAX_RECENT_IDS, Arrival, encode_event, remember_ids
 from streams.tally import fold
-from streams.versions import next_summary, remember_ids, step_from
+from streams.versions import next_summary, step_from
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 NOW = datetime(2026, 1, 6, tzinfo=UTC)
@@ -40,6 +41,9 @@ BASE = Summary(
 )
 
 
+CONTROLS = Controls(9, 8, ("Never horror.",), ("Mostly slow films.",))
+
+
 def rating(day: int, title: str = "Heat") -> Rating:
     return Rating(user="ada", at=AT + timedelta(days=day), item=Item(id="51", title=title), value=5)
 
@@ -61,7 +65,7 @@ ROWS = [
 def test_a_first_step_stands_on_the_events_alone() -> None:
     step = step_from(b"ada", None, ROWS, "size")
     evidence = tuple(evidence_of(rating(day)) for day in (3, -1, 1))
-    assert (step.user, step.base_version, step.old_text, step.pins) == ("ada", 0, "", ())
+    assert (step.user, step.base_version, step.old_text, step.kept) == ("ada", 0, "", ())
     assert (step.offsets, step.reason, step.event_ids, step.arrived_at_ms) == ((11, 12, 15), "size", ("a", "b"), 600)
     assert (step.evidence, step.tally) == (evidence, fold(Tally(), evidence))
     assert step.origins == {"T1/0": (8, 1), "T3/0": (4, 0)}
@@ -70,8 +74,8 @@ def test_a_first_step_stands_on_the_events_alone() -> None:
 
 def test_a_later_step_stands_on_the_summary_too() -> None:
     base = msgspec.structs.replace(BASE, tally=fold(Tally(), [evidence_of(rating(0, "Fargo"))]))
-    step = step_from(b"ada", base, ROWS, "age")
-    assert (step.base_version, step.old_text, step.pins) == (6, "Loves war.", ("Never horror.",))
+    step = step_from(b"ada", base, ROWS, "age", CONTROLS)
+    assert (step.base_version, step.old_text, step.kept) == (6, "Loves war.", ("Never horror.", "Mostly slow films."))
     assert step.tally == fold(base.tally, step.evidence)
     assert step.tally.num_events == 4
     assert step.origins == {"T1/0": (8, 1), "T2/0": (99, 0), "T3/0": (4, 0)}
@@ -123,10 +127,10 @@ def test_a_first_version() -> None:
 
 
 def test_a_later_version_follows_the_one_before() -> None:
-    summary = next_summary(step_from(b"ada", BASE, ROWS, "tokens"), "Loves Heat.", 5, MODEL, NOW)
+    summary = next_summary(step_from(b"ada", BASE, ROWS, "tokens", CONTROLS), "Loves Heat.", 5, MODEL, NOW)
     assert (summary.version, summary.previous_version) == (7, 6)
     assert (summary.num_events, summary.num_new_events, summary.position) == (43, 3, 15)
-    assert (summary.command_position, summary.pins) == (8, ("Never horror.",))
+    assert (summary.command_position, summary.pins, summary.own_words) == (8, ("Never horror.",), ("Mostly slow films.",))
     assert (summary.text, summary.tokens, summary.model, summary.updated_at) == ("Loves Heat.", 5, MODEL, NOW)
 
 

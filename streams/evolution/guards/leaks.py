@@ -115,6 +115,11 @@ def says_nothing_of_its_task(candidate: Candidate) -> Rejected | None:
     return None
 
 
+def speaks_of_its_task(text: str) -> bool:
+    """Whether a text, by itself, speaks to or of a model, which what a person writes about themselves does not."""
+    return any(True for _ in _leaks(text))
+
+
 def _leaks(text: str) -> Iterator[str]:
     bare = unquoted(text)
     searches = (_NOTE.search, _FINAL.search, _LINK.search)

@@ -495,7 +495,7 @@ _OF_WRITER = (
         "writer",
         "the store has a row before the log has it",
         (WRITER + "a_callback_finds_its_row_in_the_store",),
-        (Edited(PartitionWriter, "put", "self._shards[topic].stage(row)", "self._shards[topic].apply([row], -1)"),),
+        (Edited(PartitionWriter, "stage", "self._shards[topic].stage(row)", "self._shards[topic].apply([row], -1)"),),
     ),
     Removal(
         "fence-renewal",
@@ -741,7 +741,7 @@ _OF_PARTITIONS = (
         "partitions",
         "a duplicate that is read again is taken for new",
         (PARTITIONS + "a_duplicate_is_known_when_its_source_record_is_read_again",),
-        (Edited(Owned, "note_duplicate", "(*recent.uncounted, duplicate)", "recent.uncounted"),),
+        (Edited(Owned, "note_passed", "(*recent.uncounted, passed)", "recent.uncounted"),),
     ),
     Removal(
         "remember-filtered",
@@ -870,7 +870,7 @@ _OF_AGENTS = (
             Edited(
                 WriteBack,
                 "write_back",
-                "if (current.version if current else 0) != call.attempt.step.base_version:",
+                "if _is_overtaken(call):",
                 "if False:",
             ),
         ),

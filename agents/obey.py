@@ -1,0 +1,88 @@
+"""Obey: applies a person's command where it stands among their events, and hands out the receipt when that is durable.
+
+Place in the flow: inside collect, which reads commands and events in one order. Nothing is asked of a model: a command takes
+effect in the turn in which it is read, so what is in flight for the person is based on an older state, and is made again.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import structlog
+
+from agents.clock import now_ms
+from agents.defects import LOCAL_FAULTS, place_of
+from agents.metrics import Metrics
+from agents.outbox import Outbox
+from agents.partitions import Owned
+from prefstream.commands import Command
+from prefstream.receipts import Receipt
+from prefstream.summaries import encode_summary
+from streams.controls import NO_CONTROLS, Controls, Decided
+from streams.decisions import Person, decide, undecided
+from streams.evolution.fitting import budget
+
+log = structlog.get_logger()
+
+
+def _decided(command: Command, person: Person, offset: int) -> tuple[Controls, Decided]:
+    """The decision. A command that meets a defect would stop every worker that reads it, one after the other."""
+    now = datetime.fromtimestamp(now_ms() / 1_000, UTC)
+    try:
+        decision = decide(command, person, offset, now)
+        summary = encode_summary(decision.summary) if decision.summary else b""
+        return decision.controls, Decided(decision.receipt, summary)
+    except LOCAL_FAULTS:
+        raise
+    except Exception as error:
+        place = place_of(error)
+        log.error("a command met a defect of this version: please report it", where=place)
+        decision = undecided(command, person, offset, f"a defect of this version: {place}; ask a later one again", now)
+        return decision.controls, Decided(decision.receipt)
+
+
+class Obey:
+    """What becomes of a command. ``max_summary_tokens`` are those of a summary of one domain."""
+
+    def __init__(self, outbox: Outbox, metrics: Metrics, max_summary_tokens: int) -> None:
+        self._outbox = outbox
+        self._metrics = metrics
+        self._max_summary_tokens = max_summary_tokens
+
+    def obey(self, owned: Owned, user: bytes, offset: int, command: Command) -> None:
+        """Decide the command at this offset of the keyed topic, unless that was done before a crash."""
+        person = self._person(owned, user)
+        if offset <= person.controls.position:
+            return
+        controls, decided = _decided(command, person, offset)
+        owned.decide(user, controls, decided, lambda: self._hand_out(owned, user, decided.receipt))
+
+    def finish(self, owned: Owned) -> None:
+        """After a restore: what a crash cut short behind a decision, its version and its receipt."""
+        for key, decided in owned.unreceipted():
+            self._finish(owned, key.user, decided)
+
+    def _finish(self, owned: Owned, user: bytes, decided: Decided) -> None:
+        def durable() -> None:
+            self._hand_out(owned, user, decided.receipt)
+
+        if decided.summary:
+            owned.republish(user, decided.summary, durable)
+        else:
+            durable()
+
+    def _person(self, owned: Owned, user: bytes) -> Person:
+        controls, summary = owned.controls(user), owned.summary(user)
+        is_known = summary is not None or user in owned.index or controls.applied_position > NO_CONTROLS.applied_position
+        num_domains = len(summary.tally.domains) if summary else 1
+        return Person(user.decode(), controls, summary, is_known, budget(self._max_summary_tokens, num_domains))
+
+    def _hand_out(self, owned: Owned, user: bytes, receipt: Receipt) -> None:
+        """Publish the receipt; everything it says is durable."""
+
+        def durable() -> None:
+            self._metrics.receipts.labels(receipt.outcome).inc()
+            if owned.is_alive:
+                owned.receipted(user, receipt.command_position)
+
+        self._outbox.hand_out(user, receipt, durable)

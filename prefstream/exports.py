@@ -1,0 +1,146 @@
+"""Export: everything that lies on prefstream's own topics about one user, as one JSON document.
+
+Place in the flow: beside it, like the audit, and with parsers of its own: what a worker wrote is shown as what it says. Of
+the topics whose key is the user one partition is read, of the others all. The platform's own topics are theirs.
+"""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from kafka.partitioner.default import murmur2
+
+from prefstream.admin import topic_states
+from prefstream.connection import missing_topic
+from prefstream.reading import TopicReading, Watch
+from prefstream.topics import TopicNames
+
+ROW_KINDS = {
+    b"e": "pending event",
+    b"f": "failed calls",
+    b"c": "controls",
+    b"i": "recent event ids",
+    b"r": "command without a receipt yet",
+}
+NOT_SEARCHED = (
+    "the platform's own topics; records there and in dead letters that name the user elsewhere than in their key or in a field "
+    "`user`; what recommenders keep; logs and metrics, which name nobody"
+)
+_HEAD = struct.Struct(">cH")
+
+
+def export(bootstrap_servers: str, namespace: str, user: str, now: datetime, watch: Watch) -> dict[str, Any]:
+    """Everything that is held about the user: by topic a list of records with their place, time and value, oldest first.
+
+    Of rows that replace each other the newest is shown, and how many older ones still wait for compaction.
+    Raises TopicMismatch for a missing topic, and BrokerUnreachable.
+    """
+    names = TopicNames(namespace)
+    keyed, others = (names.events, names.pending, names.summaries, names.receipts), (names.inbox, names.replays)
+    states = topic_states(bootstrap_servers, (*keyed, *others, names.dead_letters))
+    held: dict[str, list[dict[str, Any]]] = {}
+    with TopicReading(bootstrap_servers, watch, "read_uncommitted") as reading:
+        for topic in (*others, *keyed, names.dead_letters):
+            if topic not in states:
+                raise missing_topic(topic)
+            count = states[topic].num_partitions
+            numbers = [(murmur2(user.encode()) & 0x7FFFFFFF) % count] if topic in keyed else range(count)
+            starts = reading.beginnings(topic, numbers)
+            records = list(reading.records_since(topic, starts))
+            held[topic] = list(_held(records, user, names, topic))
+    return {"user": user, "exported_at": now, "topics": held, "not_searched": NOT_SEARCHED}
+
+
+def _held(records: list[Any], user: str, names: TopicNames, topic: str) -> Iterator[dict[str, Any]]:
+    about = [record for record in records if is_about(record.key, record.value, user, names, topic)]
+    if topic not in (names.pending, names.summaries, names.dead_letters):
+        yield from (_shown(record) for record in about if record.value is not None)
+        return
+    newest = {record.key: record for record in about}
+    for key, record in newest.items():
+        num_older = sum(other.key == key and other.value is not None for other in about) - (record.value is not None)
+        if record.value is not None or num_older:
+            yield _shown(record) | ({"num_older_until_compaction": num_older} if num_older else {})
+
+
+def is_about(key: bytes | None, value: bytes | None, user: str, names: TopicNames, topic: str) -> bool:
+    """Whether a record of this topic is about the user."""
+    wanted = user.encode()
+    if topic == names.pending:
+        return row_of(key)[1] == wanted
+    if topic == names.dead_letters:
+        letter = _json(value)
+        return isinstance(letter, dict) and (_bytes(letter, "key") == wanted or _names(_json(_bytes(letter, "value")), user))
+    return key == wanted or (topic in (names.inbox, names.replays) and _names(_json(value), user))
+
+
+def row_of(key: bytes | None) -> tuple[str, bytes | None]:
+    """The kind of a row of the pending topic, in words, and whose it is: kind byte, length of the user (u16), user, more."""
+    if key is None or len(key) < _HEAD.size:
+        return "", None
+    kind, length = _HEAD.unpack_from(key)
+    user = key[_HEAD.size : _HEAD.size + length]
+    return (ROW_KINDS.get(kind, ""), user) if len(user) == length and kind in ROW_KINDS else ("", None)
+
+
+def _names(document: object, user: str) -> bool:
+    """Whether a document, or one of a list, has this user."""
+    documents = document if isinstance(document, list) else [document]
+    return any(isinstance(one, Mapping) and one.get("user") == user for one in documents)
+
+
+def _json(value: bytes | None) -> object:
+    try:
+        return msgspec.json.decode(value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _bytes(letter: dict[str, Any], name: str) -> bytes | None:
+    """A field of a dead letter that holds bytes."""
+    try:
+        return b64decode(letter.get(name) or b"")
+    except (TypeError, ValueError):
+        return None
+
+
+def _shown(record: Any) -> dict[str, Any]:
+    kind, _ = row_of(record.key)
+    place = {
+        "partition": record.partition,
+        "offset": record.offset,
+        "at": datetime.fromtimestamp(record.timestamp / 1_000, UTC),
+    }
+    return place | ({"kind": kind} if kind else {}) | {"value": shown_value(record.value)}
+
+
+def shown_value(value: bytes | None) -> object:
+    """What bytes say: JSON or msgpack as such, text as text; what is none of these in base64. ``None`` for what is deleted."""
+    if value is None:
+        return None
+    for decode in (msgspec.json.decode, msgspec.msgpack.decode, bytes.decode):
+        try:
+            return _readable(decode(value))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+            continue
+    return value
+
+
+def _readable(document: object) -> object:
+    """The same with the bytes in it read as well, and keys that JSON can have."""
+    match document:
+        case bytes():
+            return shown_value(document)
+        case msgspec.msgpack.Ext():
+            return shown_value(bytes(document.data))
+        case dict():
+            return {str(name): _readable(value) for name, value in document.items()}
+        case list():
+            return [_readable(value) for value in document]
+        case _:
+            return document

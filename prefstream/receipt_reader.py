@@ -1,0 +1,72 @@
+"""ReceiptReader: how whoever sends a command learns what became of it (collect → receipts → **reader**).
+
+Opened before the command is published, it stands at the end of the receipts topic, and waits for the receipt with the command's
+``id``. No consumer group, nothing committed.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import chain
+from types import TracebackType
+from typing import Any, Self
+
+from kafka import KafkaConsumer, TopicPartition
+
+from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
+from prefstream.receipts import Receipt, decode_receipt
+from prefstream.topics import TopicNames
+
+
+class ReceiptReader:
+    """Waits for receipts that are published from now on; only one thread may use it.
+
+    ``client_settings`` are kafka-python's own. Raises BrokerUnreachable, and TopicMismatch if the topic does not exist.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str = TopicNames().receipts, **client_settings: Any) -> None:
+        self._consumer: Any = connect(
+            KafkaConsumer,
+            bootstrap_servers,
+            group_id=None,
+            enable_auto_commit=False,
+            allow_auto_create_topics=False,
+            **client_settings,
+        )
+        try:
+            with reaching(bootstrap_servers):
+                self._stand_at_end(topic)
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def _stand_at_end(self, topic: str) -> None:
+        partitions = [TopicPartition(topic, number) for number in self._consumer.partitions_for_topic(topic)]
+        if not partitions:
+            raise missing_topic(topic)
+        self._consumer.assign(partitions)
+        ends = self._consumer.end_offsets(partitions, timeout_ms=int(CONNECT_TIMEOUT_SECONDS * 1_000))
+        for partition, offset in ends.items():
+            self._consumer.seek(partition, offset)
+
+    def receipt_of(self, user: str, command_id: str, timeout_seconds: float) -> Receipt | None:
+        """The receipt of the user's command with this id, or ``None`` when there is none within the time.
+
+        Raises InvalidRecord for a record of the user that is no receipt.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while (left := deadline - time.monotonic()) > 0:
+            for record in chain.from_iterable(self._consumer.poll(timeout_ms=int(min(0.5, left) * 1_000)).values()):
+                if record.key == user.encode() and (receipt := decode_receipt(record.value)).id == command_id:
+                    return receipt
+        return None
+
+    def close(self) -> None:
+        """Disconnects."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

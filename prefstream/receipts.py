@@ -1,0 +1,72 @@
+"""Receipt: what became of one command, on a topic of its own; whoever sent the command waits for the receipt with its ``id``.
+
+A receipt is published when what it says is durable, at least once, and always with the same content. It quotes nothing of what
+the person wrote. The record's key is the user's id in UTF-8; the rules of evolution are those of :mod:`prefstream.events`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from prefstream import wire
+from prefstream.events import Instant, ShortText, UserId
+
+ReceiptOutcome = Literal[
+    "applied",  # it changed something; the summary, if there is one, has a new version
+    "unchanged",  # it asked for what is already so
+    "refused",  # it cannot be done: ``reason`` says why
+]
+
+RefusalReason = Literal[
+    "",  # not refused
+    "unknown_user",  # nothing is known of this user: perhaps the id is misspelt
+    "empty",  # there are no words in it
+    "too_long",  # longer than a summary may be
+    "no_room",  # what the person wants kept would leave no room for what their events say
+    "markup",  # it holds tags or tokens that a model takes for its own
+    "instruction",  # it speaks to a model instead of about the person
+    "contradicts_never",  # it says what a `never` forbids
+    "not_pinned",  # there is no such pin
+    "not_forbidden",  # there is no such `never`
+    "too_many",  # there are as many of these as are kept of one user
+    "unprocessable",  # the program itself fails on it: a defect, mended by a later version
+]
+
+
+class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of the command ``id``, whose type is ``command``, at the offset ``command_position`` of the events topic.
+
+    ``version`` is the version of the summary that it made, 0 if none. ``message`` says more, without the person's words.
+    """
+
+    user: UserId
+    command: ShortText
+    id: ShortText = ""
+    outcome: ReceiptOutcome
+    reason: RefusalReason = ""
+    message: str = ""
+    at: Instant
+    command_position: int
+    version: int = 0
+
+
+_decoder = msgspec.json.Decoder(Receipt)
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """The receipt as JSON, the value of its record on the receipts topic.
+
+    Raises InvalidRecord for text that is not Unicode.
+    """
+    return wire.encode(receipt)
+
+
+def decode_receipt(data: bytes) -> Receipt:
+    """The receipt in ``data``; fields that this version does not know are ignored.
+
+    Raises InvalidRecord, whose message names the field and its value.
+    """
+    return wire.decode(_decoder, data)

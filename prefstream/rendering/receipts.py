@@ -1,0 +1,35 @@
+"""How receipts read."""
+
+from __future__ import annotations
+
+from prefstream.receipts import Receipt, RefusalReason
+from prefstream.rendering import printable
+
+REFUSALS: dict[RefusalReason, str] = {
+    "unknown_user": "nothing is known of this user",
+    "empty": "there are no words in it",
+    "too_long": "it is too long",
+    "no_room": "what is to be kept would leave no room for anything else",
+    "markup": "it holds tags or tokens that a model takes for its own",
+    "instruction": "it speaks to a model, not about the person",
+    "contradicts_never": "it says what a `never` forbids",
+    "not_pinned": "there is no such pin",
+    "not_forbidden": "there is no such `never`",
+    "too_many": "there are too many of these",
+    "unprocessable": "prefstream failed on it",
+}
+
+
+def receipt_line(receipt: Receipt) -> str:
+    """What became of the command, in a sentence."""
+    command = printable(receipt.command.replace("_", "-"))
+    match receipt.outcome:
+        case "applied":
+            made = f"version {receipt.version} says so" if receipt.version else "there is no summary yet to show it"
+            return f"{command}: applied; {made}."
+        case "unchanged":
+            return f"{command}: nothing to do, it is so already."
+        case "refused":
+            why = REFUSALS.get(receipt.reason, receipt.reason)
+            more = f" ({receipt.message})" if receipt.message else ""
+            return f"{command}: refused, because {why}{printable(more)}."

@@ -1,0 +1,94 @@
+"""What an export takes for the user's, and how it shows bytes: nobody else's records, and nothing that cannot be read."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prefstream.dead_letters import DeadLetter, Origin
+from prefstream.exports import is_about, row_of, shown_value
+from prefstream.receipts import Receipt
+from prefstream.topics import TopicNames
+from streams.controls import Controls, Decided, encode_controls, encode_decided
+from streams.keys import MAX_USER_BYTES, controls_key, decided_key, event_key, failures_key, recent_ids_key
+
+NAMES = TopicNames("t")
+AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+
+
+def letter(key: bytes | None, value: bytes | None) -> bytes:
+    made = DeadLetter(
+        origin=Origin("T1", 0, 1),
+        source="s",
+        reason="invalid",
+        message="m",
+        key=key,
+        value=value,
+        first_seen_at=AT,
+        last_seen_at=AT,
+    )
+    return msgspec.json.encode(made)
+
+
+@pytest.mark.parametrize(
+    ("topic", "key", "value", "is_hers"),
+    [
+        (NAMES.events, b"ada", b"x", True),
+        (NAMES.events, b"adam", b"x", False),
+        (NAMES.summaries, b"\xffowner", b"owner", False),
+        (NAMES.pending, event_key(b"ada", 7), b"x", True),
+        (NAMES.pending, event_key(b"adam", 7), b"x", False),
+        (NAMES.pending, b"l", b"x", False),
+        (NAMES.pending, b"ada", b"x", False),
+        (NAMES.inbox, b"other", b'{"user": "ada"}', True),
+        (NAMES.inbox, None, b'[{"user": "bob"}, {"user": "ada"}]', True),
+        (NAMES.inbox, None, b'{"user": "bob", "text": "ada"}', False),
+        (NAMES.inbox, b"ada", None, True),
+        (NAMES.receipts, b"bob", b'{"user": "ada"}', False),
+        (NAMES.dead_letters, b"T1/0/1", letter(b"ada", b"\xff"), True),
+        (NAMES.dead_letters, b"T1/0/1", letter(None, b'{"user": "ada"'), False),
+        (NAMES.dead_letters, b"T1/0/1", letter(None, b'{"user": "ada"}'), True),
+        (NAMES.dead_letters, b"ada", letter(b"bob", None), False),
+        (NAMES.dead_letters, b"T1/0/1", None, False),
+        (NAMES.dead_letters, b"T1/0/1", b'{"key": 5, "value": "no base64"}', False),
+    ],
+)
+def test_whose_record_it_is(topic: str, key: bytes | None, value: bytes | None, is_hers: bool) -> None:
+    assert is_about(key, value, "ada", NAMES, topic) is is_hers
+
+
+@given(st.binary(max_size=80), st.integers(0, 2**64 - 1))
+def test_the_rows_of_a_worker_are_told_by_their_keys(user: bytes, offset: int) -> None:
+    keys = (event_key(user, offset), failures_key(user), controls_key(user), recent_ids_key(user), decided_key(user, offset))
+    assert [row_of(key)[1] for key in keys] == [user] * 5
+    assert len({row_of(key)[0] for key in keys}) == 5
+
+
+def test_what_is_no_row_is_nobodys() -> None:
+    assert [row_of(key)[1] for key in (None, b"", b"l", b"e", b"x\0\1a", event_key(b"x" * MAX_USER_BYTES, 1)[:-9])] == [
+        None
+    ] * 6
+
+
+def test_bytes_are_shown_as_what_they_say() -> None:
+    receipt = Receipt(user="ada", command="pin", outcome="applied", at=AT, command_position=4)
+    shown = json.dumps(shown_value(encode_decided(Decided(receipt, b'{"text": "Loves war."}'))), default=str)
+    assert ("Loves war." in shown, "applied" in shown) == (True, True)
+    assert "Vegetarian." in str(shown_value(encode_controls(Controls(1, 1, ("Vegetarian.",)))))
+    assert shown_value(b'{"a": [1]}') == {"a": [1]}
+    assert shown_value("Grüße!".encode()) == "Grüße!"
+    assert shown_value(None) is None
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_can_be_exported(value: bytes) -> None:
+    """And come back, where nothing else could be made of them."""
+    shown = shown_value(value)
+    exported = json.loads(msgspec.json.encode(shown))
+    assert not isinstance(shown, bytes) or exported == b64encode(value).decode()
