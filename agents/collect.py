@@ -16,7 +16,8 @@ from agents.intake import raw_record
 from agents.metrics import Metrics
 from agents.obey import Obey
 from agents.outbox import Outbox
-from agents.partitions import Owned, Partitions
+from agents.owned import Owned
+from agents.partitions import Partitions
 from agents.progress import Progress
 from prefstream.commands import Command, CommandBase
 from prefstream.events import Event

@@ -20,7 +20,8 @@ from agents.crash_points import reached
 from agents.failed_calls import FailedCalls
 from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
-from agents.partitions import Owned, Partitions
+from agents.owned import Owned
+from agents.partitions import Partitions
 from agents.write_back import Call, WriteBack
 from model_server.replicas import Replicas
 from streams.availability import Availability

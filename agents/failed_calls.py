@@ -18,7 +18,7 @@ from agents.crash_points import reached
 from agents.defects import LOCAL_FAULTS, place_of, to_be_replayed
 from agents.metrics import Metrics
 from agents.outbox import Outbox
-from agents.partitions import Owned
+from agents.owned import Owned
 from streams.availability import Availability
 from streams.failures import Failure, after_failure, poison_letter
 from streams.flush import FlushPolicy

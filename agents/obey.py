@@ -14,7 +14,7 @@ from agents.clock import now_ms
 from agents.defects import LOCAL_FAULTS, place_of
 from agents.metrics import Metrics
 from agents.outbox import Outbox
-from agents.partitions import Owned
+from agents.owned import Owned
 from prefstream.commands import Command
 from prefstream.receipts import Receipt
 from prefstream.summaries import encode_summary

@@ -15,7 +15,7 @@ from msgspec import Struct
 from agents.clock import now_ms as _now_ms
 from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
-from agents.partitions import Owned
+from agents.owned import Owned
 from model_server.tokenizer import TokenCounter
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability

@@ -13,7 +13,8 @@ import pytest
 from faust.types import Message
 
 from agents.metrics import Metrics
-from agents.partitions import Owned, Partitions
+from agents.owned import Owned
+from agents.partitions import Partitions
 from agents.stamps import Changelog
 from agents.store import Row, Shard
 from prefstream.dead_letters import DeadLetter, Origin

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from agents.metrics import Metrics
 from agents.obey import Obey
-from agents.partitions import Owned
+from agents.owned import Owned
 from prefstream.commands import Command, OptOut, Pin
 from prefstream.receipts import Receipt
 from prefstream.summaries import Summary, decode_summary, encode_summary

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from agents.clock import now_ms
-from agents.partitions import Owned, Partitions
+from agents.owned import Owned
+from agents.partitions import Partitions
 from agents.store import Row, Shard, wall_clock_ms
 from agents.writer import OWNER_VALUE
 from prefstream.events import Click, Item

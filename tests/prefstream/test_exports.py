@@ -88,7 +88,7 @@ def test_bytes_are_shown_as_what_they_say() -> None:
 
 @given(st.binary(max_size=60))
 def test_any_bytes_can_be_exported(value: bytes) -> None:
-    """And come back, where nothing else could be made of them."""
+    """And come back, where nothing else could be made of them, or of the bytes that they pack."""
     shown = shown_value(value)
     exported = json.loads(msgspec.json.encode(shown))
-    assert not isinstance(shown, bytes) or exported == b64encode(value).decode()
+    assert not isinstance(shown, bytes) or (exported == b64encode(shown).decode() and value.endswith(shown))

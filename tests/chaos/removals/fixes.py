@@ -23,7 +23,8 @@ from agents.faust_fixes import (
     WatermarkConsumer,
 )
 from agents.intake import Intake
-from agents.partitions import Owned, Partitions
+from agents.owned import Owned
+from agents.partitions import Partitions
 from agents.progress import Progress, _Watermark
 from agents.store import LoggedStore, Shard
 from agents.write_back import WriteBack

@@ -1,0 +1,281 @@
+"""Owned: one partition of which this worker is the owner, its rows, and the right to write them.
+
+Place in the flow: what collect, dispatch and write back read from and write to. An :class:`Owned` object *is* the ownership of
+one partition for one assignment: whoever keeps a reference to an old one finds ``is_alive`` false, so an answer that comes
+back after a rebalance is dropped even when the same worker owns the partition again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+
+import msgspec
+from msgspec.structs import replace
+
+from agents.clock import now_ms
+from agents.store import Shard
+from agents.writer import OWNER_VALUE, PartitionWriter
+from prefstream.dead_letters import Origin
+from prefstream.summaries import Summary, decode_summary
+from prefstream.topics import OWNER_KEY, TopicNames
+from streams.controls import NO_CONTROLS, Controls, Decided, decode_controls, decode_decided, encode_controls, encode_decided
+from streams.failures import Failures, after_death, after_success, decode_failures, encode_failures, not_waiting_for
+from streams.flush import FlushPolicy
+from streams.keys import DecidedKey, EventKey, controls_key, decided_key, event_key, failures_key, parse_key, recent_ids_key
+from streams.ledger import LEDGER_KEY, Ledger, Outcome, decode_ledger, encode_ledger
+from streams.pending import Due, Known, PendingIndex, Place, highest, place_of, source_name, source_of
+from streams.records import Arrival, Passed, Recent, decode_arrival, decode_recent, encode_recent, not_after, remember_ids
+from streams.versions import Step
+
+Rows = list[tuple[int, Arrival]]
+
+
+class _Covered(msgspec.Struct, frozen=True):
+    """The part of a summary that tells old events from new ones, read without the rest."""
+
+    position: int = -1
+    origins: dict[str, Place] = {}
+
+
+_decode_covered = msgspec.json.Decoder(_Covered).decode
+
+
+class Owned:
+    """One owned partition: its writer, its two shards, its index of who waits."""
+
+    def __init__(
+        self, number: int, writer: PartitionWriter, topics: TopicNames, shards: dict[str, Shard], policy: FlushPolicy
+    ) -> None:
+        self.number = number
+        self.writer = writer
+        self.is_alive = True
+        self.is_restored = False
+        self.index = PendingIndex(policy)
+        self.ledger = Ledger()
+        self._counted_below = 0
+        self._topics = topics
+        self._policy = policy
+        self._shards = shards
+        self._pending = shards[topics.pending]
+        self._summaries = shards[topics.summaries]
+        self._deciding: Counter[bytes] = Counter()
+
+    def known(self, user: bytes) -> Known:
+        """What the stored state knows of a user's past events."""
+        stored = self._summaries.get(user)
+        covered = _decode_covered(stored) if stored else _Covered()
+        recent = self._recent(user).counted(self.ledger.position)
+        return Known(covered.position, highest(covered.origins, recent.origins), frozenset(recent.event_ids))
+
+    def _recent(self, user: bytes) -> Recent:
+        stored = self._pending.get(recent_ids_key(user))
+        return decode_recent(stored) if stored else Recent()
+
+    def _write_recent(self, user: bytes, recent: Recent) -> None:
+        self.writer.put(self._topics.pending, recent_ids_key(user), encode_recent(recent))
+
+    def note_passed(self, user: bytes, offset: int, arrival: Arrival) -> None:
+        """Remember where what no summary will cover stood in its source, so that it is known when it is read again."""
+        recent = self._recent(user).counted(self._counted_below)
+        passed = Passed(offset, source_of(arrival), place_of(arrival), arrival.event_id)
+        self._write_recent(user, replace(recent, uncounted=(*recent.uncounted, passed)))
+
+    def controls(self, user: bytes) -> Controls:
+        """What the user has asked for."""
+        stored = self._pending.get(controls_key(user))
+        return decode_controls(stored) if stored else NO_CONTROLS
+
+    def is_deciding(self, user: bytes) -> bool:
+        """Whether a version that a command made is on its way: it can be read, and nobody may publish one before it."""
+        return user in self._deciding
+
+    def decide(self, user: bytes, controls: Controls, decided: Decided, then: Callable[[], None]) -> None:
+        """Keep what a command made, which takes effect at once; ``then`` is called when all of it is durable.
+
+        In this order: the decision, the controls, which are the commit point, and the version. A restore makes up for what a
+        crash cut short behind the controls, and until then the decision is there.
+        """
+        key = decided_key(user, controls.position)
+        self.writer.put(self._topics.pending, key, encode_decided(decided))
+        if not decided.summary:
+            self.writer.put(self._topics.pending, controls_key(user), encode_controls(controls), then)
+            return
+        row = self.writer.stage(self._topics.summaries, user, decided.summary)
+        self._deciding[user] += 1
+
+        def committed() -> None:
+            self._deciding.subtract([user])
+            if not self._deciding[user]:
+                del self._deciding[user]
+            self.writer.send(self._topics.summaries, row, then)
+
+        self.writer.put(self._topics.pending, controls_key(user), encode_controls(controls), committed)
+
+    def unreceipted(self) -> list[tuple[DecidedKey, Decided]]:
+        """The commands that are decided and whose receipts are not known to be durable, each user's in their order."""
+        rows = ((parse_key(key), decode_decided(value)) for key, value in self._pending.scan(b"r"))
+        return [
+            (key, decided)
+            for key, decided in rows
+            if isinstance(key, DecidedKey) and key.offset <= self.controls(key.user).position
+        ]
+
+    def republish(self, user: bytes, summary: bytes, then: Callable[[], None]) -> None:
+        """Publish the version of a command that a crash cut short. ``then`` is called when it is durable, or was already."""
+        current = self.summary(user)
+        if current is not None and current.version >= decode_summary(summary).version:
+            then()
+        else:
+            self.writer.put(self._topics.summaries, user, summary, then)
+
+    def receipted(self, user: bytes, position: int) -> None:
+        """The receipt of the command at this offset is durable."""
+        self.writer.put(self._topics.pending, decided_key(user, position), None)
+
+    def summary(self, user: bytes) -> Summary | None:
+        """The user's current summary."""
+        stored = self._summaries.get(user)
+        return decode_summary(stored) if stored else None
+
+    def rows(self, due: Due) -> Rows:
+        """The pending events a due user's call takes."""
+        rows = []
+        for offset in due.offsets:
+            stored = self._pending.get(event_key(due.user, offset))
+            if stored is None:
+                raise LookupError(f"a pending event of partition {self.number} at offset {offset} is not in its table")
+            rows.append((offset, decode_arrival(stored)))
+        return rows
+
+    def count(self, offset: int, outcome: Outcome) -> None:
+        """Count what became of an event of the keyed topic."""
+        self.ledger = self.ledger.counted(offset, outcome)
+
+    def note_filtered(self, origin: Origin) -> Outcome:
+        """Whether a filtered record is a new one; it is known from now on, in the ledger that counts it."""
+        source = source_name(origin)
+        if self.ledger.knows_filtered(source, origin.offset):
+            return "redelivered"
+        self.ledger = self.ledger.with_filtered(source, origin.offset)
+        return "filtered"
+
+    def write_ledger(self, ledger: Ledger) -> None:
+        """Write the counts. Everything they count must be durable or on its way in this partition's own lane."""
+
+        def durable() -> None:
+            self._counted(ledger.position)
+
+        self.writer.put(self._topics.pending, LEDGER_KEY, encode_ledger(ledger), durable)
+
+    def _counted(self, position: int) -> None:
+        """The ledger has durably counted every event below this offset."""
+        self._counted_below = position
+        self.index.countersigned(position)
+
+    def append(self, user: bytes, offset: int, value: bytes) -> None:
+        """Store a pending event."""
+        self.writer.put(self._topics.pending, event_key(user, offset), value)
+
+    def forget_covered(self, user: bytes, offsets: Iterable[int], event_ids: Iterable[str]) -> None:
+        """Delete pending events that a durable summary covers; their ids move to the user's recent ids first.
+
+        Both are rows of one topic in one order: at no instant is an id in neither place.
+        """
+        ids = list(event_ids)
+        if ids:
+            recent = self._recent(user)
+            self._write_recent(user, replace(recent, event_ids=remember_ids(recent.event_ids, ids)))
+        for offset in offsets:
+            self.writer.put(self._topics.pending, event_key(user, offset), None)
+
+    def failures(self, user: bytes) -> Failures:
+        """How the user's calls have failed, and what was given up of the user's events."""
+        stored = self._pending.get(failures_key(user))
+        return not_waiting_for(decode_failures(stored), self._policy, now_ms()) if stored else Failures()
+
+    def _write_failures(self, user: bytes, failures: Failures, then: Callable[[], None] | None = None) -> None:
+        value = encode_failures(failures) if failures != Failures() else None
+        self.writer.put(self._topics.pending, failures_key(user), value, then)
+
+    def fail(self, user: bytes, failures: Failures) -> None:
+        """Keep what a failed call makes of the user, who is free again when that is durable."""
+        self._write_failures(user, failures, lambda: self.index.failed(user, failures))
+
+    def bury(self, user: bytes, offset: int, arrival: Arrival, then: Callable[[], None]) -> None:
+        """Give up a condemned event whose dead letter is durable. ``then`` is called when its row is gone.
+
+        In this order: what tells the event when it comes again; the count, which is the commit point; the delete, which a
+        restore makes up for. A crash before the count repeats the dead letter, and counts it once.
+        """
+        recent = self._recent(user)
+        ids = remember_ids(recent.event_ids, [arrival.event_id] if arrival.event_id else [])
+        origins = highest(recent.origins, {source_of(arrival): place_of(arrival)})
+        self._write_recent(user, replace(recent, event_ids=ids, origins=origins))
+        self._write_failures(user, after_death(self.failures(user)))
+        self.writer.put(self._topics.pending, event_key(user, offset), None, then)
+
+    def settled(self, user: bytes, position: int, now_ms: int) -> None:
+        """It is durable what became of the user's events up to this offset: the user is free again."""
+        self.index.covered(user, position, now_ms, self.failures(user))
+
+    def publish(self, user: bytes, summary: bytes, step: Step, then: Callable[[], None]) -> None:
+        """Publish a summary, which is its storing too. Once it is durable, its events are deleted and ``then`` is called."""
+
+        def durable() -> None:
+            if self.is_alive:
+                self.forget_covered(user, step.offsets, step.event_ids)
+                self._forgive(user, step.offsets[-1])
+                then()
+
+        self.writer.put(self._topics.summaries, user, summary, durable)
+
+    def _forgive(self, user: bytes, position: int) -> None:
+        before = self.failures(user)
+        after = after_success(before, position)
+        if after != before:
+            self._write_failures(user, after)
+
+    def restore(self) -> None:
+        """After recovery: rebuild the index from the table, and finish deletes that a crash cut short.
+
+        Events at or after the ledger's position are left out: they were not counted yet, and are read again.
+        """
+        stored = self._pending.get(LEDGER_KEY)
+        self.ledger = decode_ledger(stored) if stored else Ledger()
+        self._counted(self.ledger.position)
+        waiting: dict[bytes, Rows] = defaultdict(list)
+        restored_at_ms = now_ms()
+        for key, value in self._pending.scan(b"e"):
+            parsed = parse_key(key)
+            if isinstance(parsed, EventKey) and parsed.offset < self.ledger.position:
+                waiting[parsed.user].append((parsed.offset, not_after(decode_arrival(value), restored_at_ms)))
+        for user, rows in waiting.items():
+            self._restore_user(user, rows)
+        self.is_restored = True
+
+    def _restore_user(self, user: bytes, rows: Rows) -> None:
+        known, failures = self.known(user), self.failures(user)
+        rows = self._without_dead(user, rows, failures)
+        covered = [(offset, arrival) for offset, arrival in rows if offset <= known.position]
+        self.forget_covered(
+            user, (offset for offset, _ in covered), (arrival.event_id for _, arrival in covered if arrival.event_id)
+        )
+        self.index.restore(user, rows[len(covered) :], self.known(user), failures)
+
+    def _without_dead(self, user: bytes, rows: Rows, failures: Failures) -> Rows:
+        if any(offset == failures.last_dead for offset, _ in rows):
+            self.writer.put(self._topics.pending, event_key(user, failures.last_dead), None)
+        return [(offset, arrival) for offset, arrival in rows if offset != failures.last_dead]
+
+    def refresh(self, *, also_fresh: bool = False) -> None:
+        """Write something to each table's log that had nothing to carry for long: its acknowledgement stamps the store."""
+        for topic, shard in self._shards.items():
+            # Before the restore a stamp at the log's end would claim what is not recovered yet.
+            if self.is_restored and (also_fresh or shard.wants_refreshing):
+                self.writer.put(topic, OWNER_KEY, OWNER_VALUE)
+
+    async def close(self) -> None:
+        """The partition may belong to somebody else from now on."""
+        self.is_alive = False
+        await self.writer.close()
