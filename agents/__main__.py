@@ -17,12 +17,23 @@ from agents.failstop import stop_unfinished
 from agents.faust_fixes import UnprovenVersion, assert_versions
 from agents.logs import set_up_logging
 from agents.model import read_model
-from agents.settings import PREFIX, InvalidSettings, Settings, asks_to_crash, read_settings, shown_default
+from agents.settings import (
+    PREFIX,
+    Effective,
+    InvalidSettings,
+    Settings,
+    asks_to_crash,
+    read_effective,
+    read_settings,
+    shown,
+    shown_default,
+)
 from agents.store import DirectoryUnusable, claim_directory
 from prefstream.errors import PrefstreamError
 
 COULD_NOT_START = 2
 
+_WIDE = 72  # of a line of a setting: longer ones do not push the others' sources away
 _SAME_SIGNAL_SECONDS = 1.0  # one Ctrl-C often comes twice: from the terminal and from the parent
 
 log = structlog.get_logger()
@@ -44,13 +55,10 @@ def main() -> int:
 
     Others come from :mod:`agents.failstop`: 70 stopped itself, 75 stopped on request before it had finished.
     """
-    argparse.ArgumentParser(
-        prog="python -m agents",
-        description="Run a worker. It reads its settings from the environment and runs until SIGTERM or Ctrl-C.",
-        epilog=_settings_help(),
-        formatter_class=argparse.RawTextHelpFormatter,
-    ).parse_args()
     try:
+        if _arguments().show_settings:
+            sys.stdout.write(_settings_shown(read_effective()))
+            return 0
         worker = _new_worker()
     except (
         InvalidSettings,
@@ -63,6 +71,25 @@ def main() -> int:
         sys.stderr.write(f"prefstream: {error}\n")
         return COULD_NOT_START
     return _run(worker)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m agents",
+        description="Run a worker. It reads its settings from the environment, and from the TOML file that PREFSTREAM_SETTINGS "
+        "names, and runs until SIGTERM or Ctrl-C.",
+        epilog=_settings_help(),
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--show-settings", action="store_true", help="print them as they are, secrets masked, and do not run")
+    return parser.parse_args()
+
+
+def _settings_shown(effective: Effective) -> str:
+    """A line for each setting, with where it came from."""
+    lines = [f"{PREFIX + name.upper()}={shown(getattr(effective.settings, name))}" for name in effective.sources]
+    width = max(len(line) for line in lines if len(line) < _WIDE)
+    return "".join(f"{line:{width}}  # {source}\n" for line, source in zip(lines, effective.sources.values(), strict=True))
 
 
 def _new_worker() -> Worker:
@@ -95,7 +122,7 @@ def _settings_help() -> str:
         f"  {PREFIX + name.upper():36} {field.description} (default: {shown_default(field)})"
         for name, field in Settings.model_fields.items()
     ]
-    return "settings, from the environment:\n" + "\n".join(lines)
+    return "settings, from the environment, or in small letters and without PREFSTREAM_ from the file:\n" + "\n".join(lines)
 
 
 if __name__ == "__main__":

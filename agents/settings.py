@@ -1,24 +1,26 @@
 """Settings: the one reader of the environment. Every value is named ``PREFSTREAM_`` plus its name in capitals.
 
-Place in the flow: read once at the start of a worker; everything after takes explicit values.
+Place in the flow: read once at the start of a worker; everything after takes explicit values. What the environment does not
+say, the file says that ``PREFSTREAM_SETTINGS`` names, if it names one (:mod:`agents.settings_file`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
+from msgspec import Struct
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import Field, FiniteFloat, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from agents import crash_points
+from agents import crash_points, settings_file
+from agents.setting_names import nobody_reads
 from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
 from prefstream.topics import TopicNames, topic_specs
 from streams.adapters.named import ADAPTERS, ENVELOPES
@@ -31,6 +33,7 @@ PREFIX = "PREFSTREAM_"
 
 # The development broker's and the demo's; the model server's; the fault tests'.
 _READ_BY_OTHERS = {f"{PREFIX}CACHE", f"{PREFIX}WEIGHTS", crash_points.VARIABLE}
+_MASKED = "********"
 
 
 class InvalidSettings(Exception):
@@ -101,6 +104,18 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="where /metrics, /healthz and /readyz are served")
     http_port: int = Field(9108, ge=0, le=65535, description="their port; 0 takes a free one")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, and then what is given by name: the texts of the file."""
+        return env_settings, init_settings
 
     @field_validator("namespace")
     @classmethod
@@ -216,33 +231,39 @@ def _check_url(url: str) -> None:
 
 def shown_default(field: FieldInfo) -> str:
     """A setting's default, for people."""
-    default = field.get_default(call_default_factory=True, validated_data={})
-    if isinstance(default, tuple):
-        return ",".join(default)
-    if isinstance(default, dict) and default:
-        return ",".join(f"{name}={'+'.join(values) or 'none'}" for name, values in default.items())
-    return "none" if default is None or default == {} else str(default)
+    return shown(field.get_default(call_default_factory=True, validated_data={}))
+
+
+def shown(value: object) -> str:
+    """A setting's value as the environment would hold it; a secret is masked."""
+    match value:
+        case None:
+            return "none"
+        case SecretStr():
+            return _MASKED
+        case tuple():
+            return ",".join(value) or "none"
+        case dict():
+            return ",".join(f"{name}={_shown_item(item)}" for name, item in value.items()) or "none"
+        case _:
+            return str(value)
+
+
+def _shown_item(item: str | tuple[str, ...]) -> str:
+    return item if isinstance(item, str) else "+".join(item) or "none"
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
     """A sentence for each variable with our prefix that nobody reads: a typing error would silently change nothing."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | _READ_BY_OTHERS
-    beginnings = _unique_beginnings(known)
-    sentences = []
-    for name in sorted(set(filter(lambda name: name.startswith(PREFIX), names)) - known):
-        near = get_close_matches(name.removeprefix(PREFIX), beginnings, 1)
-        sentences.append(f"{name}: no setting has this name{f'; do you mean {beginnings[near[0]]}?' if near else ''}")
-    return sentences
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | _READ_BY_OTHERS | {settings_file.VARIABLE}
+    unknown = sorted(set(filter(lambda name: name.startswith(PREFIX), names)) - known)
+    return [f"{name}: {nobody_reads(name.removeprefix(PREFIX), known, PREFIX)}" for name in unknown]
 
 
-def _unique_beginnings(known: Iterable[str]) -> dict[str, str]:
-    """Which variable is meant by so many first words of its name, without our prefix: people leave out the unit."""
-    meant: dict[str, list[str]] = {}
-    for variable in sorted(known):
-        words = variable.removeprefix(PREFIX).split("_")
-        for count in range(1, len(words) + 1):
-            meant.setdefault("_".join(words[:count]), []).append(variable)
-    return {beginning: variables[0] for beginning, variables in meant.items() if len(variables) == 1}
+def _unknown_names(path: Path, names: Iterable[str]) -> list[str]:
+    """The same for the names of a file."""
+    known = list(Settings.model_fields)
+    return [f"{path}: {name}: {nobody_reads(name, known, '')}" for name in names if name not in known]
 
 
 def asks_to_crash() -> bool:
@@ -250,16 +271,50 @@ def asks_to_crash() -> bool:
     return crash_points.VARIABLE in os.environ
 
 
+class Effective(Struct, frozen=True):
+    """The settings, and for each by its name where it came from: its variable, the file, or its default."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
 def read_settings() -> Settings:
-    """The settings of this process's environment. Raises :class:`InvalidSettings` naming every wrong variable."""
-    wrong = unknown_variables(os.environ)
+    """The settings of this process. Raises :class:`InvalidSettings` naming every wrong variable, and every wrong line."""
+    return read_effective().settings
+
+
+def read_effective() -> Effective:
+    """The same, with where each came from."""
+    path, texts = _read_file()
+    wrong = unknown_variables(os.environ) + (_unknown_names(path, texts) if path else [])
+    sources = {name: _source(name, path if name in texts else None) for name in Settings.model_fields}
     try:
-        settings = Settings()
+        settings = Settings(**cast(Any, texts))
     except ValidationError as error:
-        wrong += [
-            f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
-        ]
+        wrong += [f"{_place(str(e['loc'][0]), sources)}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
         raise InvalidSettings("\n".join(wrong)) from None
     if wrong:
         raise InvalidSettings("\n".join(wrong))
-    return settings
+    return Effective(settings, sources)
+
+
+def _read_file() -> tuple[Path | None, Mapping[str, str]]:
+    name = os.environ.get(settings_file.VARIABLE)
+    if not name:
+        return None, {}
+    try:
+        return Path(name), settings_file.read_texts(Path(name))
+    except settings_file.InvalidFile as error:
+        raise InvalidSettings(str(error)) from None
+
+
+def _source(name: str, path: Path | None) -> str:
+    if PREFIX + name.upper() in map(str.upper, os.environ):
+        return "environment"
+    return str(path) if path else "default"
+
+
+def _place(name: str, sources: Mapping[str, str]) -> str:
+    """Where somebody looks for this setting to mend it."""
+    source = sources.get(name, "environment")
+    return PREFIX + name.upper() if source in ("environment", "default") else f"{source}: {name}"

@@ -26,7 +26,11 @@ def settings_page() -> str:
     ]
     return _page(
         "Settings of a worker",
-        "Read once from the environment when `python -m agents` starts. A wrong value is refused with its name and the fix.",
+        "Read once when `python -m agents` starts: from the environment, and what it does not say from the TOML file that "
+        "`PREFSTREAM_SETTINGS` names, if it names one: names in small letters without `PREFSTREAM_`, the same texts, as "
+        'in `flush_events = 20` and `sources = "clicks=cloudevents"`. A wrong value is refused with its name and the fix, and '
+        "so is a name that no setting has. `prefstream config show` prints all of them as a worker started there would have "
+        "them, with where each came from and secrets masked.",
         ("variable", "meaning", "default"),
         rows,
     )

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from prefstream.cli.audit import audit
+from prefstream.cli.configuration import config
 from prefstream.cli.controls import allow, edit, never, opt_in, opt_out, pin, unpin
 from prefstream.cli.dead_letters import dead_letters
 from prefstream.cli.export import export
@@ -49,6 +50,7 @@ def options(
 app.add_typer(topics, name="topics")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(sources, name="sources")
+app.add_typer(config, name="config")
 app.command(epilog="Examples: `prefstream publish events.jsonl`, `tail -f app.jsonl | prefstream publish -`")(publish)
 app.command(epilog="Examples: `prefstream summary ada`, `prefstream summary ada --json | jq -r .text`")(summary)
 app.command(epilog="Examples: `prefstream watch`, `prefstream watch --user ada --json`")(watch)

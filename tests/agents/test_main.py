@@ -88,6 +88,22 @@ def test_help_names_every_setting_and_its_default() -> None:
         assert line.endswith(f"{field.description} (default: {shown_default(field)})")
 
 
+def test_the_settings_are_shown_with_where_they_came_from(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "settings.toml").write_text("flush_events = 7")
+    environment.setenv("PREFSTREAM_SETTINGS", str(tmp_path / "settings.toml"))
+    environment.setenv("PREFSTREAM_MODEL_API_KEY", "sk-very-secret")
+    environment.setattr("sys.argv", ["agents", "--show-settings"])
+    assert command.main() == 0
+    lines = [line.split("#") for line in capsys.readouterr().out.splitlines()]
+    found = {setting.strip(): source.strip() for setting, source in lines}
+    assert len(found) == len(Settings.model_fields)
+    assert found["PREFSTREAM_FLUSH_EVENTS=7"] == str(tmp_path / "settings.toml")
+    assert found["PREFSTREAM_MODEL_API_KEY=********"] == found["PREFSTREAM_HTTP_PORT=0"] == "environment"
+    assert found["PREFSTREAM_LOG_LEVEL=INFO"] == "default"
+
+
 def test_a_wrong_setting(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     environment.setenv("PREFSTREAM_LOG_LEVEL", "LOUD")
     assert refusal(capsys) == "PREFSTREAM_LOG_LEVEL: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.settings import PREFIX, InvalidSettings, Settings, read_settings, shown_default
+from agents.settings import PREFIX, InvalidSettings, Settings, read_effective, read_settings, shown, shown_default
 from model_server.profiles import profile_names
 from streams.flush import FlushPolicy
 from streams.redaction import DEFAULT_KINDS, Redaction
@@ -220,3 +220,75 @@ def test_a_wrong_name_hides_no_wrong_value(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(InvalidSettings) as refused:
         read(monkeypatch, FLUSH_AEG="5", FLUSH_TOKENS="abc")
     assert [line.split(":")[0] for line in str(refused.value).splitlines()] == [f"{PREFIX}FLUSH_AEG", f"{PREFIX}FLUSH_TOKENS"]
+
+
+def written(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_what_the_environment_does_not_say_the_file_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = written(tmp_path, 'flush_events = 5\nflush_age_seconds = 0.5\nsources = "clicks=cloudevents"\nnamespace = "shop"')
+    settings = read(monkeypatch, SETTINGS=path, FLUSH_EVENTS="9")
+    assert settings.flush_policy == FlushPolicy(9, 1_200, 0.5)
+    assert (settings.namespace, settings.sources) == ("shop", {"clicks": "cloudevents"})
+    sources = read_effective().sources
+    assert {name: sources[name] for name in ("flush_events", "namespace", "log_level")} == {
+        "flush_events": "environment",
+        "namespace": path,
+        "log_level": "default",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("flush_aeg_seconds = 5", "settings.toml: flush_aeg_seconds: no setting has this name; do you mean flush_age_seconds?"),
+        ("FLUSH_EVENTS = 5", "settings.toml: FLUSH_EVENTS: no setting has this name"),
+        ("flush_events = 0", "settings.toml: flush_events: Input should be greater than or equal to 1"),
+        ("http_port = true", 'settings.toml: http_port: bool; write a text or a number'),
+        ('sources = {clicks = "native"}', 'settings.toml: sources: dict; write a text or a number, as the environment'),
+        ("flush_events 5", "PREFSTREAM_SETTINGS: "),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_of_the_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        read(monkeypatch, SETTINGS=written(tmp_path, text))
+    assert len(str(refused.value).splitlines()) == 1
+    assert sentence in str(refused.value)
+
+
+def test_a_file_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"^PREFSTREAM_SETTINGS: .*nowhere.toml.*No such file") as refused:
+        read(monkeypatch, SETTINGS=str(tmp_path / "nowhere.toml"))
+    assert "name a TOML file" in str(refused.value)
+
+
+def test_a_wrong_variable_hides_no_wrong_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = written(tmp_path, "flush_events = 0\nflush_age = 5")
+    with pytest.raises(InvalidSettings) as refused:
+        read(monkeypatch, SETTINGS=path, HTTP_PORT="x")
+    assert [line.split(": ")[:2] for line in str(refused.value).splitlines()] == [
+        [path, "flush_age"],
+        [path, "flush_events"],
+        ["PREFSTREAM_HTTP_PORT", "Input should be a valid integer, unable to parse string as an integer"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("MODEL_API_KEY", SECRET, "********"),
+        ("SOURCES", "clicks=cloudevents,posts=native", "clicks=cloudevents,posts=native"),
+        ("MODEL_URL", "http://a:1, http://b:2", "http://a:1,http://b:2"),
+        ("PHONE_REGIONS", "", "none"),
+        ("SCHEMAS", "registry", "registry"),
+    ],
+)
+def test_how_a_value_is_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str, text: str) -> None:
+    assert shown(getattr(read(monkeypatch, **{name: value}), name.lower())) == text
+
+
+def test_a_title_is_shown_with_what_is_redacted_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown(read(monkeypatch, REDACT="title=email+card").redact).endswith("title=email+card,attribute=none")
