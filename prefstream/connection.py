@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from selectors import DefaultSelector, SelectorKey
 from typing import Any, TypeVar
 
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError
@@ -18,6 +19,36 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 MAX_RECONNECT_PAUSE_MS = 1000
 
 Client = TypeVar("Client")
+
+
+class ClosingSelector(DefaultSelector):
+    """Closes what a client leaves open as it ends: kafka-python's ``selector``.
+
+    Closed while one of its connections is being made, or has something to send and cannot, the client cancels the task that
+    waits for the socket and forgets it: nobody else can close that any more. The task's last act is to stop waiting, after the
+    last look at the sockets and before the selector is closed; so what stopped in between is either closed or was left open.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stopped: list[Any] = []
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        """As the selector it is; what stopped before this look is its client's."""
+        self._stopped.clear()
+        return super().select(timeout)
+
+    def unregister(self, fileobj: Any) -> SelectorKey:
+        """As the selector it is."""
+        key = super().unregister(fileobj)
+        self._stopped.append(fileobj)
+        return key
+
+    def close(self) -> None:
+        """As the selector it is; what stopped after the last look is closed too."""
+        super().close()
+        while self._stopped:
+            self._stopped.pop().close()  # nothing for what is closed
 
 
 @contextmanager
@@ -46,6 +77,7 @@ def connect(client: Callable[..., Client], bootstrap_servers: str, **settings: A
         return opened[-1]
 
     settings |= {"bootstrap_timeout_ms": int(CONNECT_TIMEOUT_SECONDS * 1000), "kafka_client": open_network}
+    settings.setdefault("selector", ClosingSelector)
     settings.setdefault("reconnect_backoff_max_ms", MAX_RECONNECT_PAUSE_MS)
     try:
         with reaching(bootstrap_servers):

@@ -8,13 +8,20 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from deploy.kafka.broker import Broker, external_bootstrap_servers
+from prefstream.connection import ClosingSelector
 
 # A busy machine is no reason to fail.
 settings.register_profile("prefstream", deadline=None, print_blob=True)
 settings.load_profile("prefstream")
+
+# Tests connect as other people's programs do, and a socket that kafka-python forgets would be called a leak of whichever test
+# runs when it is collected.
+for client in (KafkaAdminClient, KafkaConsumer, KafkaProducer):
+    client.DEFAULT_CONFIG["selector"] = ClosingSelector
 
 
 @pytest.hookimpl(tryfirst=True)

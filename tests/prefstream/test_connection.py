@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 import threading
+import warnings
 from collections.abc import Callable
+from selectors import DefaultSelector
 from typing import Any
 
 import pytest
+from kafka.net.compat import KafkaNetClient
 
 from prefstream import connection
 from prefstream.admin import compare_topics
+from prefstream.connection import ClosingSelector
 from prefstream.errors import BrokerUnreachable
 from prefstream.publisher import Publisher
 from prefstream.reader import SummaryReader
@@ -31,3 +37,27 @@ def test_nobody_answers(client: Callable[[str], Any], monkeypatch: pytest.Monkey
 def test_a_port_that_is_no_number_is_said_at_once(address: str) -> None:
     with pytest.raises(BrokerUnreachable, match="host:port"):
         SummaryReader(address)
+
+
+def left_open(selector: type[DefaultSelector], num_polls: int) -> list[str]:
+    """What is said of the sockets of a client that is closed so many steps after it began to connect."""
+    with socket.create_server(("127.0.0.1", 0)) as server, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        client = KafkaNetClient(bootstrap_servers=f"127.0.0.1:{server.getsockname()[1]}", selector=selector)
+        client.maybe_connect("bootstrap-0")
+        for _ in range(num_polls):
+            client.poll(timeout_ms=0)
+        client.close()
+        del client
+        gc.collect()
+    return [str(one.message) for one in said if "raddr" in str(one.message)]
+
+
+@pytest.mark.parametrize("num_polls", range(6))
+def test_a_client_that_is_closed_while_it_connects_leaves_no_socket_open(num_polls: int) -> None:
+    assert left_open(ClosingSelector, num_polls) == []
+
+
+def test_kafka_python_alone_leaves_one_open() -> None:
+    """When it does not any more, :class:`ClosingSelector` can go."""
+    assert any(left_open(DefaultSelector, num_polls) for num_polls in range(6))
