@@ -142,7 +142,7 @@ class Worker(FixedApp):
 
     def _add_agents(self, cluster: Cluster, adapters: Mapping[str, Adapter]) -> None:
         # acks=False: offsets advance only when our agents say so, through Progress.
-        intake = Intake(adapters, self.outbox, self.progress, self.metrics)
+        intake = Intake(adapters, self.outbox, self.progress, self.metrics, self.settings.tenant_sources)
         self.agent(self.topic(*adapters, acks=False, **_RAW), name="intake")(intake.run)
         events = self.topic_names.events
         collect = Collect(self.partitions, self.outbox, self.obey, cluster.topic_ids[events], self.progress, self.metrics)

@@ -21,6 +21,7 @@ from agents.partitions import Partitions
 from agents.progress import Progress
 from prefstream.commands import Command, CommandBase
 from prefstream.events import Event
+from prefstream.tenants import key_of
 from streams.ledger import Outcome
 from streams.pending import Known
 from streams.records import (
@@ -128,4 +129,4 @@ def _read(message: Message) -> tuple[Arrival, Event | Command] | Filtered | None
         record = decode_record(arrival)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, OverflowError):
         return None
-    return (arrival, record) if record.user.encode() == message.key else None
+    return (arrival, record) if key_of(record.tenant, record.user) == message.key else None

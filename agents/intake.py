@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import structlog
 from faust import StreamT
 from faust.types import Message
+from msgspec.structs import replace
 
 from agents.clock import now_ms
 from agents.defects import place_of, to_be_replayed
@@ -34,8 +35,11 @@ class Intake:
         outbox: Outbox,
         progress: Progress,
         metrics: Metrics,
+        tenants: Mapping[str, str] | None = None,
     ) -> None:
+        """``tenants``: whose a topic is, of those that are declared for one."""
         self._adapters = adapters
+        self._tenants = tenants or {}
         self._outbox = outbox
         self._progress = progress
         self._metrics = metrics
@@ -66,12 +70,14 @@ class Intake:
         """What becomes of a record. A defect that it meets would stop every worker that reads it, one after the other."""
         try:
             record, decoded = decode(raw, self._adapters)
+            record = replace(record, tenant=self._tenants.get(record.topic) or record.tenant)
             if decoded == ():
                 self._metrics.filtered_records.labels(raw.topic).inc()
             return route(record, decoded, origin_topic, now_ms())
         except Exception as error:
             place = place_of(error)
             log.error("a record met a defect of this version: please report it", where=place)
+            raw = replace(raw, tenant=self._tenants.get(raw.topic, ""))
             return refuse(raw, "unprocessable", to_be_replayed(place), origin_topic, now_ms())
 
     def _say_once(self, letter: DeadLetter) -> None:

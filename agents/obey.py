@@ -18,6 +18,7 @@ from agents.owned import Owned
 from prefstream.commands import Command
 from prefstream.receipts import Receipt
 from prefstream.summaries import encode_summary
+from prefstream.tenants import user_of
 from streams.controls import NO_CONTROLS, Controls, Decided
 from streams.decisions import Person, decide, undecided
 from streams.evolution.fitting import budget
@@ -75,7 +76,8 @@ class Obey:
         controls, summary = owned.controls(user), owned.summary(user)
         is_known = summary is not None or user in owned.index or controls.applied_position > NO_CONTROLS.applied_position
         num_domains = len(summary.tally.domains) if summary else 1
-        return Person(user.decode(), controls, summary, is_known, budget(self._max_summary_tokens, num_domains))
+        tenant, name = user_of(user)
+        return Person(name, controls, summary, is_known, budget(self._max_summary_tokens, num_domains), tenant)
 
     def _hand_out(self, owned: Owned, user: bytes, receipt: Receipt) -> None:
         """Publish the receipt; everything it says is durable."""

@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from agents import crash_points, settings_file
 from agents.setting_names import nobody_reads
 from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
+from prefstream.tenants import NAMING, is_tenant
 from prefstream.topics import TopicNames, topic_specs
 from streams.adapters.named import ADAPTERS, ENVELOPES
 from streams.flush import FlushPolicy
@@ -51,6 +52,10 @@ class Settings(BaseSettings):
         default_factory=dict,
         description=f"your topics beside the inbox, as topic=adapter, ...; adapters: {', '.join(ADAPTERS)}, mapping:FILE; "
         f"with {', '.join(ENVELOPES)} and a plus before it, from a schema registry's wire format",
+    )
+    tenant_sources: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="whose your topics are, as topic=tenant, ...: all events of such a topic are that tenant's",
     )
     schemas: Path | None = Field(
         None, description="folder with a registry's schemas by their ids: 17.avsc (Avro), 17.desc (Protobuf); read at the start"
@@ -157,6 +162,27 @@ class Settings(BaseSettings):
             raise ValueError("name every topic, and each of them once")
         return sources
 
+    @field_validator("tenant_sources", mode="before")
+    @classmethod
+    def _split_tenant_sources(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=")[::2] for pair in value.replace(" ", "").split(",") if pair]
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("name each topic once")
+        return dict(pairs)
+
+    @field_validator("tenant_sources")
+    @classmethod
+    def _know_the_sources(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        for topic, tenant in value.items():
+            if topic not in info.data.get("sources", {}):
+                raise ValueError(
+                    f"{topic!r} is none of {PREFIX}SOURCES: write TOPIC=TENANT, separated by commas, as in clicks=shop"
+                )
+            _check_tenant(tenant)
+        return value
+
     @field_validator("redact", mode="before")
     @classmethod
     def _split_redactions(cls, value: Any) -> Any:
@@ -214,6 +240,12 @@ class Settings(BaseSettings):
         return FlushPolicy(
             self.flush_events, self.flush_tokens, self.flush_age_seconds, max_backoff_seconds=self.max_backoff_seconds
         )
+
+
+def _check_tenant(tenant: str) -> None:
+    """Raises ValueError for what cannot be the name of a tenant."""
+    if not tenant or not is_tenant(tenant):
+        raise ValueError(f"{tenant!r}: {NAMING}")
 
 
 def _check_url(url: str) -> None:

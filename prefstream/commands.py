@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from prefstream import wire
 from prefstream.events import Event, Instant, ShortText, UserId
+from prefstream.tenants import TenantId
 
 # Much more than is ever accepted: a command that can be read is answered with a receipt, one that cannot is a dead letter.
 AskedText = Annotated[str, Meta(max_length=200_000)]
@@ -25,6 +26,7 @@ class CommandBase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     user: UserId
     at: Instant
     id: ShortText = ""
+    tenant: TenantId = ""
 
 
 class Edit(CommandBase, frozen=True, tag="edit"):

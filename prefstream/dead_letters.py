@@ -57,6 +57,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``is_event``: it is about one event of its record, and ``value`` is that event in prefstream's own JSON. ``first_origin``:
     where the record was read before its first replay; None if it was never replayed. ``settled_at``: when it left ``open``.
+    ``tenant``: whose topic it is from, where the topic is declared for one; ``?`` where that cannot be told of its record.
     """
 
     origin: Origin
@@ -74,6 +75,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_origin: Origin | None = None
     state: LetterState = "open"
     settled_at: Instant | None = None
+    tenant: str = ""
 
     @property
     def beginning(self) -> Origin:

@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from prefstream import wire
+from prefstream.tenants import TenantId
 
 UserId = Annotated[str, Meta(min_length=1, max_length=512)]
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -46,6 +47,7 @@ class EventBase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field
     """What every event carries.
 
     ``at`` is the event's own time (RFC 3339 with an offset). ``id``, when given, makes a publisher's retry recognisable.
+    ``tenant`` says whose user it is (a-z, 0-9, ``.``, ``_``, ``-``); empty where an installation serves one platform.
     ``recommended`` marks what the platform itself put forward, so that the system does not learn from its own echo.
     """
 
@@ -54,6 +56,7 @@ class EventBase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field
     id: ShortText = ""
     domain: ShortText = ""
     recommended: bool = False
+    tenant: TenantId = ""
 
 
 class View(EventBase, frozen=True, tag="view"):

@@ -10,7 +10,7 @@ import struct
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from kafka.partitioner.default import murmur2
@@ -18,6 +18,8 @@ from kafka.partitioner.default import murmur2
 from prefstream.admin import topic_states
 from prefstream.connection import missing_topic
 from prefstream.reading import TopicReading, Watch
+from prefstream.replays import decode_header
+from prefstream.tenants import key_of
 from prefstream.topics import TopicNames
 
 ROW_KINDS = {
@@ -29,18 +31,31 @@ ROW_KINDS = {
 }
 NOT_SEARCHED = (
     "the platform's own topics; records there and in dead letters that name the user elsewhere than in their key or in a field "
-    "`user`; what recommenders keep; logs and metrics, which name nobody"
+    "`user`; refused records of topics with several tenants that do not say which; what recommenders keep; logs and metrics, "
+    "which name nobody"
 )
 _HEAD = struct.Struct(">cH")
 
 
-def export(bootstrap_servers: str, namespace: str, user: str, now: datetime, watch: Watch) -> dict[str, Any]:
+class Whose(NamedTuple):
+    """The user whose records are wanted."""
+
+    tenant: str
+    user: str
+
+    @property
+    def key(self) -> bytes:
+        """The key of the user's records."""
+        return key_of(self.tenant, self.user)
+
+
+def export(bootstrap_servers: str, namespace: str, user: str, now: datetime, watch: Watch, tenant: str = "") -> dict[str, Any]:
     """Everything that is held about the user: by topic a list of records with their place, time and value, oldest first.
 
     Of rows that replace each other the newest is shown, and how many older ones still wait for compaction.
     Raises TopicMismatch for a missing topic, and BrokerUnreachable.
     """
-    names = TopicNames(namespace)
+    names, whose = TopicNames(namespace), Whose(tenant, user)
     keyed, others = (names.events, names.pending, names.summaries, names.receipts), (names.inbox, names.replays)
     states = topic_states(bootstrap_servers, (*keyed, *others, names.dead_letters))
     held: dict[str, list[dict[str, Any]]] = {}
@@ -49,15 +64,16 @@ def export(bootstrap_servers: str, namespace: str, user: str, now: datetime, wat
             if topic not in states:
                 raise missing_topic(topic)
             count = states[topic].num_partitions
-            numbers = [(murmur2(user.encode()) & 0x7FFFFFFF) % count] if topic in keyed else range(count)
+            numbers = [(murmur2(whose.key) & 0x7FFFFFFF) % count] if topic in keyed else range(count)
             starts = reading.beginnings(topic, numbers)
             records = list(reading.records_since(topic, starts))
-            held[topic] = list(_held(records, user, names, topic))
-    return {"user": user, "exported_at": now, "topics": held, "not_searched": NOT_SEARCHED}
+            held[topic] = list(_held(records, whose, names, topic))
+    told = {"user": user} | ({"tenant": tenant} if tenant else {})
+    return told | {"exported_at": now, "topics": held, "not_searched": NOT_SEARCHED}
 
 
-def _held(records: list[Any], user: str, names: TopicNames, topic: str) -> Iterator[dict[str, Any]]:
-    about = [record for record in records if is_about(record.key, record.value, user, names, topic)]
+def _held(records: list[Any], whose: Whose, names: TopicNames, topic: str) -> Iterator[dict[str, Any]]:
+    about = [record for record in records if is_about(record.key, record.value, whose, names, topic, _declared(record))]
     if topic not in (names.pending, names.summaries, names.dead_letters):
         yield from (_shown(record) for record in about if record.value is not None)
         return
@@ -68,15 +84,39 @@ def _held(records: list[Any], user: str, names: TopicNames, topic: str) -> Itera
             yield _shown(record) | ({"num_older_until_compaction": num_older} if num_older else {})
 
 
-def is_about(key: bytes | None, value: bytes | None, user: str, names: TopicNames, topic: str) -> bool:
-    """Whether a record of this topic is about the user."""
-    wanted = user.encode()
+def is_about(key: bytes | None, value: bytes | None, whose: Whose, names: TopicNames, topic: str, declared: str = "") -> bool:
+    """Whether a record of this topic is about the user. ``declared`` is whose the topic was that a replay came from."""
     if topic == names.pending:
-        return row_of(key)[1] == wanted
+        return row_of(key)[1] == whose.key
     if topic == names.dead_letters:
         letter = _json(value)
-        return isinstance(letter, dict) and (_bytes(letter, "key") == wanted or _names(_json(_bytes(letter, "value")), user))
-    return key == wanted or (topic in (names.inbox, names.replays) and _names(_json(value), user))
+        if not isinstance(letter, dict):
+            return False
+        return _is_meant(_bytes(letter, "key"), _json(_bytes(letter, "value")), whose, str(letter.get("tenant") or ""))
+    if topic in (names.inbox, names.replays):
+        return _is_meant(key, _json(value), whose, declared)
+    return key == whose.key
+
+
+def _is_meant(key: bytes | None, document: object, whose: Whose, declared: str) -> bool:
+    """Whether what a source has is about the user, by key or content; ``declared`` is whose the source is, if anybody's.
+
+    A platform's own key has no tenant in it: where source or content name one, it is nobody's of the default tenant.
+    """
+    told = _told_in(document)
+    tenants = {declared} if declared else {one.get("tenant") or "" for one in told}
+    if key == whose.key and (whose.tenant or tenants <= {""}):
+        return True
+    if declared and declared == whose.tenant and key == whose.user.encode():
+        return True
+    return any(one.get("user") == whose.user and whose.tenant == (declared or one.get("tenant") or "") for one in told)
+
+
+def _declared(record: Any) -> str:
+    """Whose the topic was that a replay came from; empty for anything else."""
+    header = record.headers[0] if record.headers else None
+    replay = decode_header(header) if header else None
+    return replay.tenant if replay else ""
 
 
 def row_of(key: bytes | None) -> tuple[str, bytes | None]:
@@ -88,10 +128,10 @@ def row_of(key: bytes | None) -> tuple[str, bytes | None]:
     return (ROW_KINDS.get(kind, ""), user) if len(user) == length and kind in ROW_KINDS else ("", None)
 
 
-def _names(document: object, user: str) -> bool:
-    """Whether a document, or one of a list, has this user."""
+def _told_in(document: object) -> list[Mapping[str, Any]]:
+    """A document, or those of a list, as far as they can be read."""
     documents = document if isinstance(document, list) else [document]
-    return any(isinstance(one, Mapping) and one.get("user") == user for one in documents)
+    return [one for one in documents if isinstance(one, Mapping) and isinstance(one.get("tenant"), str | None)]
 
 
 def _json(value: bytes | None) -> object:

@@ -18,6 +18,7 @@ from prefstream.commands import Command, decode_record, encode_record
 from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
 from prefstream.errors import InvalidRecord, PublishFailed
 from prefstream.events import Event
+from prefstream.tenants import key_of
 from prefstream.topics import TopicNames
 
 # kafka-python's own buffer has no bound: a publisher faster than its broker would fill the memory.
@@ -80,7 +81,7 @@ class Publisher:
             self._renew()
         try:
             with reaching(self._bootstrap_servers):
-                future = self._producer.send(self._topic, key=record.user.encode(), value=data)
+                future = self._producer.send(self._topic, key=key_of(record.tenant, record.user), value=data)
         except MessageSizeTooLargeError as error:
             raise InvalidRecord(f"{len(data):,} bytes are more than an event may have", "too_large") from error
         with self._changed:

@@ -18,6 +18,7 @@ from msgspec import Struct
 from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
 from prefstream.errors import BrokerUnreachable, InvalidRecord
 from prefstream.summaries import Summary, decode_summary
+from prefstream.tenants import key_of, user_of
 from prefstream.topics import OWNER_KEY, TopicNames
 
 Start = Literal["beginning", "now"]
@@ -30,6 +31,7 @@ class Erased(Struct, frozen=True):
     """The user's summary is gone for good (a tombstone): drop whatever was kept of it."""
 
     user: str
+    tenant: str = ""
 
 
 class SummaryReader:
@@ -64,17 +66,17 @@ class SummaryReader:
             if not _is_barrier(record.key):
                 yield _read(record)
 
-    def current(self, user: str) -> Summary | None:
+    def current(self, user: str, tenant: str = "") -> Summary | None:
         """The user's summary, as of now; None if there is none.
 
         Raises InvalidRecord if the record is no summary, BrokerUnreachable.
         """
         self.catch_up()
-        return self.known(user)
+        return self.known(user, tenant)
 
-    def known(self, user: str) -> Summary | None:
+    def known(self, user: str, tenant: str = "") -> Summary | None:
         """The user's summary as of the last ``catch_up``, without asking the broker."""
-        value = self._view.get(user.encode())
+        value = self._view.get(key_of(tenant, user))
         return None if value is None else decode_summary(value)
 
     def catch_up(self) -> None:
@@ -159,11 +161,16 @@ def _read(record: Any) -> Summary | Erased:
     try:
         if record.key is None:
             raise InvalidRecord("key: missing", "missing_user")
-        return Erased(record.key.decode()) if record.value is None else decode_summary(record.value)
+        return _erased(record.key) if record.value is None else decode_summary(record.value)
     except UnicodeDecodeError as error:
         raise _at(record, InvalidRecord(f"key: {error}", "undecodable")) from error
     except InvalidRecord as error:
         raise _at(record, error) from error
+
+
+def _erased(key: bytes) -> Erased:
+    tenant, user = user_of(key)
+    return Erased(user, tenant)
 
 
 def _at(record: Any, error: InvalidRecord) -> InvalidRecord:

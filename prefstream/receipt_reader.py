@@ -15,6 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
 from prefstream.receipts import Receipt, decode_receipt
+from prefstream.tenants import key_of
 from prefstream.topics import TopicNames
 
 
@@ -49,15 +50,15 @@ class ReceiptReader:
         for partition, offset in ends.items():
             self._consumer.seek(partition, offset)
 
-    def receipt_of(self, user: str, command_id: str, timeout_seconds: float) -> Receipt | None:
+    def receipt_of(self, user: str, command_id: str, timeout_seconds: float, tenant: str = "") -> Receipt | None:
         """The receipt of the user's command with this id, or ``None`` when there is none within the time.
 
         Raises InvalidRecord for a record of the user that is no receipt.
         """
-        deadline = time.monotonic() + timeout_seconds
+        deadline, wanted = time.monotonic() + timeout_seconds, key_of(tenant, user)
         while (left := deadline - time.monotonic()) > 0:
             for record in chain.from_iterable(self._consumer.poll(timeout_ms=int(min(0.5, left) * 1_000)).values()):
-                if record.key == user.encode() and (receipt := decode_receipt(record.value)).id == command_id:
+                if record.key == wanted and (receipt := decode_receipt(record.value)).id == command_id:
                     return receipt
         return None
 

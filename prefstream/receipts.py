@@ -1,7 +1,8 @@
 """Receipt: what became of one command, on a topic of its own; whoever sent the command waits for the receipt with its ``id``.
 
 A receipt is published when what it says is durable, at least once, and always with the same content. It quotes nothing of what
-the person wrote. The record's key is the user's id in UTF-8; the rules of evolution are those of :mod:`prefstream.events`.
+the person wrote. The record's key is the user's (:mod:`prefstream.tenants`); the rules of evolution are those of
+:mod:`prefstream.events`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from prefstream import wire
 from prefstream.events import Instant, ShortText, UserId
+from prefstream.tenants import TenantId
 
 ReceiptOutcome = Literal[
     "applied",  # it changed something; the summary, if there is one, has a new version
@@ -51,6 +53,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: Instant
     command_position: int
     version: int = 0
+    tenant: TenantId = ""
 
 
 _decoder = msgspec.json.Decoder(Receipt)

@@ -28,6 +28,7 @@ class Replay(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: int
     first_seen_at: Instant
     is_event: bool = False
+    tenant: str = ""
 
 
 _decode = msgspec.json.Decoder(Replay).decode
@@ -55,6 +56,7 @@ def replay_of(letter: DeadLetter) -> Replay:
         attempts=letter.attempts,
         first_seen_at=letter.first_seen_at,
         is_event=letter.is_event,
+        tenant=letter.tenant,
     )
 
 

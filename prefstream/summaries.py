@@ -1,7 +1,7 @@
 """Summary: the current text of one user, the last record of the flow, on the public compacted topic.
 
-The record's key is the user's id in UTF-8, so the newest record of a key is the user's summary; a tombstone means erased.
-The rules of evolution are those of :mod:`prefstream.events`.
+The record's key is the user's (:mod:`prefstream.tenants`), so the newest one of a key is the user's summary; a tombstone means
+erased. The rules of evolution are those of :mod:`prefstream.events`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from prefstream import wire
 from prefstream.events import Instant, UserId
+from prefstream.tenants import TenantId
 
 FlushReason = Literal["size", "tokens", "age", "control", "drain"]
 
@@ -99,6 +100,7 @@ class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: ModelUsed = ModelUsed()
     tally: Tally = Tally()
     origins: dict[str, tuple[int, int]] = field(default_factory=dict)
+    tenant: TenantId = ""
 
 
 _decoder = msgspec.json.Decoder(Summary)

@@ -55,6 +55,7 @@ class Person(Struct, frozen=True):
     summary: Summary | None
     is_known: bool
     max_tokens: int
+    tenant: str = ""
 
     @property
     def text(self) -> str:
@@ -121,6 +122,7 @@ def _receipt(
 ) -> Receipt:
     return Receipt(
         user=command.user,
+        tenant=command.tenant,
         command=str(command.__struct_config__.tag),
         id=command.id,
         outcome=outcome,
@@ -138,7 +140,7 @@ def _version(person: Person, change: _Change, now: datetime) -> Summary | None:
     if base is None:
         if not change.is_authored:
             return None
-        base = Summary(user=person.user, version=0, text="", reason="control", updated_at=now)
+        base = Summary(user=person.user, tenant=person.tenant, version=0, text="", reason="control", updated_at=now)
     return replace(
         base,
         version=base.version + 1,

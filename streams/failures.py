@@ -26,6 +26,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter
+from prefstream.tenants import tenant_of
 from streams.flush import FlushPolicy, backoff_ms
 from streams.records import Arrival
 
@@ -160,4 +161,5 @@ def poison_letter(user: bytes, arrival: Arrival, failures: Failures, source: str
         first_seen_at=datetime.fromtimestamp(arrival.arrived_at_ms / 1_000, UTC),
         last_seen_at=datetime.fromtimestamp(now_ms / 1_000, UTC),
         is_event=True,
+        tenant=tenant_of(user),
     )

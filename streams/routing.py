@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from prefstream.commands import Command, Forget, RollBack
 from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter, DeadLetterReason, Origin
 from prefstream.events import Event, EventBase
+from prefstream.tenants import key_of
 from streams.adapters import Decoded, RawRecord, Undecodable
 from streams.records import Arrival, Filtered, encode_arrival, encode_event, encode_filtered, filtered_key
 from streams.tokens import estimate_event_tokens
@@ -35,9 +37,11 @@ def route(record: RawRecord, decoded: Decoded, topic_id: str, now_ms: int) -> tu
 
     Of a record without events, that it was filtered goes the way of an event, to be counted where events are.
 
+    Where the topic is declared for a tenant, its events are that tenant's, and one that says another is refused.
     ``topic_id`` is Kafka's id of the source topic, ``now_ms`` the time of arrival.
     """
     if isinstance(decoded, Undecodable):
+        record = replace(record, tenant=record.tenant or decoded.tenant)
         return refuse(record, decoded.reason, decoded.message, topic_id, now_ms)
     if not decoded:
         filtered = Filtered(Origin(topic_id, record.partition, record.offset), now_ms)
@@ -47,14 +51,22 @@ def route(record: RawRecord, decoded: Decoded, topic_id: str, now_ms: int) -> tu
         if isinstance(event, Forget | RollBack):
             kind = type(event).__struct_config__.tag
             return refuse(record, "unsupported", f"type: the command {kind!r} is not acted on yet", topic_id, now_ms)
-        forwards.append(_forward(event, Origin(topic_id, record.partition, record.offset, index), now_ms))
+        if record.tenant and event.tenant not in ("", record.tenant):
+            message = f"tenant: {event.tenant!r}, and this topic is declared for {record.tenant!r}"
+            return refuse(record, "invalid", message, topic_id, now_ms)
+        forwards.append(_forward(_owned(event, record), Origin(topic_id, record.partition, record.offset, index), now_ms))
     return tuple(forwards)
+
+
+def _owned(event: Event | Command, record: RawRecord) -> Event | Command:
+    """The event of a topic that is declared for a tenant is that tenant's."""
+    return replace(event, tenant=record.tenant) if record.tenant and not event.tenant else event
 
 
 def _forward(event: Event | Command, origin: Origin, now_ms: int) -> Forward:
     tokens = estimate_event_tokens(event) if isinstance(event, EventBase) else 0
     arrival = Arrival(origin, now_ms, tokens, event.id, msgspec.Raw(encode_event(event)))
-    return Forward(event.user.encode(), encode_arrival(arrival))
+    return Forward(key_of(event.tenant, event.user), encode_arrival(arrival))
 
 
 def refuse(record: RawRecord, reason: DeadLetterReason, message: str, topic_id: str, now_ms: int) -> DeadLetter:
@@ -76,6 +88,7 @@ def refuse(record: RawRecord, reason: DeadLetterReason, message: str, topic_id: 
         last_seen_at=now,
         is_event=replay.is_event if replay else False,
         first_origin=replay.origin if replay else None,
+        tenant=record.tenant,
     )
 
 

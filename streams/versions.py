@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from prefstream.events import Event
 from prefstream.summaries import FlushReason, ModelUsed, Summary, Tally
+from prefstream.tenants import user_of
 from streams.controls import NO_CONTROLS, Controls
 from streams.evidence import Evidence, evidence_of
 from streams.pending import Place, highest, place_of, source_of
@@ -42,6 +43,7 @@ class Step(Struct, frozen=True):
     arrived_at_ms: int
     redacted: Mapping[Kind, int]
     controls: Controls = NO_CONTROLS
+    tenant: str = ""
 
     @property
     def base_version(self) -> int:
@@ -73,8 +75,10 @@ def step_from(
     """
     events, found = _told(rows, redaction)
     evidence, tally = _learnt(base, events, controls)
+    tenant, name = user_of(user)
     return Step(
-        user=user.decode(),
+        user=name,
+        tenant=tenant,
         base=base,
         offsets=tuple(offset for offset, _ in rows),
         reason=reason,
@@ -133,6 +137,7 @@ def next_summary(step: Step, text: str, tokens: int, model: ModelUsed, now: date
     base = step.base
     return Summary(
         user=step.user,
+        tenant=step.tenant,
         version=step.base_version + 1,
         text=text,
         previous_version=step.base_version,

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from prefstream.cli.options import BootstrapServers, Namespace
+from prefstream.cli.options import BootstrapServers, Namespace, Tenant
 from prefstream.cli.terminal import complain
 from prefstream.commands import Allow, Command, Edit, Never, OptIn, OptOut, Pin, Unpin
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
@@ -35,6 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="The receipt as it is on it
 def edit(
     user: User,
     text: Annotated[str, typer.Argument(help="The new text; - is standard input.")],
+    tenant: Tenant = "",
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
@@ -42,81 +43,87 @@ def edit(
 ) -> None:
     """Replace the summary's text. What is new in it stays in every later text; what it drops only new events bring back."""
     words = sys.stdin.read() if text == "-" else text
-    _ask(Edit(text=words, **_mine(user)), timeout, as_json, bootstrap_servers, namespace)
+    _ask(Edit(text=words, **_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
 
 
 def pin(
     user: User,
     statement: Statement,
+    tenant: Tenant = "",
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
     """Keep a statement in this and every later text, word for word."""
-    _ask(Pin(statement=statement, **_mine(user)), timeout, as_json, bootstrap_servers, namespace)
+    _ask(Pin(statement=statement, **_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
 
 
 def unpin(
     user: User,
     statement: Statement,
+    tenant: Tenant = "",
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
     """Let go of a pinned statement."""
-    _ask(Unpin(statement=statement, **_mine(user)), timeout, as_json, bootstrap_servers, namespace)
+    _ask(Unpin(statement=statement, **_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
 
 
 def never(
     user: User,
     subject: Subject,
+    tenant: Tenant = "",
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
     """Take a subject out of the summary, and never learn or say anything of it again."""
-    _ask(Never(subject=subject, **_mine(user)), timeout, as_json, bootstrap_servers, namespace)
+    _ask(Never(subject=subject, **_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
 
 
 def allow(
     user: User,
     subject: Subject,
+    tenant: Tenant = "",
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
     """Take a `never` back. What was left out meanwhile stays out."""
-    _ask(Allow(subject=subject, **_mine(user)), timeout, as_json, bootstrap_servers, namespace)
+    _ask(Allow(subject=subject, **_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
 
 
 def opt_out(
     user: User,
+    tenant: Tenant = "",
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
     """Learn nothing from the user's events from now on. The summary stays; events from before still count."""
-    _ask(OptOut(**_mine(user)), timeout, as_json, bootstrap_servers, namespace)
+    _ask(OptOut(**_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
 
 
 def opt_in(
     user: User,
+    tenant: Tenant = "",
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
     """Learn from the user's events again, from now on."""
-    _ask(OptIn(**_mine(user)), timeout, as_json, bootstrap_servers, namespace)
+    _ask(OptIn(**_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
 
 
-def _mine(user: str) -> dict[str, Any]:
-    return {"user": user, "at": datetime.now(UTC), "id": uuid.uuid4().hex}
+def _mine(user: str, tenant: str) -> dict[str, Any]:
+    return {"user": user, "tenant": tenant, "at": datetime.now(UTC), "id": uuid.uuid4().hex}
 
 
 def _ask(command: Command, timeout: float, as_json: bool, bootstrap_servers: str, namespace: str) -> None:
@@ -124,7 +131,7 @@ def _ask(command: Command, timeout: float, as_json: bool, bootstrap_servers: str
     with ReceiptReader(bootstrap_servers, names.receipts) as receipts:
         with Publisher(bootstrap_servers, names.inbox) as publisher:
             publisher.publish(command)
-        receipt = receipts.receipt_of(command.user, command.id, timeout)
+        receipt = receipts.receipt_of(command.user, command.id, timeout, command.tenant)
     _tell(receipt, timeout, as_json)
 
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from prefstream.cli.options import BootstrapServers, Namespace
+from prefstream.cli.options import AnyTenant, BootstrapServers, Namespace, Tenant
 from prefstream.cli.terminal import complain
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.diffs import has_colours
@@ -19,11 +19,13 @@ from prefstream.reader import Erased, SummaryReader
 from prefstream.rendering import printable
 from prefstream.rendering.summaries import summary_panel, version_lines
 from prefstream.summaries import Summary, encode_summary
+from prefstream.tenants import key_of, shown
 from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
 
 
 def summary(
     user: Annotated[str, typer.Argument(help="The user's id, as it is in the events.")],
+    tenant: Tenant = "",
     as_json: Annotated[bool, typer.Option("--json", help="The record as it is on the topic.")] = False,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
@@ -31,10 +33,10 @@ def summary(
     """Show the current summary of a user, and what it is based on."""
     topic = TopicNames(namespace).summaries
     with SummaryReader(bootstrap_servers, topic, start="now") as reader:
-        found = reader.current(user)
+        found = reader.current(user, tenant)
     if found is None:
         complain(
-            f"{topic} has no summary of {printable(user)!r}: no events yet, none due yet, or erased; "
+            f"{topic} has no summary of {printable(shown(tenant, user))!r}: no events yet, none due yet, or erased; "
             "or events wait for a worker, or for its model to answer (the worker's log says so)."
         )
         raise typer.Exit(1)
@@ -46,6 +48,7 @@ def summary(
 
 def watch(
     user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
+    tenant: AnyTenant = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
@@ -56,19 +59,22 @@ def watch(
         try:
             reader.catch_up()
             Console(stderr=True).print(Text(f"watching {topic}, until Ctrl-C", "dim"))
-            for previous, record in _changes(reader, user):
+            for previous, record in _changes(reader, user, tenant):
                 _show(previous, record, as_json)
         except KeyboardInterrupt:
             return
 
 
-def _changes(reader: SummaryReader, user: str | None) -> Iterator[tuple[Summary | None, Summary | Erased]]:
+def _changes(reader: SummaryReader, user: str | None, tenant: str | None) -> Iterator[tuple[Summary | None, Summary | Erased]]:
     """Each new record with the version before it, if there is one."""
-    latest: dict[str, Summary | Erased] = {}
+    latest: dict[bytes, Summary | Erased] = {}
+    if user is not None and tenant is None:
+        tenant = ""
     for record in reader.follow():
-        if user in (None, record.user):
-            previous = latest.get(record.user) or reader.known(record.user)
-            latest[record.user] = record
+        if user in (None, record.user) and tenant in (None, record.tenant):
+            key = key_of(record.tenant, record.user)
+            previous = latest.get(key) or reader.known(record.user, record.tenant)
+            latest[key] = record
             yield previous if isinstance(previous, Summary) else None, record
 
 
@@ -79,7 +85,7 @@ def _show(previous: Summary | None, record: Summary | Erased, as_json: bool) -> 
         case Summary():
             console = Console()
             console.print(version_lines(previous, record, datetime.now(UTC), has_colours(console)))
-        case Erased(user) if as_json:
-            typer.echo(msgspec.json.encode({"user": user, "erased": True}))
-        case Erased(user):
-            Console().print(Text.assemble((printable(user), "bold"), ("  erased\n", "red")))
+        case Erased(user, tenant) if as_json:
+            typer.echo(msgspec.json.encode({"user": user} | ({"tenant": tenant} if tenant else {}) | {"erased": True}))
+        case Erased(user, tenant):
+            Console().print(Text.assemble((printable(shown(tenant, user)), "bold"), ("  erased\n", "red")))

@@ -109,6 +109,8 @@ def _facts(letter: DeadLetter, now: datetime) -> Iterator[tuple[str, RenderableT
     yield "reason", Text(f"{letter.reason}: {REASONS[letter.reason]}")
     if letter.message:
         yield "message", Text(printable(letter.message), "bold")
+    if letter.tenant:
+        yield "tenant", printable(letter.tenant)
     origin = letter.beginning
     event = f", event {origin.index}" if letter.is_event else ""
     yield "record", f"{printable(letter.source)}, partition {origin.partition}, offset {origin.offset}{event}"

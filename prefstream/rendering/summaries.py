@@ -12,6 +12,7 @@ from rich.text import Text
 from prefstream.diffs import changed_words, marked
 from prefstream.rendering import age, counted, printable
 from prefstream.summaries import FlushReason, ModelUsed, Summary
+from prefstream.tenants import shown
 
 REASONS: dict[FlushReason, str] = {
     "size": "enough events waited",
@@ -36,7 +37,7 @@ def summary_panel(summary: Summary, now: datetime) -> Panel:
         facts.add_row("pinned", Text(printable("\n".join(summary.pins))))
     if summary.model.name:
         facts.add_row("model", Text(printable(_model(summary.model))))
-    title = Text(printable(summary.user), "bold")
+    title = Text(printable(shown(summary.tenant, summary.user)), "bold")
     return Panel(Group(Text(printable(summary.text)), "", facts), title=title, title_align="left")
 
 
@@ -48,7 +49,7 @@ def _model(model: ModelUsed) -> str:
 def version_lines(previous: Summary | None, summary: Summary, now: datetime, has_colours: bool = True) -> Group:
     """One new version, with what changed since ``previous``, in colour or in marks; None shows the text as it is."""
     heading = Text.assemble(
-        (printable(summary.user), "bold"),
+        (printable(shown(summary.tenant, summary.user)), "bold"),
         (f"  version {summary.version}, {summary.reason}, +{counted(summary.num_new_events, 'event')}, ", "dim"),
         (age(summary.updated_at, now), "dim"),
     )

@@ -28,7 +28,8 @@ class RawRecord(Struct, frozen=True):
     """One record of a source topic as it lies there.
 
     ``timestamp_ms`` is Kafka's, in ms since 1970; a header that Kafka holds without a value has an empty one here. ``replay``
-    is what it was before, if it is replayed: ``topic`` is then the topic of that time, and ``offset`` that of now.
+    is what it was before, if it is replayed: ``topic`` is then the topic of that time, and ``offset`` that of now. Where the
+    topic is declared for a tenant, ``tenant`` is that.
     """
 
     topic: str
@@ -39,13 +40,18 @@ class RawRecord(Struct, frozen=True):
     headers: tuple[tuple[str, bytes], ...]
     timestamp_ms: int
     replay: Replay | None = None
+    tenant: str = ""
 
 
 class Undecodable(Struct, frozen=True):
-    """A record that no retry makes readable. ``message`` names field and value, in at most 300 characters."""
+    """A record that no retry makes readable. ``message`` names field and value, in at most 300 characters.
+
+    ``tenant`` is whose it is, where the adapter reads that and not the contract; ``?`` where it cannot tell.
+    """
 
     reason: DeadLetterReason
     message: str
+    tenant: str = ""
 
 
 Decoded = tuple[Event | Command, ...] | Undecodable

@@ -10,7 +10,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from msgspec.structs import replace
+
 from prefstream.events import Event, decode_event
+from prefstream.tenants import UNTOLD_TENANT, is_tenant
 from streams.adapters import Adapter, RawRecord, Undecodable
 from streams.adapters.mapping_file import Constant, Field, ItemFields, Items, Mapping, Source
 from streams.adapters.validation import as_text, json_object, refuse, revalidated, value_of
@@ -26,14 +29,30 @@ def mapping_adapter(mapping: Mapping) -> Adapter:
         value = value_of(record)
         body = json_object(value, "value") if isinstance(value, bytes) else value
         if isinstance(body, Undecodable):
-            return body
-        tag = _tag_in(body, mapping.type)
-        if isinstance(tag, Undecodable):
-            return tag
-        found = revalidated(_present({"type": tag} | _read_all(mapping.fields, body)), decode_event)
-        return _with_source(found, mapping) if isinstance(found, Undecodable) else (found,)
+            return _with_tenant(body, None, mapping)
+        found = _mapped(body, mapping)
+        return _with_tenant(found, body, mapping) if isinstance(found, Undecodable) else (found,)
 
     return mapped
+
+
+def _mapped(body: object, mapping: Mapping) -> Event | Undecodable:
+    tag = _tag_in(body, mapping.type)
+    if isinstance(tag, Undecodable):
+        return tag
+    fields = _present(_read_all(mapping.fields, body))
+    if "tenant" in mapping.fields and not fields.get("tenant"):  # it would be the default tenant's
+        return _with_source(refuse("invalid", "tenant: missing"), mapping)
+    found = revalidated({"type": tag} | fields, decode_event)
+    return _with_source(found, mapping) if isinstance(found, Undecodable) else found
+
+
+def _with_tenant(refusal: Undecodable, body: object, mapping: Mapping) -> Undecodable:
+    """The refusal with whose it is: a record without its tenant is nobody's, and not the default tenant's."""
+    if "tenant" not in mapping.fields:
+        return refusal
+    tenant = _read(mapping.fields["tenant"], body)
+    return replace(refusal, tenant=tenant if isinstance(tenant, str) and tenant and is_tenant(tenant) else UNTOLD_TENANT)
 
 
 def _tag_in(body: object, source: Constant | Field) -> object | Undecodable:

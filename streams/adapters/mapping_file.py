@@ -68,9 +68,10 @@ _COMMON_SOURCES: tuple[tuple[str, tuple[str, ...], Form], ...] = (
     ("id", ("field",), "text"),
     ("domain", _ANY_SOURCE, "text"),
     ("recommended", _ANY_SOURCE, "json"),
+    ("tenant", _ANY_SOURCE, "text"),
 )
 _TYPES: dict[str, object] = {field.name: field.type for event in _EVENTS.values() for field in fields_of(event)}
-_COMMON = ("user", "at", "id", "domain", "recommended")
+_COMMON = ("user", "at", "id", "domain", "recommended", "tenant")
 
 
 def parse_mapping(text: str) -> Mapping:

@@ -37,7 +37,7 @@ def _as_it_was(record: RawRecord) -> RawRecord:
     replay = decode_header(record.headers[0]) if record.headers else None
     if replay is None:
         return record
-    return msgspec.structs.replace(record, topic=replay.source, headers=record.headers[1:], replay=replay)
+    return msgspec.structs.replace(record, topic=replay.source, headers=record.headers[1:], replay=replay, tenant=replay.tenant)
 
 
 def _decode_again(record: RawRecord, replay: Replay, adapters: Mapping[str, Adapter]) -> Decoded:

@@ -22,6 +22,7 @@ from prefstream.commands import Command, Never, OptIn, OptOut
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Click, Item
 from prefstream.receipts import Receipt
+from prefstream.tenants import key_of
 from streams.controls import Controls
 from streams.keys import event_key
 from streams.ledger import Ledger
@@ -93,6 +94,21 @@ async def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 def event(offset: int, user: str = "ada", *, place: int | None = None, event_id: str = "", partition: int = 0) -> Message:
     arrival = arrival_of(Click(user=user, at=AT, item=Item(id="1"), id=event_id), offset if place is None else place)
     return message(NAMES.events, offset, encode_arrival(arrival), user.encode(), partition)
+
+
+async def test_the_same_id_in_two_tenants_is_two_people(worker: Worker) -> None:
+    hers = event(3)
+    arrival = arrival_of(Click(user="ada", tenant="shop", at=AT, item=Item(id="1")), 4)
+    theirs = message(NAMES.events, 4, encode_arrival(arrival), b"shop\xffada")
+    stray = message(NAMES.events, 5, encode_arrival(arrival), b"ada")
+    opted_out = command_message(6, OptOut(user="ada", tenant="shop", at=AT), 6)
+    await worker.run(hers, theirs, stray, opted_out, event(7))
+    await worker.opened.partitions.flush()
+    assert worker.opened.owned.index.num_users == 2
+    assert [letter.key for letter in worker.letters.kept] == [b"ada"]
+    assert [(receipt.user, receipt.tenant) for receipt in worker.letters.receipts] == [("ada", "shop")]
+    assert [worker.opened.owned.controls(key).is_opted_out for key in (b"shop\xffada", b"ada")] == [True, False]
+    assert worker.counts()[0] == 3
 
 
 async def test_a_new_event_is_stored_noted_and_done(worker: Worker) -> None:
@@ -236,7 +252,7 @@ async def test_a_full_lane_holds_back_the_next_event(worker: Worker, monkeypatch
 def command_message(offset: int, command: Command, place: int) -> Message:
     """The command as intake passes it on, read at this offset of its source."""
     arrival = Arrival(Origin("T1", 0, place), 1_000_000, 0, command.id, msgspec.Raw(encode_event(command)))
-    return message(NAMES.events, offset, encode_arrival(arrival), b"ada")
+    return message(NAMES.events, offset, encode_arrival(arrival), key_of(command.tenant, command.user))
 
 
 async def test_a_command_is_obeyed_in_its_place_and_counted_once(worker: Worker) -> None:

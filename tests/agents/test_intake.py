@@ -18,9 +18,11 @@ from agents.outbox import Outbox
 from agents.progress import Progress
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Click, Event, Item, encode_event
+from prefstream.replays import Replay, header_of
 from prefstream.sources import Mark
-from streams.adapters import Adapter, RawRecord
+from streams.adapters import Adapter, Decoded, RawRecord
 from streams.adapters.native import native
+from streams.adapters.replays import replays
 from streams.keys import murmur2_partition
 from streams.records import decode_arrival, decode_event, decode_filtered, filtered_key
 from tests.agents.scripted import NAMES, ScriptedProducer, Stopped, counted, message, others_run, stops_recorded, stream_of
@@ -36,11 +38,11 @@ class Worker:
     def __init__(self, outbox: Outbox, producer: ScriptedProducer) -> None:
         self.outbox, self.producer, self.progress, self.metrics = outbox, producer, Progress(), Metrics()
 
-    async def run(self, *messages: Message, adapter: Adapter = native) -> None:
+    async def run(self, *messages: Message, adapter: Adapter = native, tenants: dict[str, str] | None = None) -> None:
         """Have these messages taken in; the first one follows the committed offset."""
         self.progress.start(SOURCE, messages[0].offset, Mark(topic_id="CLICKS"))
         self.progress.hand_over(SOURCE, [one.offset for one in messages])
-        await Intake({"clicks": adapter}, self.outbox, self.progress, self.metrics).run(stream_of(messages))
+        await Intake({"clicks": adapter}, self.outbox, self.progress, self.metrics, tenants).run(stream_of(messages))
 
     async def written(self) -> dict[tuple[str, int], list[tuple[bytes, Any]]]:
         await self.outbox.flush()
@@ -191,3 +193,35 @@ def test_a_message_as_the_pure_core_sees_it(timestamp: float | None, timestamp_m
     kafka.timestamp = timestamp
     record = RawRecord("clicks", 3, 41, b"k", b"v", (("a", b"1"), ("b", b""), ("a", b"2")), timestamp_ms)
     assert raw_record(kafka) == record
+
+
+async def test_what_a_tenants_topic_has_is_the_tenants(worker: Worker) -> None:
+    def half_defective(record: RawRecord) -> Decoded:
+        return native(record) if record.value != b"defect" else (1 / 0,)  # type: ignore[return-value]
+
+    messages = (
+        message("clicks", 40, encode_event(click("ada"))),
+        message("clicks", 41, b"?"),
+        message("clicks", 42, b"defect"),
+    )
+    await worker.run(*messages, adapter=half_defective, tenants={"clicks": "shop"})
+    keys = [key for (topic, _), rows in (await worker.written()).items() if topic == NAMES.events for key, _ in rows]
+    assert keys == [b"shop\xffada"]
+    assert [(letter.reason, letter.tenant) for letter in await worker.letters()] == [
+        ("undecodable", "shop"),
+        ("unprocessable", "shop"),
+    ]
+
+
+async def test_a_replay_is_whose_its_topic_is_now(worker: Worker) -> None:
+    """It may have been a dead letter because nobody had said that yet."""
+    old = Replay(source="clicks", origin=Origin("CLICKS", 0, 7), attempts=1, first_seen_at=AT, tenant="before")
+    value = encode_event(click("ada"))
+    replayed = message("replays", 40, value)
+    replayed.headers = [header_of(old)]
+    worker.progress.start(("replays", 0), 40, Mark(topic_id="R"))
+    worker.progress.hand_over(("replays", 0), [40])
+    adapters = {"clicks": native, "replays": replays}
+    await Intake(adapters, worker.outbox, worker.progress, worker.metrics, {"clicks": "shop"}).run(stream_of([replayed]))
+    ((key, _),) = [row for rows in (await worker.written()).values() for row in rows]
+    assert key == b"shop\xffada"

@@ -70,6 +70,7 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         ("NAMESPACE", "my shop", "use 1 to 200 of the characters a-z A-Z 0-9"),
         ("NAMESPACE", "", "use 1 to 200"),
         ("SOURCES", "clicks", "write TOPIC=ADAPTER, separated by commas"),
+        ("TENANT_SOURCES", "clicks=shop", "'clicks' is none of PREFSTREAM_SOURCES: write TOPIC=TENANT"),
         ("SOURCES", "clicks=native,ratings", "write TOPIC=ADAPTER"),
         (
             "SOURCES",
@@ -292,3 +293,21 @@ def test_how_a_value_is_shown(monkeypatch: pytest.MonkeyPatch, name: str, value:
 
 def test_a_title_is_shown_with_what_is_redacted_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(read(monkeypatch, REDACT="title=email+card").redact).endswith("title=email+card,attribute=none")
+
+
+def test_a_topic_may_be_a_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(monkeypatch, SOURCES="clicks=native,sales=segment", TENANT_SOURCES=" sales = shop ,")
+    assert settings.tenant_sources == {"sales": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("tenants", "fix"),
+    [
+        ("clicks=", "'': a tenant has up to 64 of a-z"),
+        ("clicks=Shop", "'Shop': a tenant has up to 64 of a-z"),
+        ("clicks=shop,clicks=news", "name each topic once"),
+    ],
+)
+def test_what_is_no_tenant_is_refused(monkeypatch: pytest.MonkeyPatch, tenants: str, fix: str) -> None:
+    with pytest.raises(InvalidSettings, match=f"PREFSTREAM_TENANT_SOURCES: {fix}"):
+        read(monkeypatch, SOURCES="clicks=native", TENANT_SOURCES=tenants)

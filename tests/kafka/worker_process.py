@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.kafka.node import free_port
 from prefstream.admin import create_topics
+from prefstream.tenants import shown, user_of
 from prefstream.topics import TopicNames, topic_specs
 from tests.chaos.removals.patches import VARIABLE
 
@@ -299,7 +300,7 @@ class Flow:
         """The user and offset of each row of the pending table that holds an event, from its changelog."""
         rows = {record.key: record.value for record in read_all(self.bootstrap_servers, self.names.pending)}
         events = [key for key, value in rows.items() if key[:1] == b"e" and value is not None]
-        return [(key[3:-8].decode(), int.from_bytes(key[-8:])) for key in events]
+        return [(shown(*user_of(key[3:-8])), int.from_bytes(key[-8:])) for key in events]
 
     def pending_by_user(self) -> Counter[str]:
         """How many events of each user wait: rows that the user's summary, as far as it is read, does not cover."""
@@ -358,16 +359,17 @@ class SummaryFold:
         if is_barrier(record):
             return
         # A version that a command makes has no new events, the first one perhaps none at all.
-        user, summary = record.key.decode(), {"num_events": 0, "num_new_events": 0} | json.loads(record.value)
+        tenant, user_id = user_of(record.key)
+        user, summary = shown(tenant, user_id), {"num_events": 0, "num_new_events": 0} | json.loads(record.value)
         before = self.current.get(user, {"version": 0, "num_events": 0})
         expected = {
-            "user": user,
+            "user": user_id,
             "version": before["version"] + 1,
             "previous_version": before["version"],
             "num_events": before["num_events"] + summary["num_new_events"],
         }
         found = {name: summary.get(name, 0) for name in expected}
-        if found != expected:
+        if found != expected or summary.get("tenant", "") != tenant:
             self.faults.append(f"offset {record.offset} of partition {record.partition}: {found}, not {expected}")
         self.current[user] = summary
         self.num_records += 1

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream.dead_letters import DeadLetter, Origin
-from prefstream.exports import is_about, row_of, shown_value
+from prefstream.exports import Whose, is_about, row_of, shown_value
 from prefstream.receipts import Receipt
 from prefstream.topics import TopicNames
 from streams.controls import Controls, Decided, encode_controls, encode_decided
@@ -22,7 +22,7 @@ NAMES = TopicNames("t")
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 
 
-def letter(key: bytes | None, value: bytes | None) -> bytes:
+def letter(key: bytes | None, value: bytes | None, tenant: str = "") -> bytes:
     made = DeadLetter(
         origin=Origin("T1", 0, 1),
         source="s",
@@ -32,6 +32,7 @@ def letter(key: bytes | None, value: bytes | None) -> bytes:
         value=value,
         first_seen_at=AT,
         last_seen_at=AT,
+        tenant=tenant,
     )
     return msgspec.json.encode(made)
 
@@ -60,7 +61,41 @@ def letter(key: bytes | None, value: bytes | None) -> bytes:
     ],
 )
 def test_whose_record_it_is(topic: str, key: bytes | None, value: bytes | None, is_hers: bool) -> None:
-    assert is_about(key, value, "ada", NAMES, topic) is is_hers
+    assert is_about(key, value, Whose("", "ada"), NAMES, topic) is is_hers
+
+
+HERS, THEIRS = Whose("", "ada"), Whose("shop", "ada")
+SHOP_KEY = b"shop\xffada"
+
+
+@pytest.mark.parametrize(
+    ("topic", "key", "value", "declared", "whose"),
+    [
+        (NAMES.events, SHOP_KEY, b"x", "", THEIRS),
+        (NAMES.pending, event_key(SHOP_KEY, 7), b"x", "", THEIRS),
+        (NAMES.pending, event_key(b"ada", 7), b"x", "", HERS),
+        (NAMES.inbox, b"ada", b'{"user": "ada"}', "", HERS),
+        (NAMES.inbox, b"ada", b'{"user": "ada", "tenant": "shop"}', "", THEIRS),
+        (NAMES.inbox, SHOP_KEY, b"no JSON", "", THEIRS),
+        (NAMES.inbox, None, b'[{"user": "ada", "tenant": "shop"}]', "", THEIRS),
+        (NAMES.inbox, b"ada", b'{"user": "ada", "tenant": "news"}', "", None),
+        (NAMES.replays, b"ada", b'{"user": "ada"}', "shop", THEIRS),
+        (NAMES.replays, b"ada", b"no JSON", "shop", THEIRS),
+        (NAMES.replays, b"ada", b"no JSON", "", HERS),
+        (NAMES.dead_letters, b"T1/0/1", letter(b"ada", b"no JSON"), "", HERS),
+        (NAMES.dead_letters, b"T1/0/1", letter(b"ada", b"no JSON", "shop"), "", THEIRS),
+        (NAMES.dead_letters, b"T1/0/1", letter(b"ada", b'{"user": "ada", "tenant": "news"}', "shop"), "", THEIRS),
+        (NAMES.dead_letters, b"T1/0/1", letter(b"ada", b'{"user": "ada", "tenant": "shop"}'), "", THEIRS),
+        (NAMES.dead_letters, b"T1/0/1", letter(SHOP_KEY, b"{}", "shop"), "", THEIRS),
+        (NAMES.dead_letters, b"T1/0/1", letter(b"ada", b"no JSON", "?"), "", None),
+        (NAMES.dead_letters, b"T1/0/1", letter(b"ada", b'{"user": "ada", "tenant": ["shop"]}'), "", HERS),
+    ],
+)
+def test_of_two_people_with_one_id_each_has_their_own_records(
+    topic: str, key: bytes | None, value: bytes, declared: str, whose: Whose | None
+) -> None:
+    found = [one for one in (HERS, THEIRS) if is_about(key, value, one, NAMES, topic, declared)]
+    assert found == ([whose] if whose else [])
 
 
 @given(st.binary(max_size=80), st.integers(0, 2**64 - 1))

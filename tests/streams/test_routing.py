@@ -130,3 +130,33 @@ def test_a_letter_fits_its_topic_whatever_it_came_with(size: int, headers: list[
     letter = msgspec.json.encode(letter_of(record, "too_large", "\1" * 9_999))
     (limit,) = {int(spec.configs["max.message.bytes"]) for spec in topic_specs("t") if spec.name == "t.dead-letters"}
     assert len(letter) < limit - 10_000
+
+
+SHOPS = msgspec.structs.replace(RECORD, tenant="shop")
+
+
+def test_the_events_of_a_tenant_go_under_its_own_keys() -> None:
+    theirs = msgspec.structs.replace(click("ada"), tenant="shop")
+    assert [one.key for one in forwards_of((click("ada"), theirs))] == [b"ada", b"shop\xffada"]
+
+
+def test_a_topic_that_is_declared_for_a_tenant_has_events_of_nobody_else() -> None:
+    theirs, others = (msgspec.structs.replace(click("ada"), tenant=tenant) for tenant in ("shop", "news"))
+    routed = route(SHOPS, (click("ada"), theirs), "TID", NOW_MS)
+    assert isinstance(routed, tuple)
+    assert [one.key for one in routed] == [b"shop\xffada"] * 2
+    assert {decode_event(decode_arrival(one.value)).tenant for one in routed} == {"shop"}
+    refused = route(SHOPS, (click("ada"), others), "TID", NOW_MS)
+    assert isinstance(refused, DeadLetter)
+    assert (refused.reason, refused.tenant) == ("invalid", "shop")
+    assert refused.message == "tenant: 'news', and this topic is declared for 'shop'"
+
+
+@pytest.mark.parametrize(
+    ("declared", "told", "tenant"), [("", "", ""), ("", "?", "?"), ("shop", "", "shop"), ("shop", "news", "shop")]
+)
+def test_a_refused_record_says_whose_it_is(declared: str, told: str, tenant: str) -> None:
+    record = msgspec.structs.replace(RECORD, tenant=declared)
+    routed = route(record, Undecodable("undecodable", "m", told), "TID", NOW_MS)
+    assert isinstance(routed, DeadLetter)
+    assert routed.tenant == tenant

@@ -159,3 +159,10 @@ def test_the_same_events_make_the_same_state_however_they_are_cut(chunks: list[i
 )
 def test_the_newest_ids_are_remembered(recent: list[str], new: list[str], remembered: list[str]) -> None:
     assert remember_ids(recent, new) == tuple(remembered)
+
+
+def test_a_version_is_of_the_tenant_whose_key_its_events_have() -> None:
+    step = step_from(b"shop\xffada", None, ROWS, "age")
+    made = next_summary(step, "Loves war.", 3, MODEL, NOW)
+    assert (made.tenant, made.user) == ("shop", "ada")
+    assert (step_from(b"ada", BASE, ROWS, "age").tenant, msgspec.structs.replace(BASE).tenant) == ("", "")

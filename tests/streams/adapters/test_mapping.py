@@ -333,3 +333,44 @@ def test_any_text_is_a_mapping_or_a_named_mistake(text: str) -> None:
     except InvalidMapping:
         return
     assert isinstance(read(adapter, {}), Undecodable)
+
+
+@pytest.mark.parametrize(
+    ("source", "body", "tenant"),
+    [
+        ('{ constant = "shop" }', {}, "shop"),
+        ('"site.code"', {"site": {"code": "news"}}, "news"),
+        ('"site.code"', {"site": {"code": 17}}, "17"),
+        ('{ field = "site.code", values = { s1 = "shop" } }', {"site": {"code": "s1"}}, "shop"),
+    ],
+)
+def test_a_tenant_is_a_constant_or_a_field(source: str, body: dict[str, object], tenant: str) -> None:
+    (event,) = read(adapter_of(f"tenant = {source}\n{MINIMAL}"), {"u": "ada", "t": AT.isoformat(), "q": "war"} | body)
+    assert (event.tenant, event.user) == (tenant, "ada")
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "told"),
+    [
+        ({}, "tenant: missing; mapped from code", "?"),
+        ({"code": ""}, "tenant: missing; mapped from code", "?"),
+        ({"code": "The Shop"}, "tenant: expected `str` matching regex", "?"),
+        ({"code": "shop", "t": "yesterday"}, "at: invalid RFC3339", "shop"),
+    ],
+)
+def test_without_its_tenant_a_record_is_nobodys(body: dict[str, object], message: str, told: str) -> None:
+    refused = read(adapter_of(f'tenant = "code"\n{MINIMAL}'), {"u": "ada", "t": AT.isoformat(), "q": "war"} | body)
+    assert isinstance(refused, Undecodable)
+    assert (refused.message.startswith(message), refused.tenant) == (True, told)
+
+
+def test_a_record_of_several_tenants_that_cannot_be_read_is_nobodys() -> None:
+    refused = adapter_of(f'tenant = "code"\n{MINIMAL}')(RawRecord("platform", 0, 0, b"ada", b"{", (), 0))
+    assert isinstance(refused, Undecodable)
+    assert refused.tenant == "?"
+    assert read(adapter_of(MINIMAL), {"u": "ada"}).tenant == ""
+
+
+def test_a_constant_tenant_is_checked_at_the_start() -> None:
+    with pytest.raises(InvalidMapping, match="tenant: 'The Shop' does not fit"):
+        parse_mapping(f'tenant = {{ constant = "The Shop" }}\n{MINIMAL}')
