@@ -37,6 +37,7 @@ from agents.partitions import Partitions
 from agents.progress import Progress
 from agents.settings import Settings
 from agents.sources import TopicWatch
+from agents.spare import Spare
 from agents.stamps import Changelog
 from agents.store import SCHEME, LoggedStore
 from agents.write_back import WriteBack
@@ -102,13 +103,24 @@ class Worker(FixedApp):
         failed_calls = FailedCalls(settings.flush_policy, availability, self.outbox, topic_names, self.metrics)
         dialect = model.dialect
         limits = GuardLimits(max_tokens=settings.max_summary_tokens)
+        write_back = WriteBack(dialect, model.tokens, limits, model.used, availability, failed_calls, self.metrics)
+        spare = Spare(
+            model.used,
+            write_back,
+            failed_calls,
+            self.metrics,
+            max_summary_tokens=settings.max_summary_tokens,
+            redaction=settings.redaction,
+            policy=settings.spare_policy,
+        )
         return Dispatch(
             self.partitions,
             self.client,
             dialect,
             availability,
-            WriteBack(dialect, model.tokens, limits, model.used, availability, failed_calls, self.metrics),
+            write_back,
             failed_calls,
+            spare,
             self.metrics,
             max_summary_tokens=settings.max_summary_tokens,
             context=model.context,

@@ -1,6 +1,7 @@
 """Dispatch: finds who is due, writes the prompt, calls the model, and hands the answer to write back.
 
 Place in the flow: beside the agents, never inside one: Faust acknowledges on cancel and stalls every topic behind a slow agent.
+Where the events say nothing new, :mod:`agents.spare` covers them and no call is made.
 One call per user at a time, bounded over all users, the user who has been due longest first. Where an answer is rejected the
 model is asked once more at once, in the same place: what comes then is the user's summary, or failure.
 """
@@ -22,6 +23,7 @@ from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
 from agents.owned import Owned
 from agents.partitions import Partitions
+from agents.spare import Spare
 from agents.write_back import Call, WriteBack
 from model_server.replicas import Replicas
 from streams.availability import Availability
@@ -50,6 +52,7 @@ class Dispatch:
         availability: Availability,
         write_back: WriteBack,
         failed_calls: FailedCalls,
+        spare: Spare,
         metrics: Metrics,
         *,
         max_summary_tokens: int,
@@ -63,6 +66,7 @@ class Dispatch:
         self._availability = availability
         self._write_back = write_back
         self._failed_calls = failed_calls
+        self._spare = spare
         self._metrics = metrics
         self._max_summary_tokens = max_summary_tokens
         self._context = context
@@ -82,10 +86,10 @@ class Dispatch:
         """Start calls for whoever is due, until cancelled."""
         while True:
             self._call_ended.clear()
-            self._start_due()
+            await self._start_due()
             await self._wait()
 
-    def _start_due(self) -> None:
+    async def _start_due(self) -> None:
         while self._has_capacity():
             now_ms = _now_ms()
             owned = self._longest_due(now_ms)
@@ -96,6 +100,9 @@ class Dispatch:
                 continue
             if due.is_condemned:
                 self._failed_calls.bury(owned, due)
+                continue
+            if self._spare.spare(owned, due):
+                await asyncio.sleep(0)  # it takes no place that would bound how many there are: others get their turn
                 continue
             is_probe = self._availability.calls(now_ms)
             self._metrics.flushes.labels(due.reason).inc()

@@ -138,6 +138,12 @@ class Metrics:
         self.flushes = self._counter(
             "flushes", "Evolve calls begun, by why the user was due; one that is made again at once is one.", "reason"
         )
+        self.spared_calls = self._counter(
+            "spared_calls",
+            "Evolve calls not made, because the events of the user said nothing new, by why the user was due.",
+            "reason",
+        )
+        self.spared_events = self._counter("spared_events", "Events that these calls would have covered: counted without one.")
         self.cuts = self._counter(
             "prompt_cuts",
             "Prompts that would not have fitted the model's context, by what gave way: events (the newest wait for the next "

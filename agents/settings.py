@@ -28,6 +28,7 @@ from streams.adapters.named import ADAPTERS, ENVELOPES
 from streams.flush import FlushPolicy
 from streams.redaction import DEFAULT_KINDS, FIELDS, KINDS, Kind, Redaction
 from streams.redaction import Field as EventField
+from streams.sparing import SparePolicy
 
 PREFIX = "PREFSTREAM_"
 
@@ -86,6 +87,12 @@ class Settings(BaseSettings):
     flush_events: int = Field(20, ge=1, description="a user with so many pending events is due")
     flush_tokens: int = Field(1_200, ge=1, description="a user with so many pending tokens is due")
     flush_age_seconds: FiniteFloat = Field(60.0, gt=0, description="a user whose oldest pending event waits so long is due")
+    max_spared_events: int = Field(
+        100,
+        ge=0,
+        description="so many events in a row that say nothing new of a user are covered without a call at most; "
+        "0 asks the model at every flush",
+    )
     max_backoff_seconds: FiniteFloat = Field(300.0, gt=0, description="how long a user whose calls fail waits at most")
     max_pending_mib: int = Field(
         384, ge=1, description="memory for waiting events (MiB): while it is full, nothing more is read from your topics"
@@ -240,6 +247,11 @@ class Settings(BaseSettings):
         return FlushPolicy(
             self.flush_events, self.flush_tokens, self.flush_age_seconds, max_backoff_seconds=self.max_backoff_seconds
         )
+
+    @property
+    def spare_policy(self) -> SparePolicy:
+        """When a call is spared."""
+        return SparePolicy(max_events=self.max_spared_events)
 
 
 def _check_tenant(tenant: str) -> None:

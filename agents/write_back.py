@@ -25,6 +25,7 @@ from streams.evolution.guards import Accepted, GuardLimits, Rejected
 from streams.evolution.records import CallResult, Completion, Refused, Unavailable
 from streams.failures import Failure
 from streams.pending import Due
+from streams.versions import Step
 
 log = structlog.get_logger()
 
@@ -42,9 +43,10 @@ class Call(Struct, frozen=True):
     rejected: Rejected | None = None
 
 
-class _Next(Struct, frozen=True):
-    """A user's next version, and the record that it is."""
+class NextVersion(Struct, frozen=True):
+    """A user's next version, the step that it is made of, and the record that it is."""
 
+    step: Step
     summary: Summary
     encoded: bytes
 
@@ -122,14 +124,14 @@ class WriteBack:
                 if may_repeat:
                     return rejected
                 self._failed_calls.note(call.owned, call.due, Failure("rejected", f"{rejected.reason}: {rejected.message}"))
-            case _Next() as accepted:
+            case NextVersion() as accepted:
                 if call.rejected is not None:
                     self._metrics.rescued.labels(call.rejected.reason).inc()
                 self._availability.accepted(call.due.user, _now_ms())
-                self._publish(call, accepted)
+                self.publish(call.owned, call.due, accepted)
         return None
 
-    def _judged(self, call: Call, answer: Completion) -> Rejected | _Next:
+    def _judged(self, call: Call, answer: Completion) -> Rejected | NextVersion:
         """What the answer makes of the user's summary. All that can meet a defect of ours is here, before anything is done."""
         self._count_tokens(answer)
         match judged(call.attempt, answer, self._dialect, self._tokens.counted, self._limits):
@@ -137,10 +139,11 @@ class WriteBack:
                 return rejected
             case Accepted() as accepted:
                 summary = applied(call.attempt, accepted, self._model, datetime.now(UTC))
-                return _Next(summary, encode_summary(summary))
+                return NextVersion(call.attempt.step, summary, encode_summary(summary))
 
-    def _publish(self, call: Call, accepted: _Next) -> None:
-        owned, due, step, summary = call.owned, call.due, call.attempt.step, accepted.summary
+    def publish(self, owned: Owned, due: Due, version: NextVersion) -> None:
+        """Publish the version, which is based on what the user has now; the user is free again when it is durable."""
+        step, summary = version.step, version.summary
 
         def durable() -> None:
             now_ms = _now_ms()
@@ -152,4 +155,4 @@ class WriteBack:
             self._metrics.arrival_to_summary.observe(max(0.0, (now_ms - step.arrived_at_ms) / 1_000))
             log.debug("summary durable", reason=summary.reason, events=summary.num_new_events, version=summary.version)
 
-        owned.publish(due.user, accepted.encoded, step, durable)
+        owned.publish(due.user, version.encoded, step, durable)

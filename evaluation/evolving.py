@@ -1,9 +1,9 @@
 """Evolving: a person's versions, made as the worker makes them, from events to accepted texts (people → **evolving** → views).
 
-Every step of a version is the production code: the step and its tally, fitting, the dialect, the guards, the one repeated call
-after a rejected answer, the next version. What is different is said here, all of it: the flushes come where the caller cuts; an
-outage is waited for by each person; and where both calls are rejected the events wait for the next cut, while the worker tries
-again within seconds, with the older half of them.
+Every step of a version is the production code: the step and its tally, the calls that are spared, fitting, the dialect, the
+guards, the one repeated call after a rejected answer, the next version. What is different is said here, all of it: the flushes
+come where the caller cuts; an outage is waited for by each person; and where both calls are rejected the events wait for the
+next cut, while the worker tries again within seconds, with the older half of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from streams.evolution.fitting import Context, fit
 from streams.evolution.guards import Accepted, GuardLimits, Rejected
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Unavailable, Update
 from streams.records import Arrival, encode_event
-from streams.versions import Step, step_from
+from streams.sparing import DEFAULT_SPARING, SparePolicy, step_to_spare
+from streams.versions import Step, spared_summary, step_from
 
 
 class Writer(Protocol):
@@ -57,7 +58,7 @@ class Policy(Struct, frozen=True):
     """How summaries are made: what a worker has from its profile and settings.
 
     ``limits.max_tokens`` is the budget of a summary. Without ``keeps_tally`` the text is the only memory: no tally is in a
-    prompt, and none is kept.
+    prompt, and none is kept; nor is a call spared, which the tally decides.
     """
 
     dialect: Dialect
@@ -66,6 +67,7 @@ class Policy(Struct, frozen=True):
     tokens: TokenCounter = estimated()
     model: ModelUsed = ModelUsed()
     keeps_tally: bool = True
+    sparing: SparePolicy = DEFAULT_SPARING
 
 
 class Patience(Struct, frozen=True):
@@ -207,6 +209,8 @@ class _Evolution:
     async def _update(self, cut: int) -> bool:
         """One update, asked for twice at most. Returns whether it was accepted."""
         policy, due = self._policy, self._rows[self._num_covered : cut]
+        if self._is_spared(due):
+            return True
         fitted = fit(lambda number: self._step(due[:number]), len(due), policy.limits.max_tokens, self._dialect, policy.context)
         if not policy.keeps_tally:  # fitting folds one where it cuts; the guards would hold the text against it
             fitted = replace(fitted, update=replace(fitted.update, tally=Tally()))
@@ -220,6 +224,18 @@ class _Evolution:
         # Dated by the events, so that a run made again is the same to the byte.
         self._base = applied(attempt, judgement, policy.model, attempt.step.last_event_at)
         self._num_covered += self._base.num_new_events
+        return True
+
+    def _is_spared(self, due: Sequence[tuple[int, Arrival]]) -> bool:
+        """Whether the events say nothing new; then they are covered without a call."""
+        policy, base = self._policy, self._base
+        if base is None or not policy.keeps_tally:
+            return False
+        step = step_to_spare(base, due, lambda: self._step(due), policy.model, policy.limits.max_tokens, policy.sparing)
+        if step is None:
+            return False
+        self._base = spared_summary(step, base, step.last_event_at)
+        self._num_covered += len(due)
         return True
 
     def _step(self, due: Sequence[tuple[int, Arrival]]) -> Step:

@@ -76,7 +76,8 @@ class ModelUsed(Struct, frozen=True, omit_defaults=True):
 class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version of one user's summary; positions are offsets of the events topic.
 
-    ``num_events`` counts all events the text is based on, ``num_new_events`` those new in this version. ``position`` is the
+    ``num_events`` counts all events the text is based on, ``num_new_events`` those new in this version, ``num_spared_events``
+    the newest of all, for which no model was asked because they said nothing new. ``position`` is the
     offset up to which evidence is covered, ``command_position`` the offset of the last command applied: neither stands for
     the other. ``origins`` maps a source partition (``topic-id/partition``) to the highest ``[offset, index]`` applied. ``pins``
     and ``own_words`` are what the person wants in every text, pinned or as the sentences of their last edit.
@@ -92,6 +93,7 @@ class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_event_at: Instant | None = None
     num_events: int = 0
     num_new_events: int = 0
+    num_spared_events: int = 0
     position: int = -1
     command_position: int = -1
     tokens: int = 0
@@ -101,6 +103,11 @@ class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tally: Tally = Tally()
     origins: dict[str, tuple[int, int]] = field(default_factory=dict)
     tenant: TenantId = ""
+
+    @property
+    def says_nothing_new(self) -> bool:
+        """Whether the text is that of the version before, because the new events say nothing that it does not."""
+        return bool(self.num_new_events and self.num_spared_events)
 
 
 _decoder = msgspec.json.Decoder(Summary)

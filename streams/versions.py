@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from prefstream.events import Event
 from prefstream.summaries import FlushReason, ModelUsed, Summary, Tally
@@ -156,3 +157,9 @@ def next_summary(step: Step, text: str, tokens: int, model: ModelUsed, now: date
         tally=step.tally,
         origins=step.origins,
     )
+
+
+def spared_summary(step: Step, base: Summary, now: datetime) -> Summary:
+    """The version that keeps the text of ``base``, the step's own: its events say nothing new, and are counted all the same."""
+    summary = next_summary(step, base.text, base.tokens, base.model, now)
+    return replace(summary, num_spared_events=base.num_spared_events + summary.num_new_events)

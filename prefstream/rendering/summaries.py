@@ -30,6 +30,8 @@ def summary_panel(summary: Summary, now: datetime) -> Panel:
     facts.add_column()
     facts.add_row("version", f"{summary.version}")
     facts.add_row("based on", f"{counted(summary.num_events, 'event')}, {summary.num_new_events:,} of them new")
+    if summary.says_nothing_new:
+        facts.add_row("nothing new", f"in the last {counted(summary.num_spared_events, 'event')}: no model was asked")
     facts.add_row("written", f"{age(summary.updated_at, now)}, because {REASONS[summary.reason]}")
     if summary.last_event_at:
         facts.add_row("last event", age(summary.last_event_at, now))
@@ -51,6 +53,7 @@ def version_lines(previous: Summary | None, summary: Summary, now: datetime, has
     heading = Text.assemble(
         (printable(shown(summary.tenant, summary.user)), "bold"),
         (f"  version {summary.version}, {summary.reason}, +{counted(summary.num_new_events, 'event')}, ", "dim"),
+        ("nothing new, " if summary.says_nothing_new else "", "dim"),
         (age(summary.updated_at, now), "dim"),
     )
     text = printable(summary.text)

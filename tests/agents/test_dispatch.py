@@ -19,10 +19,11 @@ import streams.evolution.attempts
 from agents.dispatch import Dispatch
 from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
+from agents.spare import Spare
 from agents.store import Shard
 from agents.write_back import WriteBack
 from model_server.tokenizer import estimated
-from prefstream.events import Post
+from prefstream.events import Event, Item, Post, Skip
 from prefstream.summaries import ModelUsed, Summary
 from streams.availability import Availability
 from streams.evidence import Evidence, evidence_of
@@ -34,6 +35,7 @@ from streams.evolution.records import CallResult, Completion, Prompt, Refused, U
 from streams.failures import Failures
 from streams.records import encode_arrival
 from streams.redaction import DEFAULT_REDACTION
+from streams.sparing import DEFAULT_SPARING
 from tests.agents.scripted import (
     KEPT_AN_HOUR,
     NAMES,
@@ -98,13 +100,23 @@ class Running:
         outbox: Any = self.lettered
         failed_calls = FailedCalls(POLICY, self.availability, outbox, {"T1": "ratings"}, self.metrics)
         limits, model_used = GuardLimits(max_tokens=160), ModelUsed(name="counting")
+        write_back = WriteBack(dialect, estimated(), limits, model_used, self.availability, failed_calls, self.metrics)
         self.dispatch = Dispatch(
             opened.partitions,
             client,
             dialect,
             self.availability,
-            WriteBack(dialect, estimated(), limits, model_used, self.availability, failed_calls, self.metrics),
+            write_back,
             failed_calls,
+            Spare(
+                model_used,
+                write_back,
+                failed_calls,
+                self.metrics,
+                max_summary_tokens=160,
+                redaction=DEFAULT_REDACTION,
+                policy=DEFAULT_SPARING,
+            ),
             self.metrics,
             max_summary_tokens=160,
             context=context,
@@ -116,10 +128,14 @@ class Running:
     def store(self, user: str, num_events: int = 1, at_ms: int = START_MS) -> None:
         """New events of this user are pending; three make the user due at once."""
         for _ in range(num_events):
-            offset = self.num_stored = self.num_stored + 1
-            arrival = arrival_of(Post(user=user, at=AT, text=f"{user} {offset}"), offset, at_ms)
-            assert self.index.admit(user.encode(), offset, arrival, self.owned.known(user.encode())) == "accepted"
-            self.owned.append(user.encode(), offset, encode_arrival(arrival))
+            self.keep(Post(user=user, at=AT, text=f"{user} {self.num_stored + 1}"), at_ms)
+
+    def keep(self, event: Event, at_ms: int = START_MS) -> None:
+        """A new event is pending."""
+        offset = self.num_stored = self.num_stored + 1
+        user, arrival = event.user.encode(), arrival_of(event, offset, at_ms)
+        assert self.index.admit(user, offset, arrival, self.owned.known(user)) == "accepted"
+        self.owned.append(user, offset, encode_arrival(arrival))
 
     def version(self, user: str) -> int:
         summary = self.owned.summary(user.encode())
@@ -385,6 +401,39 @@ async def test_any_answer_ends_an_outage(run: Run) -> None:
     await one.calls(0)
     one.now_ms += 1
     await one.calls(1)
+
+
+async def test_events_that_say_nothing_new_cost_no_call(run: Run) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    await one.calls(1)
+    one.model.answer(GOOD)
+    await until(lambda: one.version("ada") == 1)
+    for number in range(60):
+        one.keep(Skip(user="ada", at=AT, item=Item(id=f"i{number}")))
+    await until(lambda: one.version("ada") == 21 and b"ada" not in one.index)
+    await one.calls(0)
+    counts = counted(one.metrics)
+    assert (counts["spared_calls size"], counts["spared_events"], counts["flushes size"]) == (20, 60, 1)
+
+
+async def test_a_call_that_is_spared_is_no_probe_of_an_outage(run: Run) -> None:
+    one = run(1)
+    one.store("ada", 3)
+    await one.calls(1)
+    one.model.answer(GOOD)
+    await until(lambda: one.version("ada") == 1 and not one.dispatch.num_in_flight)
+    one.store("bob", 3)
+    await one.calls(1)
+    one.model.answer(AWAY)
+    await until(lambda: one.availability.is_away)
+    for number in range(3):
+        one.keep(Skip(user="ada", at=AT, item=Item(id=f"i{number}")))
+    one.now_ms += 1_000
+    await until(lambda: one.version("ada") == 2)
+    await one.calls(1)
+    assert one.model.answer(GOOD) == 'wrote "bob 6"'
+    await until(lambda: one.version("bob") == 1)
 
 
 async def test_a_user_whose_call_failed_waits_and_nobody_else_does(run: Run) -> None:

@@ -75,6 +75,14 @@ def test_a_panel_says_what_the_summary_is_based_on() -> None:
     assert "\x07" not in output
 
 
+def test_a_version_without_a_call_says_so() -> None:
+    spared = summary(num_spared_events=40)
+    assert "nothing new  in the last 40 events: no model was asked" in shown(summary_panel(spared, NOW))
+    output = shown(version_lines(summary(version=2), spared, NOW))
+    assert output.splitlines()[0] == "ada  version 3, size, +20 events, nothing new, 5 minutes ago"
+    assert "nothing new" not in shown(summary_panel(summary(num_spared_events=40, num_new_events=0, reason="control"), NOW))
+
+
 def test_a_panel_leaves_out_what_is_not_known() -> None:
     output = shown(summary_panel(summary(), NOW))
     assert not any(words in output for words in ("pinned", "model", "last event"))
