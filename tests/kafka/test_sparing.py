@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,7 +15,7 @@ from tests.kafka.worker_process import Engine, Flow, applied, until
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 NUM_IMPRESSIONS = 100
-SETTINGS = {"flush_events": 10, "flush_age_seconds": 1.0, "max_spared_events": 60}
+SETTINGS: Any = {"flush_events": 10, "flush_age_seconds": 1.0, "max_spared_events": 60}
 
 
 def send(flow: Flow, kind: str, number: int, **fields: object) -> None:
