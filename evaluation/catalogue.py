@@ -17,7 +17,7 @@ from evaluation.records import Person
 from prefstream.events import Item
 from streams.evidence import Evidence, evidence_of, title_of
 from streams.evolution.prose import MAX_TITLE_CHARS, quotable
-from streams.tally import TallyPolicy
+from streams.weights import TallyPolicy
 
 MEAN_OF = 5.0  # so many people at the mean of all items stand behind every item
 AGREEMENT_OF = 20.0

@@ -31,8 +31,9 @@ from streams.evolution.claims import (
 )
 from streams.evolution.plain import MAX_LINE_CHARS
 from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, Claims, as_data, parse, quotable, render
-from streams.tally import DEFAULT_POLICY, Grade, grades
+from streams.tally import Grade, grades
 from streams.tokens import estimate_text_tokens
+from streams.weights import DEFAULT_POLICY
 
 Verdict = Literal["right", "near", "wrong", "unsupported"]
 """``right``: as it was counted, or met. ``near``: another level of the same sign, or a title met with no feeling. ``wrong``:

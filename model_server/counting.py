@@ -28,8 +28,9 @@ from streams.evolution.own_words import summarise
 from streams.evolution.plain import PromptParts, parse_prompt
 from streams.evolution.prose import Claims, Section, parse
 from streams.evolution.records import CallResult, Completion, Prompt, Refused, Turn
-from streams.tally import DEFAULT_POLICY, fold, levels
+from streams.tally import fold, levels
 from streams.tokens import estimate_text_tokens, estimate_tokens
+from streams.weights import DEFAULT_POLICY
 
 MODEL = "counting"
 _MAX_TOKENS = 1 << 20  # of an answer that nobody bounds

@@ -22,7 +22,8 @@ class Weight(Struct, frozen=True, array_like=True):
     """How much was said for and against one attribute, all decayed to the domain's event number ``at_event``.
 
     ``met`` counts the events it was part of, ``taken`` those among them in which the user took it unprompted: not shown and
-    left, not put forward by the platform.
+    left, not put forward by the platform. ``last_day`` is that of the newest of them, in days since 1970; 0 where it is not
+    known.
     """
 
     liked: float = 0.0
@@ -30,22 +31,25 @@ class Weight(Struct, frozen=True, array_like=True):
     met: float = 0.0
     taken: float = 0.0
     at_event: int = 0
+    last_day: int = 0
 
 
 class Mention(Struct, frozen=True, array_like=True):
-    """An item the user felt strongly about, with the domain's event number at that time."""
+    """An item the user felt strongly about: the domain's event number at that time, less for what came late, and the day."""
 
     item: str
     title: str
     strength: float
     at_event: int
+    last_day: int = 0
 
 
 class DomainTally(Struct, frozen=True, omit_defaults=True):
     """The evidence of one domain: weights overall and by ``name:value`` attribute, and what was strong and recent, that first.
 
-    Decay runs by the events of the domain itself, so that a busy domain does not wear off a quiet one. ``searches`` and
-    ``quotes`` are the user's own words.
+    Decay runs by the events of the domain itself, so that a busy domain does not wear off a quiet one: ``num_events``, without
+    those that came late, long behind the newest, which is of ``newest_day`` (days since 1970). ``searches`` and ``quotes`` are
+    the user's own words.
     """
 
     num_events: int = 0
@@ -55,6 +59,7 @@ class DomainTally(Struct, frozen=True, omit_defaults=True):
     dislikes: tuple[Mention, ...] = ()
     searches: tuple[str, ...] = ()
     quotes: tuple[str, ...] = ()
+    newest_day: int = 0
 
 
 class Tally(Struct, frozen=True, omit_defaults=True):

@@ -2,6 +2,7 @@
 
 Folding is exact: events folded in any chunks, with the tally stored in between or not, give the same bytes. So every bound
 is kept per event, numbers are rounded as they are stored, and an entry decays only when it is touched, by the events since.
+What comes late (:mod:`streams.weights`) stands behind whatever is newer, in the lists too.
 """
 
 from __future__ import annotations
@@ -17,45 +18,21 @@ from prefstream.events import Item
 from prefstream.summaries import DomainTally, Mention, Tally, Weight
 from streams.evidence import PURCHASE_STRENGTH, Evidence
 from streams.evolution.prose import KINDS, MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Claims, Section, quotable
+from streams.weights import (
+    DEFAULT_POLICY,
+    TallyPolicy,
+    Touch,
+    day_of,
+    decayed,
+    is_behind,
+    rounded,
+    touched,
+    touched_late,
+    touches,
+    without,
+)
 
-
-class TallyPolicy(Struct, frozen=True):
-    """How long evidence counts and how much is kept; strengths are shares of the strongest evidence.
-
-    After ``half_life_events`` further events of its domain evidence counts half. An item felt about with ``strong`` (above 0)
-    or more is a favourite or a dislike, and gives way to one felt about half as strongly after ``title_half_life_events``
-    further events; what was left for a choice counts ``left`` times as much as the choice, all of it together.
-    ``max_attributes`` is at least ``max_attributes_per_item``; a quote has ``min_quote_words`` or is not worth repeating.
-    """
-
-    half_life_events: float = 50.0
-    title_half_life_events: float = 30.0
-    strong: float = 0.5
-    left: float = 0.5
-    max_domains: int = 8
-    max_attributes: int = 48
-    max_attributes_per_item: int = 12
-    max_favourites: int = 12
-    max_dislikes: int = 6
-    max_searches: int = 3
-    max_quotes: int = 2
-    min_quote_words: int = 4
-    max_words_chars: int = 100
-
-
-DEFAULT_POLICY = TallyPolicy()
-_MAX_KEY_CHARS = 2 * MAX_ATTRIBUTE_CHARS
 _MAX_ITEM_ID_CHARS = 120
-_MAX_REJECTED = 20
-
-
-class Touch(Struct, frozen=True):
-    """What one event says about one item; ``share`` is the part of an event it counts for."""
-
-    item: Item
-    strength: float
-    share: float
-    taken: bool
 
 
 def fold(tally: Tally, evidence: Iterable[Evidence], policy: TallyPolicy = DEFAULT_POLICY) -> Tally:
@@ -73,69 +50,63 @@ def _count(tally: Tally, event: Evidence, policy: TallyPolicy) -> Tally:
 
 
 def _count_in_domain(domain: DomainTally, event: Evidence, policy: TallyPolicy) -> DomainTally:
-    domain = replace(domain, num_events=domain.num_events + 1)
-    if event.kind in ("search", "choice") and event.query:
-        domain = replace(domain, searches=_newest_first(event.query, domain.searches, policy.max_searches, policy))
-    elif len(event.quote.split()) >= policy.min_quote_words:
-        domain = replace(domain, quotes=_newest_first(event.quote, domain.quotes, policy.max_quotes, policy))
+    day = day_of(event)
+    is_late = is_behind(day, domain.newest_day, policy)
+    if not is_late:
+        domain = replace(domain, num_events=domain.num_events + 1, newest_day=max(day, domain.newest_day))
+    domain = _with_words(domain, event, is_late, policy)
     if event.kind == "purchase" and event.chosen is None:
-        domain = reduce(lambda before, item: _without_purchase(before, item, policy), event.rejected, domain)
-    return reduce(lambda before, touch: _count_touch(before, touch, policy), touches(event, policy), domain)
+        domain = reduce(lambda before, item: _without_purchase(before, item, day, policy), event.rejected, domain)
+    return reduce(lambda before, touch: _count_touch(before, touch, is_late, policy), touches(event, policy), domain)
 
 
-def _without_purchase(domain: DomainTally, item: Item, policy: TallyPolicy) -> DomainTally:
-    """The domain as if what is returned had not been bought, if that is remembered."""
-    bought = next((one for one in domain.favourites if one.item == item.id[:_MAX_ITEM_ID_CHARS]), None)
-    if bought is None or bought.strength != PURCHASE_STRENGTH:
-        return domain
-    attributes = {
-        key: _less(weight, bought, domain.num_events, policy) if key in _kept_keys(item, policy) else weight
-        for key, weight in domain.attributes.items()
-    }
-    overall = _less(domain.overall, bought, domain.num_events, policy)
-    favourites = tuple(one for one in domain.favourites if one is not bought)
-    return replace(domain, overall=overall, attributes=attributes, favourites=favourites)
+def _with_words(domain: DomainTally, event: Evidence, is_late: bool, policy: TallyPolicy) -> DomainTally:
+    """The domain with what the person asked for or wrote."""
+    listed = _last if is_late else _first
+    if event.kind in ("search", "choice") and event.query:
+        return replace(domain, searches=listed(event.query, domain.searches, policy.max_searches, policy))
+    if len(event.quote.split()) >= policy.min_quote_words:
+        return replace(domain, quotes=listed(event.quote, domain.quotes, policy.max_quotes, policy))
+    return domain
 
 
-def _less(weight: Weight, bought: Mention, now: int, policy: TallyPolicy) -> Weight:
-    """The weight without a purchase, which has faded as much since."""
-    faded = decayed(weight, now, policy)
-    kept = 0.5 ** ((now - bought.at_event) / policy.half_life_events)
-    return Weight(
-        liked=_rounded(max(0.0, faded.liked - bought.strength * kept)),
-        disliked=_rounded(faded.disliked),
-        met=_rounded(max(0.0, faded.met - kept)),
-        taken=_rounded(max(0.0, faded.taken - kept)),
-        at_event=now,
-    )
-
-
-def _newest_first(text: str, before: tuple[str, ...], most: int, policy: TallyPolicy) -> tuple[str, ...]:
+def _first(text: str, before: tuple[str, ...], most: int, policy: TallyPolicy) -> tuple[str, ...]:
     words = quotable(text, policy.max_words_chars)
     if not words:
         return before
     return (words, *(other for other in before if other.casefold() != words.casefold()))[:most]
 
 
-def touches(event: Evidence, policy: TallyPolicy = DEFAULT_POLICY) -> list[Touch]:
-    """What the event says about each of its items, of those that were left about the first twenty."""
-    # Evidence already halves the strength of what the platform put forward itself.
-    share = 0.5 if event.recommended else 1.0
-    rejected = event.rejected[:_MAX_REJECTED]
-    if event.chosen is None:
-        return [Touch(item, event.strength, share, False) for item in rejected]
-    chosen = Touch(event.chosen, event.strength, share, not event.recommended)
-    part = policy.left / len(rejected) if rejected else 0.0
-    return [chosen, *(Touch(item, -part * event.strength, part * share, False) for item in rejected)]
+def _last(text: str, before: tuple[str, ...], most: int, policy: TallyPolicy) -> tuple[str, ...]:
+    """With what came late, where there is room behind the newer ones."""
+    words = quotable(text, policy.max_words_chars)
+    if not words or words.casefold() in map(str.casefold, before):
+        return before
+    return (*before, words)[:most]
 
 
-def _count_touch(domain: DomainTally, touch: Touch, policy: TallyPolicy) -> DomainTally:
-    now = domain.num_events
+def _without_purchase(domain: DomainTally, item: Item, day: int, policy: TallyPolicy) -> DomainTally:
+    """The domain as if what is returned had not been bought, if that is remembered, and was not bought later."""
+    bought = next((one for one in domain.favourites if one.item == item.id[:_MAX_ITEM_ID_CHARS]), None)
+    if bought is None or bought.strength != PURCHASE_STRENGTH or bought.last_day > day:
+        return domain
+    attributes = {
+        key: without(weight, bought, domain.num_events, policy) if key in _kept_keys(item, policy) else weight
+        for key, weight in domain.attributes.items()
+    }
+    overall = without(domain.overall, bought, domain.num_events, policy)
+    favourites = tuple(one for one in domain.favourites if one is not bought)
+    return replace(domain, overall=overall, attributes=attributes, favourites=favourites)
+
+
+def _count_touch(domain: DomainTally, touch: Touch, is_late: bool, policy: TallyPolicy) -> DomainTally:
+    now, count = domain.num_events, touched_late if is_late else touched
     keys = _kept_keys(touch.item, policy)
-    attributes = domain.attributes | {key: _touched(domain.attributes.get(key, Weight()), touch, now, policy) for key in keys}
-    _evict_lightest(attributes, set(keys), now, policy)
-    counted = replace(domain, overall=_touched(domain.overall, touch, now, policy), attributes=attributes)
-    return _remember(counted, touch, policy)
+    attributes = domain.attributes | {key: count(domain.attributes.get(key, Weight()), touch, now, policy) for key in keys}
+    # What an event in its time brought stays, or nothing new could ever enter a full tally.
+    _evict_lightest(attributes, set() if is_late else set(keys), now, policy)
+    counted = replace(domain, overall=count(domain.overall, touch, now, policy), attributes=attributes)
+    return _remember(counted, touch, is_late, policy)
 
 
 def _kept_keys(item: Item, policy: TallyPolicy) -> list[str]:
@@ -152,39 +123,20 @@ def _key(name: str, value: str) -> str:
     return f"{quotable(name, MAX_ATTRIBUTE_CHARS).replace(':', ' ')}:{quotable(value, MAX_ATTRIBUTE_CHARS)}"
 
 
-def _touched(weight: Weight, touch: Touch, now: int, policy: TallyPolicy) -> Weight:
-    faded = decayed(weight, now, policy)
-    return Weight(
-        liked=_rounded(faded.liked + max(touch.strength, 0.0)),
-        disliked=_rounded(faded.disliked + max(-touch.strength, 0.0)),
-        met=_rounded(faded.met + touch.share),
-        taken=_rounded(faded.taken + (touch.share if touch.taken else 0.0)),
-        at_event=now,
-    )
-
-
-def decayed(weight: Weight, now: int, policy: TallyPolicy = DEFAULT_POLICY) -> Weight:
-    """The weight as it counts at the domain's event number ``now``."""
-    kept = 0.5 ** ((now - weight.at_event) / policy.half_life_events)
-    return Weight(weight.liked * kept, weight.disliked * kept, weight.met * kept, weight.taken * kept, now)
-
-
-def _rounded(value: float) -> float:
-    return round(value, 4)
-
-
 def _evict_lightest(attributes: dict[str, Weight], newest: set[str], now: int, policy: TallyPolicy) -> None:
     while len(attributes) > policy.max_attributes:
-        # What the event itself brought stays, or nothing new could ever enter a full tally.
         candidates = attributes.keys() - newest
         del attributes[min(candidates, key=lambda key: (decayed(attributes[key], now, policy).met, key))]
 
 
-def _remember(domain: DomainTally, touch: Touch, policy: TallyPolicy) -> DomainTally:
+def _remember(domain: DomainTally, touch: Touch, is_late: bool, policy: TallyPolicy) -> DomainTally:
     title = quotable(touch.item.title, MAX_TITLE_CHARS)
     if abs(touch.strength) < policy.strong or not title:
         return domain
-    mention = Mention(touch.item.id[:_MAX_ITEM_ID_CHARS], title, _rounded(touch.strength), domain.num_events)
+    at_event = domain.num_events - (policy.late_events if is_late else 0)
+    mention = Mention(touch.item.id[:_MAX_ITEM_ID_CHARS], title, rounded(touch.strength), at_event, touch.day)
+    if any(_is_same(one, mention) and one.last_day > mention.last_day for one in domain.favourites + domain.dislikes):
+        return domain
     favourites, dislikes = (_without(mentions, mention) for mentions in (domain.favourites, domain.dislikes))
     if touch.strength > 0:
         favourites = _most_telling_first((mention, *favourites), policy)[: policy.max_favourites]
@@ -201,7 +153,11 @@ def _most_telling_first(mentions: tuple[Mention, ...], policy: TallyPolicy) -> t
 
 def _without(mentions: tuple[Mention, ...], mention: Mention) -> tuple[Mention, ...]:
     # Some catalogues hold one title twice; a favourite named twice, or also disliked, would read as a mistake.
-    return tuple(other for other in mentions if other.item != mention.item and other.title != mention.title)
+    return tuple(other for other in mentions if not _is_same(other, mention))
+
+
+def _is_same(one: Mention, other: Mention) -> bool:
+    return one.item == other.item or one.title == other.title
 
 
 # Levels need this many events, and count with that many more like the user's average, so that one event more changes little.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -23,6 +23,8 @@ from streams.records import Arrival, decode_event
 from streams.redaction import DEFAULT_REDACTION, Kind, Redaction, redacted
 from streams.subjects import evidence_without, speaks_of, tally_without
 from streams.tally import fold
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Step(Struct, frozen=True):
@@ -96,14 +98,21 @@ def step_from(
 
 
 def _told(rows: Sequence[tuple[int, Arrival]], redaction: Redaction) -> tuple[list[Event], Counter[Kind]]:
-    """The events without personal details, and how many of these there were."""
+    """The events without personal details, none later than its arrival, and how many of these details there were."""
     found: Counter[Kind] = Counter()
     events = []
     for _, arrival in rows:
         event, counts = redacted(decode_event(arrival), redaction)
-        events.append(event)
+        events.append(_not_ahead(event, arrival))
         found.update(counts)
     return events, found
+
+
+def _not_ahead(event: Event, arrival: Arrival) -> Event:
+    """The event, dated by its arrival where the clock it was dated by was ahead: or all that comes after it would be late."""
+    if int(event.at.timestamp() * 1_000) <= arrival.arrived_at_ms:
+        return event
+    return replace(event, at=_EPOCH + timedelta(milliseconds=arrival.arrived_at_ms))
 
 
 def _learnt(base: Summary | None, events: Sequence[Event], controls: Controls) -> tuple[tuple[Evidence, ...], Tally]:

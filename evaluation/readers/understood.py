@@ -17,7 +17,8 @@ from prefstream.events import Item
 from prefstream.summaries import Tally
 from streams.evidence import Evidence
 from streams.evolution.prose import Claims, parse
-from streams.tally import TallyPolicy, fold, levels, spoken_attributes, touches
+from streams.tally import fold, levels, spoken_attributes
+from streams.weights import TallyPolicy, touches
 
 LEVELS = ("loves", "likes", "mixed", "dislikes", "often")
 UNBOUNDED = TallyPolicy(max_attributes=1_000_000)

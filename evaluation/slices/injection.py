@@ -23,7 +23,8 @@ from streams.evidence import evidence_of, title_of
 from streams.evolution.claims import OPINIONS, SIDES, Claim, claims_of, same_domain, shown_title
 from streams.evolution.plain import MAX_LINE_CHARS, MAX_QUOTE_CHARS
 from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_PLAIN_WORDS, as_data, parse, quotable
-from streams.tally import DEFAULT_POLICY, spoken_attributes
+from streams.tally import spoken_attributes
+from streams.weights import DEFAULT_POLICY
 
 NUM_STREAMS = 500
 NUM_EVENTS = 40

@@ -16,7 +16,8 @@ from prefstream.summaries import Tally
 from streams.evidence import Evidence, title_of
 from streams.evolution.plain import MAX_LINE_CHARS
 from streams.evolution.prose import KINDS, MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Section, as_data, quotable
-from streams.tally import DEFAULT_POLICY, levels, touches
+from streams.tally import levels
+from streams.weights import DEFAULT_POLICY, touches
 
 OPINIONS = {"loves": 1, "likes": 1, "mixed": 0, "dislikes": -1}
 """The kinds of claim that give an attribute a level, strongest first, and the sign of each."""
@@ -44,20 +45,28 @@ class Known(Struct, frozen=True):
 
 def known(tally: Tally, evidence: Iterable[Evidence] = ()) -> Known:
     """What the tally knows, and the evidence, which may be in the tally already; what it evicted is in the evidence alone."""
-    met: dict[str, dict[str, float]] = {}
+    met: dict[str, dict[str, _Met]] = {}
     for name, domain in tally.domains.items():
         mentions = reversed((*domain.favourites, *domain.dislikes))
-        met[_shown(name)] = {shown_title(mention.title): mention.strength for mention in mentions}
+        met[_shown(name)] = {shown_title(one.title): _Met(one.strength, one.last_day) for one in mentions}
     for one in evidence:
         titles = met.setdefault(_shown(quotable(one.domain, MAX_ATTRIBUTE_CHARS)), {})
         for touch in touches(one):
             title = shown_title(title_of(touch.item))
-            titles[title] = _later(titles.get(title, 0.0), touch.strength)
-    return Known(told(tally), met)
+            titles[title] = _later(titles.get(title, _Met(0.0, 0)), _Met(touch.strength, touch.day))
+    strengths = {name: {title: one.strength for title, one in titles.items()} for name, titles in met.items()}
+    return Known(told(tally), strengths)
 
 
-def _later(before: float, strength: float) -> float:
-    return before if abs(strength) < DEFAULT_POLICY.strong <= abs(before) else strength
+class _Met(Struct, frozen=True):
+    strength: float
+    day: int
+
+
+def _later(before: _Met, coming: _Met) -> _Met:
+    if coming.day < before.day or abs(coming.strength) < DEFAULT_POLICY.strong <= abs(before.strength):
+        return before
+    return coming
 
 
 def told(tally: Tally) -> tuple[Section, ...]:

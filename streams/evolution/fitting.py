@@ -27,9 +27,10 @@ from prefstream.summaries import DomainTally, Tally
 from streams.evidence import Evidence
 from streams.evolution.dialects import Dialect
 from streams.evolution.records import Prompt, Update
-from streams.tally import DEFAULT_POLICY, fold
+from streams.tally import fold
 from streams.tokens import estimate_tokens
 from streams.versions import Step
+from streams.weights import DEFAULT_POLICY
 
 Cut = Literal["summary", "tally", "events", "words"]
 

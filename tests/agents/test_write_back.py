@@ -32,7 +32,7 @@ from streams.versions import step_from
 from tests.agents.scripted import POLICY, Lettered, Opened, arrival_of, counted, open_partition, others_run, until
 
 ADA = b"ada"
-AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
+AT = datetime(1970, 1, 1, 0, 33, tzinfo=UTC)
 NOW_MS = 2_000_000
 RETRY_AT_MS = 2_007_000
 MODEL = ModelUsed(name="counting", dialect="plain", prompt_sha256="abc")

@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
-from prefstream.events import Event, decode_event
-from streams.evidence import evidence_of
+from prefstream.events import Event, Item, decode_event
+from prefstream.summaries import Tally
+from streams.evidence import Evidence, evidence_of
+from streams.evolution.prose import Section
+from streams.tally import fold, levels
 
 PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+LATE = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in PAGE.splitlines() if " × " in line]
 ROWS = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in PAGE.splitlines() if line.startswith('| `{"type"')]
 
 
@@ -39,3 +43,29 @@ def test_an_event_says_what_the_page_says(row: list[str]) -> None:
 def test_every_kind_of_event_is_on_the_page() -> None:
     kinds = {str(kind.__struct_config__.tag) for kind in Event.__args__}
     assert {json.loads(row[0].strip("`"))["type"] for row in ROWS} == kinds
+
+
+def films(events: str, genre: str, days_before: float) -> list[Evidence]:
+    """The events of a cell: their number and strength."""
+    number, _, strength = events.partition(" × ")
+    items = [Item(f"{genre}{days_before}/{n}", attributes={"genre": (genre,)}) for n in range(int(number))]
+    return [evidence(item, float(strength), days_before) for item in items]
+
+
+def evidence(item: Item, strength: float, days_before: float) -> Evidence:
+    chosen, rejected = (item, ()) if strength >= 0 else (None, (item,))
+    at_seconds = (20_479 - days_before) * 86_400
+    common = {"kind": "rating", "domain": "films", "query": "", "quote": "", "recommended": False}
+    return Evidence(at_seconds=at_seconds, strength=strength, chosen=chosen, rejected=rejected, **common)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("row", LATE, ids=[" ".join(row[:3]) for row in LATE])
+def test_what_comes_late_says_what_the_page_says(row: list[str]) -> None:
+    newer, then, days_before, said, _ = row
+    events = [*films(newer, "drama", 0), *films("1 × 0.0", "war", 0), *films(then, "drama", float(days_before))]
+    sections = levels(fold(Tally(), events)).sections or (Section(),)
+    assert [kind for kind in ("loves", "likes", "dislikes") if getattr(sections[0], kind) == ("drama",)] == said.split()
+
+
+def test_both_sides_of_late_are_on_the_page() -> None:
+    assert {"7", "8"} < {row[2] for row in LATE}

@@ -15,7 +15,8 @@ from prefstream.events import Item
 from prefstream.summaries import DomainTally, Tally, Weight
 from streams.evidence import Evidence
 from streams.evolution.prose import MAX_TITLE_CHARS, Section
-from streams.tally import TallyPolicy, decayed, digest, fold, grades, levels, read_digest
+from streams.tally import digest, fold, grades, levels, read_digest
+from streams.weights import TallyPolicy, decayed
 
 TIGHT = TallyPolicy(
     half_life_events=3,
@@ -86,7 +87,7 @@ items = st.builds(
 evidences = st.builds(
     Evidence,
     kind=st.sampled_from(["rating", "choice", "search", "post"]),
-    at_seconds=st.just(0.0),
+    at_seconds=st.integers(-2, 40).map(lambda day: day * 86_400.0),  # so that many of them are late
     domain=st.sampled_from(["films", "books", "", "shoes\n", "x" * 99]),
     strength=st.floats(-1, 1),
     query=words,

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from prefstream.dead_letters import Origin
 from prefstream.events import Item, Rating
@@ -21,6 +22,8 @@ from streams.versions import next_summary, step_from
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 NOW = datetime(2026, 1, 6, tzinfo=UTC)
+ARRIVED = datetime(2026, 3, 1, tzinfo=UTC)
+ARRIVED_MS = int(ARRIVED.timestamp() * 1_000)
 MODEL = ModelUsed(name="counting", dialect="plain", prompt_sha256="abc")
 BASE = Summary(
     user="ada",
@@ -52,7 +55,7 @@ def row(
     offset: int, day: int = 0, place: Place = (8, 0), *, at_ms: int = 500, event_id: str = "", topic: str = "T1"
 ) -> tuple[int, Arrival]:
     origin = Origin(topic, 0, *place)
-    return offset, Arrival(origin, at_ms, 9, event_id, msgspec.Raw(encode_event(rating(day))))
+    return offset, Arrival(origin, ARRIVED_MS + at_ms, 9, event_id, msgspec.Raw(encode_event(rating(day))))
 
 
 ROWS = [
@@ -66,7 +69,12 @@ def test_a_first_step_stands_on_the_events_alone() -> None:
     step = step_from(b"ada", None, ROWS, "size")
     evidence = tuple(evidence_of(rating(day)) for day in (3, -1, 1))
     assert (step.user, step.base_version, step.old_text, step.kept) == ("ada", 0, "", ())
-    assert (step.offsets, step.reason, step.event_ids, step.arrived_at_ms) == ((11, 12, 15), "size", ("a", "b"), 600)
+    assert (step.offsets, step.reason, step.event_ids, step.arrived_at_ms) == (
+        (11, 12, 15),
+        "size",
+        ("a", "b"),
+        ARRIVED_MS + 600,
+    )
     assert (step.evidence, step.tally) == (evidence, fold(Tally(), evidence))
     assert step.origins == {"T1/0": (8, 1), "T3/0": (4, 0)}
     assert (step.first_event_at, step.last_event_at) == (AT - timedelta(days=1), AT + timedelta(days=3))
@@ -91,6 +99,32 @@ def test_a_summary_without_times_gets_them_from_the_events() -> None:
     timeless = msgspec.structs.replace(BASE, first_event_at=None, last_event_at=None)
     step = step_from(b"ada", timeless, [row(11, day=2)], "age")
     assert step.first_event_at == step.last_event_at == AT + timedelta(days=2)
+
+
+def test_what_a_clock_dates_ahead_counts_as_when_it_arrived() -> None:
+    """It widens no time beyond that, and is not the newest event for years."""
+    ahead, after = row(11, day=4_000), row(12, day=20, at_ms=900)
+    step = step_from(b"ada", None, [ahead, after], "size")
+    arrived = ARRIVED + timedelta(milliseconds=500)
+    assert step.last_event_at == arrived
+    assert [one.at_seconds for one in step.evidence] == [arrived.timestamp(), (AT + timedelta(days=20)).timestamp()]
+    domain = step.tally.domains[""]
+    assert domain.newest_day == int(arrived.timestamp() // 86_400)
+
+
+def test_what_is_dated_in_the_millisecond_of_its_arrival_keeps_its_time() -> None:
+    at = ARRIVED + timedelta(microseconds=500_999)
+    arrival = Arrival(Origin("T1", 0, 8, 0), ARRIVED_MS + 500, 9, "", msgspec.Raw(encode_event(replace(rating(0), at=at))))
+    assert step_from(b"ada", None, [(11, arrival)], "size").last_event_at == at
+
+
+@given(st.lists(st.integers(-400, 90), min_size=1, max_size=9))
+def test_the_time_covered_is_that_of_the_events_in_whatever_order_they_come(days: list[int]) -> None:
+    base, ats = None, [min(AT + timedelta(days=day), ARRIVED + timedelta(milliseconds=500)) for day in days]
+    for offset, day in enumerate(days):
+        base = next_summary(step_from(b"ada", base, [row(offset, day=day)], "size"), "Loves Heat.", 5, MODEL, NOW)
+    assert base is not None
+    assert (base.first_event_at, base.last_event_at) == (min(ats), max(ats))
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3)), min_size=1, max_size=8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
@@ -23,9 +23,9 @@ from streams.evolution.sections import Offer, Sections, offers
 from streams.tally import fold
 
 
-def rated(title: str, genre: str, value: int, domain: str = "films", recommended: bool = False) -> Evidence:
+def rated(title: str, genre: str, value: int, domain: str = "films", recommended: bool = False, day: int = 0) -> Evidence:
     item = Item(id=title, title=title, attributes={"genre": (genre,)})
-    at = datetime(2026, 1, 5, tzinfo=UTC)
+    at = datetime(2026, 1, 5, tzinfo=UTC) + timedelta(days=day)
     return evidence_of(Rating(user="ada", at=at, domain=domain, item=item, value=value, recommended=recommended))
 
 
@@ -38,7 +38,15 @@ def found(text: str, evidence: Sequence[Evidence]) -> list[list[Claim]]:
 titles = st.sampled_from(["Fargo (1996)", "FARGO (1996)", "Alien", "<|im_start|>Alien", 'Say "A"', "A; B. C", "Loves drama."])
 genres = st.sampled_from(["war", "War", "drama", "<think>war", "rock and roll", "and"])
 domains = st.sampled_from(["films", "Films", "books", "", "favourites"])
-ratings = st.builds(rated, titles, genres, st.integers(1, 5), domains, st.booleans())
+ratings = st.builds(rated, titles, genres, st.integers(1, 5), domains, st.booleans(), st.sampled_from([0, 0, 3, 400]))
+
+
+def test_a_title_is_judged_by_the_newest_event_about_it() -> None:
+    """Not by what came last, and not by an old one where the tally has the newer."""
+    newer, older = rated("Alien", "horror", 5, day=30), rated("Alien", "horror", 1)
+    loved, hated = (claims_of(parse(text).sections) for text in ('Favourites: "Alien".', 'Did not enjoy: "Alien".'))
+    for about in (known(Tally(), [newer, older]), known(fold(Tally(), [newer]), [older])):
+        assert (opposed(loved, about), opposed(hated, about)) == ([], hated)
 
 
 @given(st.lists(st.lists(ratings, min_size=1, max_size=12), max_size=4))
