@@ -7,10 +7,9 @@ Place in the flow: everything in ``agents`` meets here. Faust starts and stops i
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
-from pathlib import Path
-from random import Random
 from typing import Any, cast
 
 import structlog
@@ -18,19 +17,22 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 from msgspec import Struct
 from msgspec.structs import replace
+from prometheus_client import ProcessCollector
 
 from agents.collect import Collect
 from agents.crash_points import reached
 from agents.dispatch import Dispatch
+from agents.duties import duties
 from agents.failed_calls import FailedCalls
 from agents.failstop import stop_unfinished, stopping_on_error
-from agents.faust_fixes import FixedApp, WatermarkConsumer
+from agents.faust_fixes import CommitOutcome, FixedApp, WatermarkConsumer
+from agents.faust_settings import RAW, faust_settings
 from agents.gate import Gates
 from agents.health import HealthServer
 from agents.intake import Intake
 from agents.lag import Lag
-from agents.metrics import Metrics, Standings, Unread, Waiting
-from agents.model import Model
+from agents.metrics import Disk, Metrics, Ownership, RecoveryTime, Standings, Unread, Waiting
+from agents.model import Model, new_client
 from agents.obey import Obey
 from agents.outbox import Outbox
 from agents.partitions import Partitions
@@ -40,10 +42,9 @@ from agents.sources import TopicWatch
 from agents.spare import Spare
 from agents.stamps import Changelog
 from agents.store import SCHEME, LoggedStore
+from agents.watchdog import Watchdog
 from agents.write_back import WriteBack
 from agents.writer import NotDurable
-from model_server.client import ModelClient
-from model_server.replicas import Replicas
 from prefstream.sources import Mark, Standing
 from prefstream.topics import TopicNames
 from streams.adapters import Adapter
@@ -52,10 +53,8 @@ from streams.evolution.guards import GuardLimits
 
 log = structlog.get_logger()
 
-_DAY_SECONDS = 86_400.0
 _LEAVE_SECONDS = 8.0  # to commit and leave after the drain: with its default less than the 30 s that Kubernetes waits
 _REFRESH_SECONDS = 10.0
-_RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 
 
 class Cluster(Struct, frozen=True):
@@ -70,7 +69,7 @@ class Worker(FixedApp):
     """One worker process."""
 
     def __init__(self, settings: Settings, cluster: Cluster, adapters: Mapping[str, Adapter], model: Model) -> None:
-        super().__init__(settings.namespace, **_faust_settings(settings, cluster))
+        super().__init__(settings.namespace, **faust_settings(settings, cluster.num_partitions))
         self.settings = settings
         self.model = model
         self.topic_names = TopicNames(settings.namespace)
@@ -82,17 +81,16 @@ class Worker(FixedApp):
         self.partitions = Partitions(settings.bootstrap_servers, self.topic_names, settings.flush_policy)
         self.outbox = Outbox(settings.bootstrap_servers, self.topic_names, cluster.num_partitions)
         self.obey = Obey(self.outbox, self.metrics, settings.max_summary_tokens)
-        self.client = _client(settings, model)
+        self.client = new_client(settings, model)
         self.dispatch = self._new_dispatch(cluster)
         self.lag = Lag(self.progress, self._ends)
         self.gates = self._new_gates()
-        self.health = HealthServer(settings.http_host, settings.http_port, self.metrics.registry, self.is_ready)
-        self.metrics.registry.register(
-            Waiting(lambda: [owned.index for owned in self.partitions], lambda: self.dispatch.num_in_flight)
+        self.watchdog = self._new_watchdog()
+        self.health = HealthServer(
+            settings.http_host, settings.http_port, self.metrics.registry, lambda: self.watchdog.stalled, self.not_ready
         )
-        self.metrics.recovery_records_left.set_function(lambda: self.tables.recovery.num_left)
-        self.metrics.registry.register(Unread(self.lag.num_unread))
-        self.metrics.registry.register(Standings(self.client.standings))
+        self._rebalancing_since: float | None = None
+        self._show_what_is()
         self._add_tables(cluster)
         self._add_agents(cluster, adapters)
 
@@ -139,9 +137,44 @@ class Worker(FixedApp):
             self.metrics,
         )
 
+    def _new_watchdog(self) -> Watchdog:
+        settings = self.settings
+        return Watchdog(
+            duties(self, self.progress, self.partitions, self.dispatch, self.is_ready, self.model.timeout_seconds),
+            lambda: self.topic_watch.is_answered,
+            self.metrics,
+            stalled_after_seconds=settings.stalled_after_seconds,
+            give_up_after_seconds=settings.give_up_after_seconds,
+            clock=time.monotonic,
+        )
+
+    def _show_what_is(self) -> None:
+        """What metrics tell at a scrape, and nobody counts."""
+        metrics, partitions = self.metrics, self.partitions
+        metrics.ready.set_function(lambda: not self.not_ready())
+        metrics.recovery_records_left.set_function(lambda: self.tables.recovery.num_left)
+        for kind, price in self.settings.prices.items():
+            metrics.token_prices.labels(kind).set(price)
+        for shown in (
+            Waiting(
+                lambda: [owned.index for owned in self.partitions] if self.is_ready() else None,
+                lambda: self.dispatch.num_in_flight,
+            ),
+            Ownership(lambda: partitions.num_restored_events, lambda: partitions.num_released_events),
+            Unread(self.lag.num_unread),
+            Standings(self.client.standings),
+            Disk(self._store_sizes, self.settings.data_directory),
+            RecoveryTime(lambda: self.tables.recovery.seconds_left),
+            ProcessCollector(registry=None),  # resident memory, open files, CPU time, where the system tells them
+        ):
+            metrics.registry.register(shown)
+
+    def _store_sizes(self) -> dict[str, int]:
+        return {table.name: table.data.num_bytes for table in self.tables.values() if isinstance(table.data, LoggedStore)}
+
     def _add_tables(self, cluster: Cluster) -> None:
         for name, topic in (("pending", self.topic_names.pending), ("summaries", self.topic_names.summaries)):
-            changelog = self.topic(topic, partitions=cluster.num_partitions, compacting=True, **_RAW)
+            changelog = self.topic(topic, partitions=cluster.num_partitions, compacting=True, **RAW)
             self.Table(
                 name,
                 key_type=bytes,
@@ -155,14 +188,37 @@ class Worker(FixedApp):
     def _add_agents(self, cluster: Cluster, adapters: Mapping[str, Adapter]) -> None:
         # acks=False: offsets advance only when our agents say so, through Progress.
         intake = Intake(adapters, self.outbox, self.progress, self.metrics, self.settings.tenant_sources)
-        self.agent(self.topic(*adapters, acks=False, **_RAW), name="intake")(intake.run)
+        self.agent(self.topic(*adapters, acks=False, **RAW), name="intake")(intake.run)
         events = self.topic_names.events
         collect = Collect(self.partitions, self.outbox, self.obey, cluster.topic_ids[events], self.progress, self.metrics)
-        self.agent(self.topic(events, acks=False, **_RAW), name="collect")(collect.run)
+        self.agent(self.topic(events, acks=False, **RAW), name="collect")(collect.run)
 
     def is_ready(self) -> bool:
         """Whether the tables are recovered and no rebalance is going on."""
         return bool(self.tables.actives_ready) and not self.rebalancing
+
+    def not_ready(self) -> list[str]:
+        """Why nothing should be expected of this worker now; empty when it is ready."""
+        reasons = ["the group rebalances"] if self.rebalancing else []
+        if not self.tables.actives_ready:
+            reasons.append("the tables are not recovered")
+        return reasons + self.watchdog.stalled
+
+    def on_rebalance_start(self) -> None:
+        """The group takes the partitions away; they may come back at once."""
+        self._rebalancing_since = self._rebalancing_since or time.monotonic()
+        super().on_rebalance_start()
+
+    def on_rebalance_end(self) -> None:
+        """The worker goes on, with the partitions that it has now."""
+        super().on_rebalance_end()
+        if self._rebalancing_since is not None:
+            self.metrics.rebalance_seconds.observe(time.monotonic() - self._rebalancing_since)
+        self._rebalancing_since = None
+
+    def note_commit(self, outcome: CommitOutcome) -> None:
+        """Count a commit."""
+        self.metrics.commits.labels(outcome).inc()
 
     async def on_start(self) -> None:
         """Open what the agents write to and call, before they read anything."""
@@ -175,6 +231,7 @@ class Worker(FixedApp):
         self.add_future(self._refresh_stores())
         self.add_future(self.topic_watch.run())
         self.add_future(self.lag.run())
+        self.add_future(self.watchdog.run())
         settings = self.settings
         log.info(
             "worker started",
@@ -296,40 +353,3 @@ class Worker(FixedApp):
         """Cancel the calls and give up ownership."""
         await self.dispatch.cancel()
         await self.partitions.close()
-
-
-def _client(settings: Settings, model: Model) -> Replicas:
-    key = settings.model_api_key
-    clients = [
-        ModelClient(
-            url,
-            model.options,
-            timeout_seconds=model.timeout_seconds,
-            capacity=model.capacity,
-            api_key=key.get_secret_value() if key else None,
-        )
-        for url in settings.model_url
-    ]
-    return Replicas(clients, chance=Random(), start=model.start)
-
-
-def _faust_settings(settings: Settings, cluster: Cluster) -> dict[str, Any]:
-    return {
-        "broker": [f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
-        "store": f"{SCHEME}://",
-        "datadir": Path(settings.data_directory).absolute(),
-        "topic_partitions": cluster.num_partitions,
-        "topic_allow_declare": False,
-        "topic_disable_leader": True,
-        "table_standby_replicas": 0,
-        "web_enabled": False,
-        "broker_commit_interval": 0.5,
-        "broker_session_timeout": settings.session_timeout_seconds,
-        "broker_heartbeat_interval": min(3.0, settings.session_timeout_seconds / 6),
-        "broker_request_timeout": 120.0,
-        "broker_rebalance_timeout": 120.0,
-        # A gate that holds back intake for hours must not leave the group.
-        "broker_max_poll_interval": 7 * _DAY_SECONDS,
-        "stream_buffer_maxsize": 2_048,
-        "worker_redirect_stdouts": False,
-    }

@@ -75,6 +75,11 @@ class Dispatch:
         self._tasks: set[asyncio.Task[None]] = set()
         self._call_ended = asyncio.Event()
         self._draining = False
+        self.num_steps = 0  # who was taken up, and who came to an end: for the watchdog, whether it gets on
+
+    def has_work(self, now_ms: int) -> bool:
+        """Whether a call is in flight, or somebody is due."""
+        return bool(self._tasks) or self._longest_due(now_ms) is not None
 
     @property
     def num_in_flight(self) -> int:
@@ -98,6 +103,7 @@ class Dispatch:
             due = owned.index.take_due(now_ms)
             if due is None:  # nobody there is counted yet, and none of them is due now any more
                 continue
+            self.num_steps += 1
             if due.is_condemned:
                 self._failed_calls.bury(owned, due)
                 continue
@@ -138,6 +144,7 @@ class Dispatch:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self.num_steps += 1
         self._call_ended.set()
 
     @stopping_on_error("evolve")

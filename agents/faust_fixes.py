@@ -41,7 +41,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Set
 from importlib.metadata import version
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import aiokafka
 import structlog
@@ -75,6 +75,8 @@ _ASK_FOR_ENDS_MS = 5_000
 
 log = structlog.get_logger()
 
+CommitOutcome = Literal["done", "refused", "cut_short"]
+
 
 class UnprovenVersion(Exception):
     """A library is not the version these corrections were proven with."""
@@ -100,6 +102,9 @@ class Shell(Protocol):
 
     def note_expired(self, source: TP, num_expired: int) -> None:
         """So many offsets of a source partition were gone before they were read."""
+
+    def note_commit(self, outcome: CommitOutcome) -> None:
+        """A commit ended."""
 
     def closed_topics(self) -> Set[str]:
         """The topics from which nothing is to be fetched now."""
@@ -180,6 +185,7 @@ class WatermarkConsumer(driver.Consumer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._one_commit = asyncio.Lock()
+        self.num_fetches = 0  # for the watchdog: they come to an end all the time, with something or nothing
         self.between_fetches = asyncio.Lock()  # held while a fetch is on its way, and until its changelog records are stored
 
     @property
@@ -193,6 +199,7 @@ class WatermarkConsumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         async with self.between_fetches:
             records = await self._fetch(active_partitions, timeout)
+            self.num_fetches += 1
             records = await cast(OrderedRecovery, self.app.tables.recovery).store_changelogs(records)
         if generation != self.app.consumer_generation_id:
             return {}  # every partition begins anew: what was fetched before tells nothing of what comes then
@@ -307,14 +314,17 @@ class WatermarkConsumer(driver.Consumer):
         try:
             await self._shell.flush()
         except NotDurable:
+            self._shell.note_commit("cut_short")
             return False
         owned = self.assignment()
         offsets = {source: offset for source, offset in offsets.items() if source in owned}
         reached("commit.flushed")
         if not offsets or not await self._commit({source: positions[source] for source in offsets}):
+            self._shell.note_commit("refused" if offsets else "cut_short")
             return False
         reached("commit.done")
         progress.committed(offsets)
+        self._shell.note_commit("done")
         return True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -406,6 +416,18 @@ class OrderedRecovery(Recovery):
             if self._is_reading:
                 per_second = round(self._num_stored / (time.monotonic() - self._reading_since))
                 log.info("recovering", records_stored=self._num_stored, records_left=self.num_left, per_second=per_second)
+
+    @property
+    def num_stored(self) -> int:
+        """Records that the recovery which runs, or ran last, has stored."""
+        return self._num_stored
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long a running recovery will still take at its speed so far; ``None`` when none reads, or nothing came yet."""
+        if not self._is_reading or not self._num_stored:
+            return None
+        return self.num_left * (time.monotonic() - self._reading_since) / self._num_stored
 
     @property
     def num_left(self) -> int:

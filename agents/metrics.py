@@ -1,12 +1,15 @@
 """Metrics: every Prometheus metric of a worker, with its unit, labels and meaning. No label ever holds a user.
 
 Place in the flow: agents count into it; :mod:`agents.health` serves it. What waits is read from the index at scrape time,
-so a worker that hangs cannot show a stale number.
+so a worker that hangs cannot show a stale number; what is not known then is left out, and not told as 0.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -21,31 +24,103 @@ from streams.pending import PendingIndex
 
 _CALL_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
 _DELAY_BUCKETS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600)
+_REBALANCE_BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800)
 
 
 class Waiting(Collector):
-    """What waits right now: computed at each scrape from the indexes of the owned partitions."""
+    """What waits right now: computed at each scrape from the indexes of the owned partitions, ``None`` while they are unknown.
 
-    def __init__(self, indexes: Callable[[], Iterable[PendingIndex]], num_in_flight: Callable[[], int]) -> None:
+    They are in a rebalance, and until the tables are recovered.
+    """
+
+    def __init__(self, indexes: Callable[[], Iterable[PendingIndex] | None], num_in_flight: Callable[[], int]) -> None:
         self._indexes = indexes
         self._num_in_flight = num_in_flight
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauges. The oldest age is 0 when nothing waits."""
-        indexes = list(self._indexes())
-        oldest = min(filter(None, (index.oldest_arrived_at_ms() for index in indexes)), default=None)
-        age = max(0.0, (now_ms() - oldest) / 1_000) if oldest is not None else 0.0
-        yield _gauge("prefstream_pending_users", "Users with pending events.", sum(index.num_users for index in indexes))
-        yield _gauge("prefstream_pending_events", "Events stored and not yet in a summary.", sum(i.num_events for i in indexes))
-        weight = sum((index.weight for index in indexes), Weight())
-        memory = weight.ordinary_bytes + weight.surplus_bytes
-        yield _gauge("prefstream_pending_bytes", "Memory that pending events take, as the gates estimate it.", memory)
-        yield _gauge("prefstream_pending_oldest_age_seconds", "Age of the oldest pending event since it arrived.", age)
-        yield _gauge(
-            "prefstream_users_in_flight",
-            "Users whose model call runs or whose answer is being stored.",
-            self._num_in_flight(),
-        )
+        meaning = "Users whose model call runs or whose answer is being stored."
+        yield GaugeMetricFamily("prefstream_users_in_flight", meaning, value=self._num_in_flight())
+        found = self._indexes()
+        indexes = None if found is None else list(found)
+        for name, meaning, measured in _WAITING:
+            yield GaugeMetricFamily(
+                f"prefstream_{name}",
+                f"{meaning} Absent in a rebalance and a recovery, when it is not known.",
+                value=None if indexes is None else measured(indexes),
+            )
+
+
+def _bytes_of(indexes: Iterable[PendingIndex]) -> int:
+    weight = sum((index.weight for index in indexes), Weight())
+    return weight.ordinary_bytes + weight.surplus_bytes
+
+
+def _oldest_age_seconds(indexes: Iterable[PendingIndex]) -> float:
+    oldest = min(filter(None, (index.oldest_arrived_at_ms() for index in indexes)), default=None)
+    return max(0.0, (now_ms() - oldest) / 1_000) if oldest is not None else 0.0
+
+
+_WAITING: tuple[tuple[str, str, Callable[[Sequence[PendingIndex]], float]], ...] = (
+    ("owned_partitions", "Partitions of which this worker is the owner.", len),
+    ("pending_users", "Users with pending events.", lambda indexes: sum(index.num_users for index in indexes)),
+    ("pending_events", "Events stored and not yet in a summary.", lambda indexes: sum(index.num_events for index in indexes)),
+    ("pending_bytes", "Memory that pending events take, as the gates estimate it.", _bytes_of),
+    (
+        "pending_oldest_age_seconds",
+        "Age of the oldest pending event since it arrived; 0 when nothing waits.",
+        _oldest_age_seconds,
+    ),
+)
+
+
+class Ownership(Collector):
+    """What was pending when partitions came and went: with it the accounting of one worker's events is exact."""
+
+    def __init__(self, num_restored: Callable[[], int], num_released: Callable[[], int]) -> None:
+        self._num_restored = num_restored
+        self._num_released = num_released
+
+    def collect(self) -> Iterator[Metric]:
+        """The counters."""
+        meaning = "Pending events that this worker found in the tables of partitions when it became their owner."
+        yield CounterMetricFamily("prefstream_restored_events", meaning, value=self._num_restored())
+        meaning = "Events that were pending in partitions when this worker gave them up."
+        yield CounterMetricFamily("prefstream_released_events", meaning, value=self._num_released())
+
+
+class Disk(Collector):
+    """What the tables take on this worker's disk, and what is left of it."""
+
+    def __init__(self, sizes: Callable[[], Mapping[str, int]], directory: Path) -> None:
+        self._sizes = sizes
+        self._directory = directory
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges; those of the disk are left out where the directory is not there."""
+        meaning = "What RocksDB keeps of a table in this worker, on disk and in memory that is not written yet."
+        stores = GaugeMetricFamily("prefstream_store_bytes", meaning, labels=["table"])
+        for table, size in self._sizes().items():
+            stores.add_metric([table], size)
+        free = GaugeMetricFamily("prefstream_disk_free_bytes", "What is left of the disk with the tables, to this worker.")
+        total = GaugeMetricFamily("prefstream_disk_size_bytes", "How large the disk with the tables is.")
+        with suppress(OSError):
+            usage = shutil.disk_usage(self._directory)
+            free.add_metric([], usage.free)
+            total.add_metric([], usage.total)
+        yield from (stores, free, total)
+
+
+class RecoveryTime(Collector):
+    """How long a running recovery will still take."""
+
+    def __init__(self, seconds_left: Callable[[], float | None]) -> None:
+        self._seconds_left = seconds_left
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauge."""
+        meaning = "How long a running recovery still takes at its speed so far; absent when none runs, or none reads yet."
+        yield GaugeMetricFamily("prefstream_recovery_seconds_left", meaning, value=self._seconds_left())
 
 
 class Unread(Collector):
@@ -92,8 +167,16 @@ class Standings(Collector):
         yield from (states, in_flight, places, canaries)
 
 
-def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, meaning, value=value)
+def at_a_scrape() -> list[Collector]:
+    """The collectors as of a worker that owns nothing: for what must know every name."""
+    return [
+        Waiting(list, lambda: 0),
+        Ownership(lambda: 0, lambda: 0),
+        Unread(dict),
+        Standings(list),
+        Disk(dict, Path()),
+        RecoveryTime(lambda: None),
+    ]
 
 
 class Metrics:
@@ -180,6 +263,28 @@ class Metrics:
         self.recovery_records_left = self._gauge(
             "recovery_records_left",
             "Changelog offsets a recovery has yet to read, at most so many records; 0 when no recovery runs.",
+        )
+        self.ready = self._gauge("ready", "Whether this worker is ready: recovered, in no rebalance, and getting on.")
+        self.stalled = self._gauge(
+            "stalled_seconds",
+            "For how long a duty of this worker has had work and got on with none of it: recover, fetch, read, commit, evolve.",
+            "duty",
+        )
+        self.commits = self._counter(
+            "commits",
+            "Commits of offsets: done, refused by the broker, or cut_short by a rebalance before all was durable.",
+            "outcome",
+        )
+        self.rebalance_seconds = self._histogram(
+            "rebalance_seconds",
+            "From the moment a rebalance stops this worker until it goes on, recovery included; the first one too.",
+            _REBALANCE_BUCKETS,
+        )
+        self.token_prices = self._gauge(
+            "token_prices",
+            "Price of a million tokens as PREFSTREAM_PRICES says, in the currency it is written in: prompt (those not read "
+            "before), cached, completion. Absent without prices.",
+            "tokens",
         )
         self.gate_closed = self._gauge(
             "gate_closed",

@@ -6,13 +6,15 @@ Place in the flow: between the settings and the worker, once.
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 from msgspec import Struct
 
 from agents.settings import PREFIX, InvalidSettings, Settings
 from model_server.checkpoints import UnusableWeights
-from model_server.client import CallOptions, options_of
+from model_server.client import CallOptions, ModelClient, options_of
 from model_server.profiles import Profile
+from model_server.replicas import Replicas
 from model_server.tokenizer import InvalidTokenizer, TokenCounter, estimated, load_tokenizer
 from model_server.weights import given_folder, tokenizer_file
 from prefstream.summaries import ModelUsed, Tally
@@ -68,6 +70,22 @@ def read_model(settings: Settings) -> Model:
     _check_room(settings, model)
     load_languages()
     return model
+
+
+def new_client(settings: Settings, model: Model) -> Replicas:
+    """Who is asked: every server that the settings name, behind the interface of one."""
+    key = settings.model_api_key
+    clients = [
+        ModelClient(
+            url,
+            model.options,
+            timeout_seconds=model.timeout_seconds,
+            capacity=model.capacity,
+            api_key=key.get_secret_value() if key else None,
+        )
+        for url in settings.model_url
+    ]
+    return Replicas(clients, chance=Random(), start=model.start)
 
 
 def _start_and_capacity(wanted: int | None, profile: Profile) -> tuple[int, int]:

@@ -28,6 +28,8 @@ class Partitions:
         self._policy = policy
         self._owned: dict[int, Owned] = {}
         self._num_closes = 0
+        self.num_restored_events = 0  # found pending when partitions came, over this process's life
+        self.num_released_events = 0  # still pending when they went
 
     def __iter__(self) -> Iterator[Owned]:
         return iter(list(self._owned.values()))
@@ -69,6 +71,7 @@ class Partitions:
         """Rebuild every index after recovery."""
         for owned in self:
             owned.restore()
+            self.num_restored_events += owned.index.num_events
         num_users, num_events = (sum(getattr(owned.index, what) for owned in self) for what in ("num_users", "num_events"))
         log.info("partitions restored", partitions=len(self._owned), pending_users=num_users, pending_events=num_events)
 
@@ -100,3 +103,4 @@ class Partitions:
         closing, self._owned = self._owned, {}
         for owned in closing.values():
             await owned.close()
+            self.num_released_events += owned.index.num_events

@@ -142,6 +142,21 @@ class Progress:
             if watermark is not None:
                 watermark.committed = offset
 
+    @property
+    def has_unprocessed(self) -> bool:
+        """Whether the broker handed over something that is not processed yet."""
+        return any(one.position is not None and one.position < (one.fetched or 0) for one in self._watermarks.values())
+
+    @property
+    def num_processed(self) -> int:
+        """A number that grows with every message that is processed, as long as the same partitions are read."""
+        return sum(one.position or 0 for one in self._watermarks.values())
+
+    @property
+    def num_committed(self) -> int:
+        """A number that grows with every commit, as long as the same partitions are read."""
+        return sum(one.committed or 0 for one in self._watermarks.values())
+
     def mark(self, source: tuple[str, int]) -> Mark:
         """What a commit of what is committable now says beside the offset."""
         return self._watermarks[source].mark

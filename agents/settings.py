@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agents import crash_points, settings_file
+from agents.prices import TokenKind, read_prices
 from agents.setting_names import nobody_reads
 from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
 from prefstream.tenants import NAMING, is_tenant
@@ -81,6 +82,11 @@ class Settings(BaseSettings):
         ge=1,
         description="how many calls a server gets at once at most, fewer if it takes fewer; otherwise by its profile, or 32",
     )
+    prices: Annotated[dict[TokenKind, FiniteFloat], NoDecode] = Field(
+        default_factory=dict,
+        description="what a million tokens cost, as KIND=PRICE, ... in any currency, for the cost of events in the dashboards; "
+        "kinds: prompt (not read before), cached, completion; without one no cost is told",
+    )
     max_summary_tokens: int = Field(
         160, ge=40, le=2_000, description="budget of a summary of one domain; of several, half as many again"
     )
@@ -108,6 +114,12 @@ class Settings(BaseSettings):
     )
     drain_seconds: FiniteFloat = Field(
         20.0, ge=0, description="how long calls in flight are waited for when a worker stops or its group rebalances"
+    )
+    stalled_after_seconds: FiniteFloat = Field(
+        60.0, gt=0, description="a worker that has work and gets on with none of it for so long is not ready any more"
+    )
+    give_up_after_seconds: FiniteFloat = Field(
+        240.0, gt=0, description="a worker that was stalled for so long ends itself, to be started again"
     )
     session_timeout_seconds: FiniteFloat = Field(45.0, ge=6, description="how long a silent worker keeps its partitions")
     fence_renewal_seconds: FiniteFloat = Field(
@@ -189,6 +201,11 @@ class Settings(BaseSettings):
                 )
             _check_tenant(tenant)
         return value
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _split_prices(cls, value: Any) -> Any:
+        return read_prices(value) if isinstance(value, str) else value
 
     @field_validator("redact", mode="before")
     @classmethod
@@ -293,8 +310,8 @@ def shown(value: object) -> str:
             return str(value)
 
 
-def _shown_item(item: str | tuple[str, ...]) -> str:
-    return item if isinstance(item, str) else "+".join(item) or "none"
+def _shown_item(item: str | float | tuple[str, ...]) -> str:
+    return ("+".join(item) or "none") if isinstance(item, tuple) else str(item)
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

@@ -38,6 +38,7 @@ class TopicWatch:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="topic-watch")
         self._admin: Any = None
         self._is_closed = False
+        self.is_answered = True  # whether the broker answered the last look
 
     async def run(self) -> None:
         """Look every few seconds, until cancelled."""
@@ -56,6 +57,7 @@ class TopicWatch:
 
     async def _is_confirmed(self) -> bool:
         found = await self._look()
+        self.is_answered = found is not None
         if found is None:
             return False
         for topic in set(self._topic_ids) & set(found):

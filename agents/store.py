@@ -42,6 +42,8 @@ STAMP_KEY = b"\xffstamp"
 _WRITE_BUFFER_BYTES = 16 << 20
 _BLOCK_CACHE = Cache(64 << 20)  # one for all partitions: RocksDB's own default would take it per database
 
+_SIZES = ("total-sst-files-size", "size-all-mem-tables")
+
 Row = tuple[bytes, bytes | None]
 
 log = structlog.get_logger()
@@ -193,6 +195,11 @@ class Shard:
         return None
 
     @property
+    def num_bytes(self) -> int:
+        """What RocksDB keeps of this shard: its files, and what it has not written to one yet."""
+        return sum(self._db.property_int_value(f"rocksdb.{name}") or 0 for name in _SIZES)
+
+    @property
     def wants_refreshing(self) -> bool:
         """Whether its owner had nothing to write for so long that the stamp is about to become old."""
         is_under_way = self.get(OWNER_KEY) is not None  # it is never stored, so it is on its way
@@ -280,6 +287,11 @@ class LoggedStore(Store[bytes, bytes]):
             return Shard(self._path(partition), self._log)
         except Exception as error:
             stop_now(f"the store of table {self.table_name} cannot be opened", error)
+
+    @property
+    def num_bytes(self) -> int:
+        """What RocksDB keeps of the owned partitions."""
+        return sum(shard.num_bytes for shard in self._shards.values())
 
     def _path(self, partition: int) -> Path:
         return Path(self.app.conf.tabledir) / f"{self.table_name}-{partition}"

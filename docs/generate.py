@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from agents.metrics import Metrics, Standings, Unread, Waiting
+from agents.metrics import Metrics, at_a_scrape
 from agents.settings import PREFIX, Settings, shown_default
 from prefstream.topics import topic_specs
 
@@ -39,9 +39,8 @@ def settings_page() -> str:
 def metrics_page() -> str:
     """All metrics of a worker."""
     metrics = Metrics()
-    metrics.registry.register(Waiting(list, lambda: 0))
-    metrics.registry.register(Unread(dict))
-    metrics.registry.register(Standings(list))
+    for collector in at_a_scrape():
+        metrics.registry.register(collector)
     families = sorted(metrics.registry.collect(), key=lambda family: family.name)
     names = {family.name: getattr(family, "_labelnames", ()) or metrics.labels_of(family.name) for family in families}
     labels = {family: ", ".join(f"`{name}`" for name in labelnames) for family, labelnames in names.items()}
@@ -51,7 +50,9 @@ def metrics_page() -> str:
     ]
     return _page(
         "Metrics of a worker",
-        "Served on `/metrics`. No label ever holds a user. What waits is computed when it is asked for.",
+        "Served on `/metrics`. No label ever holds a user. What waits is computed when it is asked for. Beside them, on Linux, "
+        "what the library tells of the process: `process_resident_memory_bytes`, `process_open_fds`, `process_max_fds`, "
+        "`process_virtual_memory_bytes`, `process_cpu_seconds_total`, `process_start_time_seconds`.",
         ("name", "type", "labels", "meaning"),
         rows,
     )

@@ -64,8 +64,8 @@ class Counts(Struct, frozen=True):
 class Sighting(Struct, frozen=True):
     """Everything that was seen in one look, begun at ``at`` (of the monotonic clock).
 
-    ``waiting`` is None while no worker answers, ``lag`` while the broker does not tell. ``busy_seconds``: for how long the
-    model had calls to answer.
+    ``waiting`` is None while no worker answers, or it does not know, ``lag`` while the broker does not tell. ``busy_seconds``:
+    for how long the model had calls to answer.
     """
 
     at: float = 0.0
@@ -95,8 +95,10 @@ def read_sample(text: str) -> Sample:
     }
 
 
-def waiting_in(sample: Sample) -> Waiting:
-    """The gauges of a sample."""
+def waiting_in(sample: Sample) -> Waiting | None:
+    """The gauges of a sample; None in a recovery and a rebalance, when the worker does not know."""
+    if ("prefstream_pending_users", "") not in sample:
+        return None
     return Waiting(
         users=int(sample["prefstream_pending_users", ""]),
         events=int(sample["prefstream_pending_events", ""]),

@@ -193,6 +193,42 @@ async def test_a_stop_goes_on_when_the_partitions_were_lost_meanwhile(
     assert calls == [call for call in IN_ORDER if call != "flush"]
 
 
+async def test_a_worker_says_why_it_is_not_ready(worker: Worker) -> None:
+    assert worker.not_ready() == ["the tables are not recovered"]
+    worker.on_rebalance_start()
+    assert worker.not_ready() == ["the group rebalances", "the tables are not recovered"]
+    assert worker.metrics.registry.get_sample_value("prefstream_ready") == 0
+    worker.tables.on_actives_ready()
+    worker.on_rebalance_end()
+    assert worker.not_ready() == []
+    assert worker.metrics.registry.get_sample_value("prefstream_ready") == 1
+
+
+async def test_a_rebalance_that_begins_anew_is_one(worker: Worker) -> None:
+    for _ in range(3):
+        worker.on_rebalance_start()
+    worker.on_rebalance_end()
+    assert worker.metrics.registry.get_sample_value("prefstream_rebalance_seconds_count") == 1
+
+
+async def test_what_waits_is_told_only_when_it_is_known(worker: Worker) -> None:
+    def told(name: str) -> float | None:
+        return worker.metrics.registry.get_sample_value(f"prefstream_{name}")
+
+    worker.on_rebalance_start()
+    assert (told("pending_oldest_age_seconds"), told("owned_partitions")) == (None, None)
+    worker.tables.on_actives_ready()
+    worker.on_rebalance_end()
+    assert (told("pending_oldest_age_seconds"), told("owned_partitions")) == (0.0, 1.0)
+
+
+async def test_a_worker_tells_of_its_process_and_its_prices(tmp_path: Path) -> None:
+    registry = worker_of(tmp_path, prices={"prompt": 0.4}).metrics.registry
+    assert registry.get_sample_value("prefstream_token_prices", {"tokens": "prompt"}) == 0.4
+    assert registry.get_sample_value("process_resident_memory_bytes")
+    assert registry.get_sample_value("process_open_fds")
+
+
 async def test_calls_end_before_ownership_does(worker: Worker, calls: list[str]) -> None:
     await worker.release_partitions()
     assert calls == ["cancel", "close partitions"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiokafka.structs import OffsetAndMetadata
 
-from agents.faust_fixes import WatermarkConsumer
+from agents.faust_fixes import CommitOutcome, WatermarkConsumer
 from agents.progress import Progress
 from agents.writer import Lane
 from tests.agents.scripted import ScriptedProducer, others_run
@@ -22,7 +22,8 @@ class Consumer(WatermarkConsumer):
     """Commits to a list, and owns ``SOURCE`` alone."""
 
     def __init__(self, flush: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self.app = SimpleNamespace(progress=Progress(), flush=flush)
+        self.outcomes: list[CommitOutcome] = []
+        self.app = SimpleNamespace(progress=Progress(), flush=flush, note_commit=self.outcomes.append)
         self.commits: list[dict[tuple[str, int], int]] = []
         self._one_commit = asyncio.Lock()
         for source in (SOURCE, LOST):
@@ -75,6 +76,7 @@ async def test_what_a_closed_lane_carried_is_not_committed(producer: ScriptedPro
     assert not await asyncio.wait_for(committing, 5)
     assert not await asyncio.wait_for(consumer.commit(), 5)
     assert consumer.commits == []
+    assert consumer.outcomes == ["cut_short", "cut_short"]
 
 
 async def everything_is_durable() -> None:
@@ -88,3 +90,4 @@ async def test_a_partition_of_somebody_else_is_not_committed() -> None:
     consumer.does(0)
     assert await consumer.commit()
     assert consumer.commits == [{SOURCE: 1}]
+    assert consumer.outcomes == ["cut_short", "done"]

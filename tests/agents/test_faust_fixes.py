@@ -24,7 +24,15 @@ from faust.types import TP, ConsumerMessage
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from agents.faust_fixes import PINNED, FixedApp, OrderedRecovery, UnprovenVersion, WatermarkConsumer, assert_versions
+from agents.faust_fixes import (
+    PINNED,
+    CommitOutcome,
+    FixedApp,
+    OrderedRecovery,
+    UnprovenVersion,
+    WatermarkConsumer,
+    assert_versions,
+)
 from agents.progress import HoleFound, Progress
 from agents.store import STAMP_KEY, LoggedStore
 from agents.writer import Lane
@@ -114,6 +122,7 @@ class OurApp(FixedApp):
         self.restoring: Exception | None = None
         self.topic_ids = {SOURCE.topic: "id-1"}
         self.expired: list[int] = []
+        self.outcomes: list[CommitOutcome] = []
         self.during_look: Callable[[], None] = lambda: None
         self.ledger_position: int | None = None
         self.ledger_mark = UNMARKED
@@ -136,6 +145,9 @@ class OurApp(FixedApp):
 
     def note_expired(self, source: TP, num_expired: int) -> None:
         self.expired.append(num_expired)
+
+    def note_commit(self, outcome: CommitOutcome) -> None:
+        self.outcomes.append(outcome)
 
     def by_ledger(self, standing: Standing) -> Standing | None:
         return (
@@ -380,6 +392,7 @@ async def test_a_refused_commit_is_due_again() -> None:
     app.consumer._thread.accepts = True
     assert await app.consumer.commit()
     assert app.consumer._thread.commits == [{SOURCE: 1}] * 2
+    assert app.outcomes == ["refused", "done"]
 
 
 async def test_stock_counts_a_refused_commit_as_done() -> None:

@@ -16,8 +16,10 @@ class Probed:
     """A server whose readiness the test sets."""
 
     def __init__(self, session: ClientSession) -> None:
-        self.metrics, self.is_ready, self._session = Metrics(), True, session
-        self.server = HealthServer("127.0.0.1", 0, self.metrics.registry, lambda: self.is_ready)
+        self.metrics, self._session = Metrics(), session
+        self.stalled: list[str] = []
+        self.not_ready: list[str] = []
+        self.server = HealthServer("127.0.0.1", 0, self.metrics.registry, lambda: self.stalled, lambda: self.not_ready)
 
     async def get(self, path: str) -> tuple[int, str, str]:
         async with self._session.get(self.server.url + path) as response:
@@ -38,11 +40,21 @@ async def test_a_free_port_is_taken_and_named(probed: Probed) -> None:
     assert (await probed.get("/healthz"))[0] == 200
 
 
-async def test_a_worker_is_ready_or_not_and_lives_either_way(probed: Probed) -> None:
-    assert await probed.get("/readyz") == (200, "application/json; charset=utf-8", '{"ready": true}')
-    probed.is_ready = False
-    assert await probed.get("/readyz") == (503, "application/json; charset=utf-8", '{"ready": false}')
-    assert await probed.get("/healthz") == (200, "application/json; charset=utf-8", '{"live": true}')
+JSON = "application/json; charset=utf-8"
+
+
+async def test_a_worker_is_ready_or_says_why_not_and_lives_either_way(probed: Probed) -> None:
+    assert await probed.get("/readyz") == (200, JSON, '{"ready": true}')
+    probed.not_ready = ["the group rebalances"]
+    assert await probed.get("/readyz") == (503, JSON, '{"ready": false, "why": ["the group rebalances"]}')
+    assert await probed.get("/progressz") == (200, JSON, '{"progressing": true}')
+    assert await probed.get("/healthz") == (200, JSON, '{"live": true}')
+
+
+async def test_a_worker_that_gets_on_with_nothing_says_with_what(probed: Probed) -> None:
+    probed.stalled = ["stalled: commit"]
+    assert await probed.get("/progressz") == (503, JSON, '{"progressing": false, "why": ["stalled: commit"]}')
+    assert await probed.get("/healthz") == (200, JSON, '{"live": true}')
 
 
 async def test_a_scrape_is_what_prometheus_reads(probed: Probed) -> None:
@@ -63,7 +75,7 @@ async def test_nothing_else_is_served(probed: Probed) -> None:
 
 async def test_a_taken_port_is_refused(probed: Probed) -> None:
     port = int(probed.server.url.rsplit(":", 1)[1])
-    second = HealthServer("127.0.0.1", port, probed.metrics.registry, lambda: True)
+    second = HealthServer("127.0.0.1", port, probed.metrics.registry, list, list)
     with pytest.raises(OSError, match="address already in use"):
         await second.start()
     await second.stop()
@@ -76,4 +88,4 @@ async def test_a_stopped_server_is_gone(probed: Probed) -> None:
 
 
 async def test_a_server_that_never_started_can_be_stopped() -> None:
-    await HealthServer("127.0.0.1", 0, Metrics().registry, lambda: True).stop()
+    await HealthServer("127.0.0.1", 0, Metrics().registry, list, list).stop()

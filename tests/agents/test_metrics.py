@@ -14,7 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
 import agents
-from agents.metrics import Metrics, Standings, Unread, Waiting
+from agents.metrics import Disk, Metrics, RecoveryTime, Standings, Unread, Waiting, at_a_scrape
 from model_server.replicas import Standing
 from prefstream.dead_letters import Origin
 from streams.backpressure import EVENT_BYTES, USER_BYTES
@@ -27,7 +27,7 @@ NOW_SECONDS = 2_000.0
 NAMES = {
     "counter": r"prefstream_\w+s_total",
     "histogram": r"prefstream_\w+_seconds",
-    "gauge": r"prefstream_\w+(s|_in_flight|_left|_closed)",
+    "gauge": r"prefstream_(\w+(s|_in_flight|_left|_closed)|ready)",
 }
 
 # Where a label's value may come from, beside a word of the source itself. All but the topic, which the settings name, are
@@ -45,7 +45,8 @@ CLOSED = {
     "call.rejected.reason",  # RejectionReason
     "cut",  # Cut
     "name",  # GateName
-    "kind",  # Kind of redaction
+    "kind",  # Kind of redaction; TokenKind
+    "one.duty.name",  # DutyName
 }
 
 
@@ -66,9 +67,8 @@ def gauges(waiting: Waiting) -> dict[str, float]:
 
 def families() -> list[Metric]:
     metrics = Metrics()
-    metrics.registry.register(Waiting(list, lambda: 0))
-    metrics.registry.register(Unread(dict))
-    metrics.registry.register(Standings(list))
+    for collector in at_a_scrape():
+        metrics.registry.register(collector)
     return list(metrics.registry.collect())
 
 
@@ -103,6 +103,8 @@ def test_only_these_labels_exist() -> None:
         "kind",
         "part",
         "gate",
+        "duty",
+        "tokens",
     }
 
 
@@ -122,12 +124,38 @@ def test_what_waits_is_counted_at_the_scrape(
     monkeypatch.setattr("agents.metrics.now_ms", lambda: int(NOW_SECONDS * 1_000))
     made = indexes(*partitions)
     assert gauges(Waiting(lambda: made, lambda: 7)) == {
+        "owned_partitions": len(partitions),
         "pending_users": users,
         "pending_events": events,
         "pending_bytes": users * USER_BYTES + events * EVENT_BYTES,
         "pending_oldest_age_seconds": age_seconds,
         "users_in_flight": 7,
     }
+
+
+def test_what_is_not_known_is_left_out_and_not_told_as_nothing() -> None:
+    assert gauges(Waiting(lambda: None, lambda: 7)) == {"users_in_flight": 7}
+
+
+def test_a_recovery_says_how_long_it_takes_as_soon_as_it_can_tell() -> None:
+    left: list[float | None] = [None, 12.5]
+    registry = CollectorRegistry()
+    registry.register(RecoveryTime(lambda: left[0]))
+    assert registry.get_sample_value("prefstream_recovery_seconds_left") is None
+    left.pop(0)
+    assert registry.get_sample_value("prefstream_recovery_seconds_left") == 12.5
+
+
+def test_the_disk_is_that_of_the_tables_and_left_out_before_there_is_one(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    registry.register(Disk(lambda: {"pending": 7, "summaries": 9}, tmp_path / "state"))
+    assert registry.get_sample_value("prefstream_store_bytes", {"table": "summaries"}) == 9
+    assert registry.get_sample_value("prefstream_disk_free_bytes") is None
+    (tmp_path / "state").mkdir()
+    free, size = (registry.get_sample_value(f"prefstream_disk_{what}_bytes") for what in ("free", "size"))
+    assert free is not None
+    assert size is not None
+    assert 0 < free < size
 
 
 def test_a_partition_that_comes_later_is_counted_too() -> None:

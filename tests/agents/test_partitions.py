@@ -168,6 +168,23 @@ async def test_a_closed_partition_is_nobodys(opened: Opened) -> None:
     assert opened.producer.is_stopped
 
 
+async def test_what_is_pending_when_a_partition_comes_or_goes_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await open_partition(tmp_path, monkeypatch)
+    before.partitions.restore()
+    for user, offset in ((ADA, 3), (BOB, 4), (ADA, 5)):
+        collect(before.owned, user, offset)
+    before.owned.write_ledger(Ledger(5, accepted=2))  # the third is read again
+    await before.partitions.flush()
+    await before.close()
+    assert (before.partitions.num_restored_events, before.partitions.num_released_events) == (0, 3)
+    after = await open_partition(tmp_path, monkeypatch)
+    after.partitions.restore()
+    assert (after.partitions.num_restored_events, after.partitions.num_released_events) == (2, 0)
+    await after.close()
+
+
 async def test_after_a_crash_what_was_durable_is_back_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = await open_partition(tmp_path, monkeypatch)
     for user, offset, event_id in ((ADA, 3, "x"), (BOB, 4, ""), (ADA, 5, "z")):

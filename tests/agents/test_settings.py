@@ -106,6 +106,13 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         ("MODEL_NAME", "", "at least 1 character"),
         ("MODEL_TIMEOUT_SECONDS", "0", "greater than 0"),
         ("MODEL_TIMEOUT_SECONDS", "a minute", "valid number"),
+        ("PRICES", "prompt=1,completion=2", "write KIND=PRICE for each of prompt, cached, completion"),
+        ("PRICES", "prompt=1,cached=0,completion=free", "as in prompt=0.40,cached=0.04,completion=1.60"),
+        ("PRICES", "prompt=1,cached=-1,completion=2", "write KIND=PRICE"),
+        ("PRICES", "prompt=1,cached=0,completion=nan", "write KIND=PRICE"),
+        ("PRICES", "prompt=1,cached=0,completion=2,prompt=3", "write KIND=PRICE"),
+        ("STALLED_AFTER_SECONDS", "0", "greater than 0"),
+        ("GIVE_UP_AFTER_SECONDS", "0", "greater than 0"),
         ("MODEL_CAPACITY", "0", "greater than or equal to 1"),
         ("MODEL_CAPACITY", "1.5", "valid integer"),
         ("MAX_SUMMARY_TOKENS", "39", "greater than or equal to 40"),
@@ -140,6 +147,12 @@ def test_what_is_redacted_is_said_by_field(monkeypatch: pytest.MonkeyPatch) -> N
     policy = read(monkeypatch, REDACT=" title=email+card , search=none", PHONE_REGIONS="GB, DE").redaction
     assert policy == Redaction({**DEFAULT_KINDS, "title": frozenset(["email", "card"]), "search": frozenset()}, ("GB", "DE"))
     assert read(monkeypatch, PHONE_REGIONS="").redaction.phone_regions == ()
+
+
+def test_prices_are_said_by_kind_of_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch).prices == {}
+    prices = read(monkeypatch, PRICES=" prompt=0.4, cached=0,completion=1.6").prices
+    assert prices == {"prompt": 0.4, "cached": 0.0, "completion": 1.6}
 
 
 def test_several_servers_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

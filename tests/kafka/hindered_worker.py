@@ -1,5 +1,6 @@
-"""A worker whose messages are hindered: ``python -m tests.kafka.hindered_worker lose TOPIC PARTITION OFFSET | slow SECONDS``.
+"""A worker whose messages are hindered: ``python -m tests.kafka.hindered_worker HOW``, a HOW of those below.
 
+``hold TOPIC``: no message of it is ever handed on, as if an agent hung; ``lose TOPIC PARTITION OFFSET``, ``slow SECONDS``.
 ``lose``: that message is dropped between the consumer and the agent, as a defect of Faust's queues would. ``slow``: each
 message takes so long, so that there is a middle of a load to be killed in. The rest is ``python -m agents``.
 """
@@ -38,7 +39,18 @@ def slow(seconds: str, hand_on: HandOn) -> HandOn:
     return hand_on_slowly
 
 
-HINDRANCES: dict[str, Callable[..., HandOn]] = {"lose": losing, "slow": slow}
+def holding(topic: str, hand_on: HandOn) -> HandOn:
+    """Hand on everything up to the first message of one topic, and then nothing any more."""
+
+    async def hand_on_until(consumer: WatermarkConsumer, message: Any) -> None:
+        if message.topic == topic:
+            await asyncio.Event().wait()
+        await hand_on(consumer, message)
+
+    return hand_on_until
+
+
+HINDRANCES: dict[str, Callable[..., HandOn]] = {"lose": losing, "slow": slow, "hold": holding}
 
 if __name__ == "__main__":
     how, *arguments = sys.argv[1:]

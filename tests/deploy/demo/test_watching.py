@@ -55,6 +55,12 @@ def test_what_waits_is_read_from_the_workers_own_metrics() -> None:
     assert waiting_in(scraped(metrics)) == Waiting(users=0, events=0, oldest_age_seconds=0.0, in_flight=7)
 
 
+def test_what_a_worker_does_not_know_is_not_taken_for_nothing() -> None:
+    metrics = Metrics()
+    metrics.registry.register(WaitingCollector(lambda: None, lambda: 7))
+    assert waiting_in(scraped(metrics)) is None
+
+
 def test_drained_means_ready_and_nothing_left_to_read_or_to_do() -> None:
     idle = Waiting(0, 0, 0.0, 0)
     assert Sighting(lag=0, waiting=idle, is_ready=True).is_drained
