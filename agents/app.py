@@ -173,7 +173,8 @@ class Worker(FixedApp):
         return {table.name: table.data.num_bytes for table in self.tables.values() if isinstance(table.data, LoggedStore)}
 
     def _add_tables(self, cluster: Cluster) -> None:
-        for name, topic in (("pending", self.topic_names.pending), ("summaries", self.topic_names.summaries)):
+        names = self.topic_names
+        for name, topic in (("pending", names.pending), ("history", names.history), ("summaries", names.summaries)):
             changelog = self.topic(topic, partitions=cluster.num_partitions, compacting=True, **RAW)
             self.Table(
                 name,

@@ -85,7 +85,7 @@ def _unpack(envelope: str, folder: Path | None) -> Unpack:
 def read_cluster(settings: Settings) -> Cluster:
     """What the broker has. Raises :class:`NotReadyToStart` when a topic is missing or the keyed ones do not match."""
     names = TopicNames(settings.namespace)
-    keyed = (names.events, names.pending, names.summaries, names.receipts)
+    keyed = (names.events, names.pending, names.history, names.summaries, names.receipts)
     own = (*keyed, names.dead_letters, names.inbox, names.replays)
     states = topic_states(settings.bootstrap_servers, (*own, *settings.sources))
     missing = [name for name in own if name not in states]
@@ -100,7 +100,7 @@ def read_cluster(settings: Settings) -> Cluster:
     _check_configs(settings.namespace, num_partitions, states)
     _check_standings(settings, {names.events, *settings.all_sources})
     ids = topic_ids(settings.bootstrap_servers, states)
-    tables = (names.pending, names.summaries)
+    tables = (names.pending, names.history, names.summaries)
     return Cluster(num_partitions, ids, {name: Changelog(ids[name], _tombstones_stay_ms(states[name])) for name in tables})
 
 

@@ -15,7 +15,7 @@ from agents.defects import LOCAL_FAULTS, place_of
 from agents.metrics import Metrics
 from agents.outbox import Outbox
 from agents.owned import Owned
-from prefstream.commands import Command
+from prefstream.commands import Command, RollBack
 from prefstream.receipts import Receipt
 from prefstream.summaries import encode_summary
 from prefstream.tenants import user_of
@@ -52,7 +52,7 @@ class Obey:
 
     def obey(self, owned: Owned, user: bytes, offset: int, command: Command) -> None:
         """Decide the command at this offset of the keyed topic, unless that was done before a crash."""
-        person = self._person(owned, user)
+        person = self._person(owned, user, command)
         if offset <= person.controls.position:
             return
         controls, decided = _decided(command, person, offset)
@@ -68,16 +68,18 @@ class Obey:
             self._hand_out(owned, user, decided.receipt)
 
         if decided.summary:
-            owned.republish(user, decided.summary, durable)
+            owned.republish(user, decided, durable)
         else:
             durable()
 
-    def _person(self, owned: Owned, user: bytes) -> Person:
+    def _person(self, owned: Owned, user: bytes, command: Command) -> Person:
         controls, summary = owned.controls(user), owned.summary(user)
         is_known = summary is not None or user in owned.index or controls.applied_position > NO_CONTROLS.applied_position
-        num_domains = len(summary.tally.domains) if summary else 1
+        past = owned.history.at(user, command.version, summary.version) if isinstance(command, RollBack) and summary else None
+        basis = past or summary
+        max_tokens = budget(self._max_summary_tokens, len(basis.tally.domains) if basis else 1)
         tenant, name = user_of(user)
-        return Person(name, controls, summary, is_known, budget(self._max_summary_tokens, num_domains), tenant)
+        return Person(name, controls, summary, is_known, max_tokens, tenant, past)
 
     def _hand_out(self, owned: Owned, user: bytes, receipt: Receipt) -> None:
         """Publish the receipt; everything it says is durable."""

@@ -14,9 +14,11 @@ import msgspec
 from msgspec.structs import replace
 
 from agents.clock import now_ms
+from agents.history import History
 from agents.store import Shard
 from agents.writer import OWNER_VALUE, PartitionWriter
 from prefstream.dead_letters import Origin
+from prefstream.history import KeptVersion, version_of
 from prefstream.summaries import Summary, decode_summary
 from prefstream.topics import OWNER_KEY, TopicNames
 from streams.controls import NO_CONTROLS, Controls, Decided, decode_controls, decode_decided, encode_controls, encode_decided
@@ -59,6 +61,7 @@ class Owned:
         self._shards = shards
         self._pending = shards[topics.pending]
         self._summaries = shards[topics.summaries]
+        self.history = History(writer, topics.history, shards[topics.history])
         self._deciding: Counter[bytes] = Counter()
 
     def known(self, user: bytes) -> Known:
@@ -93,7 +96,8 @@ class Owned:
     def decide(self, user: bytes, controls: Controls, decided: Decided, then: Callable[[], None]) -> None:
         """Keep what a command made, which takes effect at once; ``then`` is called when all of it is durable.
 
-        In this order: the decision, the controls, which are the commit point, and the version. A restore makes up for what a
+        In this order: the decision, the controls, which are the commit point, the version among those kept, and the version as
+        the current one. A restore makes up for what a
         crash cut short behind the controls, and until then the decision is there.
         """
         key = decided_key(user, controls.position)
@@ -102,13 +106,14 @@ class Owned:
             self.writer.put(self._topics.pending, controls_key(user), encode_controls(controls), then)
             return
         row = self.writer.stage(self._topics.summaries, user, decided.summary)
+        kept = self.history.stage(user, version_of(decode_summary(decided.summary), decided.receipt.command))
         self._deciding[user] += 1
 
         def committed() -> None:
             self._deciding.subtract([user])
             if not self._deciding[user]:
                 del self._deciding[user]
-            self.writer.send(self._topics.summaries, row, then)
+            self.history.send(kept, lambda: self.writer.send(self._topics.summaries, row, then))
 
         self.writer.put(self._topics.pending, controls_key(user), encode_controls(controls), committed)
 
@@ -121,13 +126,18 @@ class Owned:
             if isinstance(key, DecidedKey) and key.offset <= self.controls(key.user).position
         ]
 
-    def republish(self, user: bytes, summary: bytes, then: Callable[[], None]) -> None:
+    def republish(self, user: bytes, decided: Decided, then: Callable[[], None]) -> None:
         """Publish the version of a command that a crash cut short. ``then`` is called when it is durable, or was already."""
-        current = self.summary(user)
-        if current is not None and current.version >= decode_summary(summary).version:
+        current, cut_short = self.summary(user), decode_summary(decided.summary)
+        if current is not None and current.version >= cut_short.version:
             then()
         else:
-            self.writer.put(self._topics.summaries, user, summary, then)
+            self._publish(user, decided.summary, version_of(cut_short, decided.receipt.command), then)
+
+    def _publish(self, user: bytes, summary: bytes, kept: KeptVersion, then: Callable[[], None]) -> None:
+        """Publish a version, readable at once, behind its row of the history; of one user they are published in order."""
+        row = self.writer.stage(self._topics.summaries, user, summary)
+        self.history.keep(user, kept, lambda: self.writer.send(self._topics.summaries, row, then))
 
     def receipted(self, user: bytes, position: int) -> None:
         """The receipt of the command at this offset is durable."""
@@ -219,7 +229,7 @@ class Owned:
         """It is durable what became of the user's events up to this offset: the user is free again."""
         self.index.covered(user, position, now_ms, self.failures(user))
 
-    def publish(self, user: bytes, summary: bytes, step: Step, then: Callable[[], None]) -> None:
+    def publish(self, user: bytes, summary: Summary, encoded: bytes, step: Step, then: Callable[[], None]) -> None:
         """Publish a summary, which is its storing too. Once it is durable, its events are deleted and ``then`` is called."""
 
         def durable() -> None:
@@ -228,7 +238,7 @@ class Owned:
                 self._forgive(user, step.offsets[-1])
                 then()
 
-        self.writer.put(self._topics.summaries, user, summary, durable)
+        self._publish(user, encoded, version_of(summary), durable)
 
     def _forgive(self, user: bytes, position: int) -> None:
         before = self.failures(user)

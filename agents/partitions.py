@@ -85,8 +85,9 @@ class Partitions:
         return [(owned, owned.ledger) for owned in self if owned.is_restored]
 
     async def flush(self) -> None:
-        """Wait until everything written so far is durable."""
-        await flush(lane for owned in self for lane in owned.writer.lanes.values())
+        """Wait until everything written so far is durable; a version is sent when its row of the history is."""
+        for topic in (self._topics.pending, self._topics.history, self._topics.summaries):
+            await flush(owned.writer.lanes[topic] for owned in self)
 
     async def renew_fences(self) -> None:
         """Take a newer epoch for every owned partition, one after another.

@@ -155,4 +155,4 @@ class WriteBack:
             self._metrics.arrival_to_summary.observe(max(0.0, (now_ms - step.arrived_at_ms) / 1_000))
             log.debug("summary durable", reason=summary.reason, events=summary.num_new_events, version=summary.version)
 
-        owned.publish(due.user, version.encoded, step, durable)
+        owned.publish(due.user, summary, version.encoded, step, durable)

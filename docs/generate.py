@@ -72,8 +72,8 @@ def topics_page() -> str:
     ]
     return _page(
         "Topics of an installation",
-        "Made by `prefstream topics create`; `prefstream` is the namespace, and can be another. Events, pending and summaries "
-        "are co-partitioned: their number of partitions is chosen once.",
+        "Made by `prefstream topics create`; `prefstream` is the namespace, and can be another. Events, pending, history, "
+        "summaries and receipts are co-partitioned: their number of partitions is chosen once.",
         ("topic", "what it carries", "written by", "read by", "configuration"),
         rows,
     )

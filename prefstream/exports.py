@@ -28,6 +28,7 @@ ROW_KINDS = {
     b"c": "controls",
     b"i": "recent event ids",
     b"r": "command without a receipt yet",
+    b"v": "version",
 }
 NOT_SEARCHED = (
     "the platform's own topics; records there and in dead letters that name the user elsewhere than in their key or in a field "
@@ -56,7 +57,8 @@ def export(bootstrap_servers: str, namespace: str, user: str, now: datetime, wat
     Raises TopicMismatch for a missing topic, and BrokerUnreachable.
     """
     names, whose = TopicNames(namespace), Whose(tenant, user)
-    keyed, others = (names.events, names.pending, names.summaries, names.receipts), (names.inbox, names.replays)
+    keyed = (names.events, names.pending, names.history, names.summaries, names.receipts)
+    others = (names.inbox, names.replays)
     states = topic_states(bootstrap_servers, (*keyed, *others, names.dead_letters))
     held: dict[str, list[dict[str, Any]]] = {}
     with TopicReading(bootstrap_servers, watch, "read_uncommitted") as reading:
@@ -74,7 +76,7 @@ def export(bootstrap_servers: str, namespace: str, user: str, now: datetime, wat
 
 def _held(records: list[Any], whose: Whose, names: TopicNames, topic: str) -> Iterator[dict[str, Any]]:
     about = [record for record in records if is_about(record.key, record.value, whose, names, topic, _declared(record))]
-    if topic not in (names.pending, names.summaries, names.dead_letters):
+    if topic not in (names.pending, names.history, names.summaries, names.dead_letters):
         yield from (_shown(record) for record in about if record.value is not None)
         return
     newest = {record.key: record for record in about}
@@ -86,7 +88,7 @@ def _held(records: list[Any], whose: Whose, names: TopicNames, topic: str) -> It
 
 def is_about(key: bytes | None, value: bytes | None, whose: Whose, names: TopicNames, topic: str, declared: str = "") -> bool:
     """Whether a record of this topic is about the user. ``declared`` is whose the topic was that a replay came from."""
-    if topic == names.pending:
+    if topic in (names.pending, names.history):
         return row_of(key)[1] == whose.key
     if topic == names.dead_letters:
         letter = _json(value)
@@ -120,7 +122,7 @@ def _declared(record: Any) -> str:
 
 
 def row_of(key: bytes | None) -> tuple[str, bytes | None]:
-    """The kind of a row of the pending topic, in words, and whose it is: kind byte, length of the user (u16), user, more."""
+    """The kind of a row of a table, in words, and whose it is: kind byte, length of the user (u16), user, more."""
     if key is None or len(key) < _HEAD.size:
         return "", None
     kind, length = _HEAD.unpack_from(key)

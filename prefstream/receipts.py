@@ -33,6 +33,8 @@ RefusalReason = Literal[
     "contradicts_never",  # it says what a `never` forbids
     "not_pinned",  # there is no such pin
     "not_forbidden",  # there is no such `never`
+    "no_such_version",  # there never was this version
+    "not_kept",  # it is older than the versions that are kept
     "too_many",  # there are as many of these as are kept of one user
     "unprocessable",  # the program itself fails on it: a defect, mended by a later version
 ]

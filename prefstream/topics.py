@@ -1,9 +1,10 @@
 """The topics of the flow: their names, who writes and reads them, and how each has to be configured.
 
 Publishers of prefstream's own events write to **inbox**, platforms to topics of their own. Intake writes **events**, collect
-keeps what waits in **pending**, write back publishes **summaries**; what became of a person's command is in **receipts**; what
-can never succeed goes to **dead-letters**, and from there, if somebody says so, through **replays** to intake again. Events,
-pending, summaries and receipts are co-partitioned: partition 5 of one belongs with partition 5 of the others.
+keeps what waits in **pending**, write back keeps the newest versions in **history** and publishes **summaries**; what became of
+a person's command is in **receipts**; what can never succeed goes to **dead-letters**, and from there, if somebody says so,
+through **replays** to intake again. Events, pending, history, summaries and receipts are co-partitioned: partition 5 of one
+belongs with partition 5 of the others.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ class TopicNames(Struct, frozen=True):
     def pending(self) -> str:
         """The changelog of what is stored and not yet in a summary."""
         return f"{self.namespace}.pending"
+
+    @property
+    def history(self) -> str:
+        """The newest versions of every user's summary."""
+        return f"{self.namespace}.history"
 
     @property
     def receipts(self) -> str:
@@ -130,7 +136,7 @@ def topic_specs(
 
 def _table_specs(
     names: TopicNames, num_partitions: int, replication_factor: int, insync: dict[str, str]
-) -> tuple[TopicSpec, TopicSpec]:
+) -> tuple[TopicSpec, ...]:
     return (
         TopicSpec(
             name=names.pending,
@@ -141,6 +147,16 @@ def _table_specs(
             replication_factor=replication_factor,
             # Tombstones go soon: most rows live for minutes, and a store that missed one is discarded.
             configs=_compacted(delete_retention_ms=HOUR_MS, segment_ms=HOUR_MS, max_lag_ms=HOUR_MS) | insync,
+        ),
+        TopicSpec(
+            name=names.history,
+            caption="the newest 20 versions of every user's summary: the changelog of a table",
+            writer="write_back, collect",
+            readers=("`prefstream history`", "recovery"),
+            num_partitions=num_partitions,
+            replication_factor=replication_factor,
+            # Nobody has to learn that a version went: tombstones stay as long as a worker may be away and trust its store.
+            configs=_compacted(delete_retention_ms=DAY_MS, segment_ms=DAY_MS, max_lag_ms=DAY_MS) | insync,
         ),
         TopicSpec(
             name=names.summaries,

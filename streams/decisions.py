@@ -11,6 +11,8 @@ never       nothing of the subject is learnt or said: it leaves the text, the ta
 allow       takes a `never` back; what was left out meanwhile stays out
 opt_out     the events behind it are not learnt from
 opt_in      those behind it are
+roll_back   text and tally are those of that version, with today's pins, without what a `never` forbids today, and with the
+            own words that it had. The events behind that version stay applied, and are not learnt from again
 ==========  =================================================================================================================
 
 Every command that is applied makes a version at once, without a model, if there is a summary: so an answer that began before
@@ -25,7 +27,8 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from prefstream.commands import Allow, Command, Edit, Never, OptIn, OptOut, Pin, Unpin
+from prefstream.commands import Allow, Command, Edit, Never, OptIn, OptOut, Pin, RollBack, Unpin
+from prefstream.history import NUM_KEPT_VERSIONS, KeptVersion, is_kept
 from prefstream.receipts import Receipt, ReceiptOutcome, RefusalReason
 from prefstream.summaries import ModelUsed, Summary, Tally
 from streams.controls import Controls
@@ -47,7 +50,7 @@ _CONTRADICTED = "it says what a `never` of yours forbids; take that back first"
 class Person(Struct, frozen=True):
     """What is known of somebody when a command comes; ``is_known`` where anything is, an event that waits for instance.
 
-    ``max_tokens`` are those that their summary may have.
+    ``max_tokens`` are those that their summary may have, ``past`` is the version that a `roll_back` names, where it is kept.
     """
 
     user: str
@@ -56,6 +59,7 @@ class Person(Struct, frozen=True):
     is_known: bool
     max_tokens: int
     tenant: str = ""
+    past: KeptVersion | None = None
 
     @property
     def text(self) -> str:
@@ -77,12 +81,20 @@ class Decision(Struct, frozen=True):
 
 
 class _Change(Struct, frozen=True):
-    """What a command changes: the controls; text and tally where there is a summary, or ``is_authored`` by the person."""
+    """What a command changes: the controls; text and tally where there is a summary, or ``is_authored`` by the person.
+
+    ``model`` is who wrote the text, where that is not who wrote the current one.
+    """
 
     controls: Controls
     text: str
     tally: Tally
+    model: ModelUsed | None = None
     is_authored: bool = False
+
+    def is_none(self, person: Person) -> bool:
+        """Whether all is so already."""
+        return (self.controls, self.text, self.tally) == (person.controls, person.text, person.tally)
 
 
 class _Refusal(Struct, frozen=True):
@@ -91,13 +103,13 @@ class _Refusal(Struct, frozen=True):
 
 
 def decide(command: Command, person: Person, position: int, now: datetime) -> Decision:
-    """What the command at the offset ``position`` makes of the person. ``forget`` and ``roll_back`` do not come here."""
+    """What the command at the offset ``position`` makes of the person. ``forget`` does not come here."""
     match _change(command, person):
         case _Refusal(reason, message):
             controls = replace(person.controls, position=position)
             return Decision(controls, _receipt(command, position, now, "refused", reason, message), None)
-        case _Change(controls=controls, text=text) if controls == person.controls and text == person.text:
-            return Decision(replace(controls, position=position), _receipt(command, position, now, "unchanged"), None)
+        case _Change() as change if change.is_none(person):
+            return Decision(replace(person.controls, position=position), _receipt(command, position, now, "unchanged"), None)
         case _Change() as change:
             controls = replace(change.controls, position=position, applied_position=position)
             summary = _version(person, replace(change, controls=controls), now)
@@ -153,7 +165,7 @@ def _version(person: Person, change: _Change, now: datetime) -> Summary | None:
         tokens=estimate_text_tokens(change.text),
         pins=change.controls.pins,
         own_words=change.controls.own_words,
-        model=ModelUsed() if change.is_authored else base.model,
+        model=base.model if change.model is None else change.model,
         tally=change.tally,
     )
 
@@ -175,6 +187,8 @@ def _change(command: Command, person: Person) -> _Change | _Refusal:
             return replace(same, controls=replace(controls, is_opted_out=True))
         case OptIn():
             return replace(same, controls=replace(controls, is_opted_out=False))
+        case RollBack(version=version):
+            return _rolled_back(version, person)
         case _:
             raise ValueError(f"nothing decides {type(command).__name__}")
 
@@ -195,7 +209,7 @@ def _edited(text: str, person: Person) -> _Change | _Refusal:
         return refusal
     gone = _claimed(person.text) - {value for value in _claimed(person.text) if _names(text, value)}
     tally = tally_without(person.tally, lambda said: bool(gone & {said, said.partition(":")[2], said.replace(":", " ", 1)}))
-    return _Change(controls, _with_kept(text, controls.pins, person), tally, is_authored=True)
+    return _Change(controls, _with_kept(text, controls.pins, person), tally, ModelUsed(), is_authored=True)
 
 
 def _claimed(text: str) -> set[str]:
@@ -234,8 +248,10 @@ def _forbidden(subject: str, person: Person) -> _Change | _Refusal:
         return _Refusal("too_many", f"{MAX_NEVERS} subjects are kept; allow one of them first")
     speaks = speaks_of((subject,))
     pins, own_words = (tuple(one for one in kept if not speaks(one)) for kept in (controls.pins, controls.own_words))
-    text = text_without(person.text, speaks, person.max_tokens)
-    return _Change(replace(controls, nevers=nevers, pins=pins, own_words=own_words), text, tally_without(person.tally, speaks))
+    controls = replace(controls, nevers=nevers, pins=pins, own_words=own_words)
+    # A text without claims is written anew, and a pin that reads like claims would be woven into them.
+    text = _with_kept(text_without(person.text, speaks, person.max_tokens), controls.kept, person)
+    return _Change(controls, text, tally_without(person.tally, speaks))
 
 
 def _allowed(subject: str, person: Person) -> _Change | _Refusal:
@@ -244,6 +260,31 @@ def _allowed(subject: str, person: Person) -> _Change | _Refusal:
         return _Refusal("not_forbidden", "no `never` has these words")
     nevers = tuple(one for one in controls.nevers if words_of(one) != words_of(subject))
     return _Change(replace(controls, nevers=nevers), person.text, person.tally)
+
+
+def _rolled_back(version: int, person: Person) -> _Change | _Refusal:
+    past, controls = person.past, person.controls
+    if past is None:
+        return _no_version(version, person)
+    speaks = speaks_of(controls.nevers)
+    own_words = tuple(one for one in past.own_words if not speaks(one) and one not in controls.pins)
+    controls = replace(controls, own_words=own_words)
+    if refusal := _no_room(controls, person):
+        return refusal
+    text = text_without(past.text, speaks, person.max_tokens)
+    return _Change(controls, _with_kept(text, controls.kept, person), tally_without(past.tally, speaks), past.model)
+
+
+def _no_version(version: int, person: Person) -> _Refusal:
+    """Why there is nothing to roll back to."""
+    current = person.summary.version if person.summary else 0
+    if not person.is_known:
+        return _Refusal("unknown_user", "nothing is known of this user: is the id right?")
+    if version > current:
+        return _Refusal("no_such_version", f"the newest is {current}" if current else "there is no summary yet")
+    if not is_kept(version, current):
+        return _Refusal("not_kept", f"the newest {NUM_KEPT_VERSIONS} are kept, from {current - NUM_KEPT_VERSIONS + 1} on")
+    return _Refusal("not_kept", "it was made before versions were kept, or before everything was forgotten")
 
 
 def _is_among(subject: str, subjects: Iterable[str]) -> bool:

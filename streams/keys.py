@@ -1,4 +1,4 @@
-"""Keys of the flow: which partition a user belongs to, and the raw keys of a user's rows in the table ``pending``.
+"""Keys of the flow: which partition a user belongs to, and the raw keys of a user's rows in ``pending`` and ``history``.
 
 A row's key is one kind byte, the length of the user id (u16, big-endian), the user id in UTF-8, and a suffix::
 
@@ -7,6 +7,7 @@ A row's key is one kind byte, the length of the user id (u16, big-endian), the u
     c  len  user                             controls and the forget fence
     i  len  user                             recent event ids
     r  len  user  offset (u64, big-endian)   one command that is decided, until its receipt is durable
+    v  len  user  version (u64, big-endian)  one kept version, in the table ``history``
 
 The length in front makes a prefix scan exact: no user id, whatever bytes it holds, is a prefix of another user's rows.
 """
@@ -21,7 +22,7 @@ from msgspec import Struct
 from streams.errors import CorruptKey
 
 UserRowKind = Literal[b"f", b"c", b"i"]
-Kind = Literal[b"e", b"f", b"c", b"i", b"r"]
+Kind = Literal[b"e", b"f", b"c", b"i", b"r", b"v"]
 
 MAX_USER_BYTES = 0xFFFF
 _HEAD = Layout(">sH")
@@ -44,6 +45,13 @@ class DecidedKey(Struct, frozen=True):
 
     user: bytes
     offset: int
+
+
+class VersionKey(Struct, frozen=True):
+    """The key of one kept version."""
+
+    user: bytes
+    version: int
 
 
 class UserKey(Struct, frozen=True):
@@ -88,6 +96,11 @@ def decided_key(user: bytes, offset: int) -> bytes:
     return user_prefix(b"r", user) + _OFFSET.pack(offset)
 
 
+def version_key(user: bytes, version: int) -> bytes:
+    """The key of a kept version; the keys of one user sort by version (0 to 2**64 - 1)."""
+    return user_prefix(b"v", user) + _OFFSET.pack(version)
+
+
 def failures_key(user: bytes) -> bytes:
     """The key of a user's failures and ``not_before``."""
     return user_prefix(b"f", user)
@@ -103,7 +116,7 @@ def recent_ids_key(user: bytes) -> bytes:
     return user_prefix(b"i", user)
 
 
-def parse_key(key: bytes) -> EventKey | DecidedKey | UserKey:
+def parse_key(key: bytes) -> EventKey | DecidedKey | VersionKey | UserKey:
     """What a stored key stands for. Raises `CorruptKey` for a key that none of the functions above makes."""
     if len(key) < _HEAD.size:
         raise CorruptKey(f"a key of {len(key)} bytes has no head")
@@ -116,6 +129,8 @@ def parse_key(key: bytes) -> EventKey | DecidedKey | UserKey:
             return EventKey(user, _OFFSET.unpack(suffix)[0])
         case b"r", _OFFSET.size:
             return DecidedKey(user, _OFFSET.unpack(suffix)[0])
+        case b"v", _OFFSET.size:
+            return VersionKey(user, _OFFSET.unpack(suffix)[0])
         case ((b"f" | b"c" | b"i"), 0):
             return UserKey(kind, user)
     raise CorruptKey(f"no key has kind {kind!r} and a suffix of {len(suffix)} bytes")

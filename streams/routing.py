@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from prefstream.commands import Command, Forget, RollBack
+from prefstream.commands import Command, Forget
 from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter, DeadLetterReason, Origin
 from prefstream.events import Event, EventBase
 from prefstream.tenants import key_of
@@ -48,7 +48,7 @@ def route(record: RawRecord, decoded: Decoded, topic_id: str, now_ms: int) -> tu
         return (Forward(filtered_key(filtered.origin), encode_filtered(filtered)),)
     forwards = []
     for index, event in enumerate(decoded):
-        if isinstance(event, Forget | RollBack):
+        if isinstance(event, Forget):
             kind = type(event).__struct_config__.tag
             return refuse(record, "unsupported", f"type: the command {kind!r} is not acted on yet", topic_id, now_ms)
         if record.tenant and event.tenant not in ("", record.tenant):

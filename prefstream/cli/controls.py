@@ -1,4 +1,4 @@
-"""What the person summarised asks for: `prefstream edit`, `pin`, `unpin`, `never`, `allow`, `opt-out`, `opt-in`.
+"""What the person summarised asks for: `prefstream edit`, `pin`, `never`, `opt-out`, what takes these back, and `roll-back`.
 
 Each publishes one command and waits for its receipt. The exit code is 0 if it holds now, 1 if it was refused, and 2 if no
 receipt came in time: then it is on its way, and may be asked for again.
@@ -15,7 +15,7 @@ import typer
 
 from prefstream.cli.options import BootstrapServers, Namespace, Tenant
 from prefstream.cli.terminal import complain
-from prefstream.commands import Allow, Command, Edit, Never, OptIn, OptOut, Pin, Unpin
+from prefstream.commands import Allow, Command, Edit, Never, OptIn, OptOut, Pin, RollBack, Unpin
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.publisher import Publisher
 from prefstream.receipt_reader import ReceiptReader
@@ -120,6 +120,19 @@ def opt_in(
 ) -> None:
     """Learn from the user's events again, from now on."""
     _ask(OptIn(**_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
+
+
+def roll_back(
+    user: User,
+    version: Annotated[int, typer.Argument(min=1, help="The version to have again: `prefstream history` lists them.")],
+    tenant: Tenant = "",
+    timeout: Timeout = 30.0,
+    as_json: AsJson = False,
+    bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+) -> None:
+    """Have the text of an earlier version again, as a new version, with today's pins and without what is forbidden today."""
+    _ask(RollBack(version=version, **_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
 
 
 def _mine(user: str, tenant: str) -> dict[str, Any]:

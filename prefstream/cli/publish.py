@@ -12,7 +12,7 @@ from rich.progress import DownloadColumn
 
 from prefstream.cli.options import BootstrapServers, Namespace
 from prefstream.cli.terminal import complain, progress_bar
-from prefstream.commands import Forget, RollBack, decode_record
+from prefstream.commands import Forget, decode_record
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.errors import InvalidRecord
 from prefstream.publisher import Publisher
@@ -38,16 +38,14 @@ def publish(
                 try:
                     record = decode_record(line)
                     publisher.publish(record)
-                    num_unsupported += isinstance(record, Forget | RollBack)
+                    num_unsupported += isinstance(record, Forget)
                 except InvalidRecord as error:
                     num_bad += 1
                     complain(f"line {number}: {error}")
     finally:  # also when interrupted: what is sent is sent
         Console(stderr=True).print(f"{publisher.num_acknowledged:,} published, {num_bad:,} bad lines.")
         if num_unsupported:
-            complain(
-                f"forget and roll_back among them: {num_unsupported:,}. Nothing acts on these yet: each becomes a dead letter."
-            )
+            complain(f"forget among them: {num_unsupported:,}. Nothing acts on it yet: each becomes a dead letter.")
     if num_bad:
         raise typer.Exit(1)
 

@@ -15,6 +15,8 @@ REFUSALS: dict[RefusalReason, str] = {
     "contradicts_never": "it says what a `never` forbids",
     "not_pinned": "there is no such pin",
     "not_forbidden": "there is no such `never`",
+    "no_such_version": "there is no such version",
+    "not_kept": "that version is not kept any more",
     "too_many": "there are too many of these",
     "unprocessable": "prefstream failed on it",
 }

@@ -25,6 +25,7 @@ from streams.records import Arrival, encode_event
 from streams.tokens import estimate_event_tokens
 
 NAMES = TopicNames("t")
+TABLES = (NAMES.pending, NAMES.history, NAMES.summaries)
 KEPT_AN_HOUR = Changelog("T9", 3_600_000)
 POLICY = FlushPolicy(max_events=3, max_tokens=10_000, max_age_seconds=10.0, backoff_seconds=1.0, max_backoff_seconds=300.0)
 
@@ -164,11 +165,18 @@ class Opened(NamedTuple):
     owned: Owned
     producer: ScriptedProducer
     pending: Shard
+    history: Shard
     summaries: Shard
+
+    @property
+    def shards(self) -> dict[str, Shard]:
+        """The tables' shards, by topic."""
+        return dict(zip(TABLES, (self.pending, self.history, self.summaries), strict=True))
 
     async def close(self) -> None:
         await self.partitions.close()
         self.pending.close()
+        self.history.close()
         self.summaries.close()
 
 
@@ -180,7 +188,7 @@ async def open_partition(directory: Path, monkeypatch: pytest.MonkeyPatch, polic
         return producer
 
     monkeypatch.setattr("agents.partitions.start_producer", start_producer)
-    shards = {topic: Shard(directory / topic, KEPT_AN_HOUR) for topic in (NAMES.pending, NAMES.summaries)}
+    shards = {topic: Shard(directory / topic, KEPT_AN_HOUR) for topic in TABLES}
     partitions = Partitions("nowhere:1", NAMES, policy)
     await partitions.open(0, shards)
     owned = partitions.get(0)

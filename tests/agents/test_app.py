@@ -44,7 +44,7 @@ def worker_of(directory: Path, **settings: object) -> Worker:
     cluster = Cluster(
         1,
         {topic: topic for topic in (names.inbox, names.events)},
-        dict.fromkeys((names.pending, names.summaries), KEPT_AN_HOUR),
+        dict.fromkeys((names.pending, names.history, names.summaries), KEPT_AN_HOUR),
     )
     return Worker(read, cluster, {names.inbox: native}, read_model(read))
 

@@ -40,6 +40,7 @@ from tests.agents.scripted import (
     KEPT_AN_HOUR,
     NAMES,
     POLICY,
+    TABLES,
     Lettered,
     Opened,
     arrival_of,
@@ -288,7 +289,7 @@ async def test_what_the_model_takes_is_learned_while_it_runs(run: Run) -> None:
 async def test_who_has_been_due_longest_is_called_for_first_in_whatever_partition(run: Run, tmp_path: Path) -> None:
     one = run(1)
     one.may_start = False
-    shards = {topic: Shard(tmp_path / "other" / topic, KEPT_AN_HOUR) for topic in (NAMES.pending, NAMES.summaries)}
+    shards = {topic: Shard(tmp_path / "other" / topic, KEPT_AN_HOUR) for topic in TABLES}
     await one.opened.partitions.open(1, shards)
     other = one.opened.partitions.get(1)
     assert other is not None

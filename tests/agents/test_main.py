@@ -27,7 +27,7 @@ from streams.adapters.cloudevents import cloudevents
 from streams.adapters.native import native
 from streams.adapters.replays import replays
 
-KEYED = ("events", "pending", "summaries", "receipts")
+KEYED = ("events", "pending", "history", "summaries", "receipts")
 STANDINGS: list[Standing] = []
 OURS = ("inbox", *KEYED, "dead-letters", "replays")
 
@@ -304,6 +304,6 @@ def test_what_the_broker_has_is_what_the_worker_is_told(environment: pytest.Monk
         "t.events": "id of t.events",
         "clicks": "id of clicks",
     }
-    kept_ms = {"t.pending": HOUR_MS, "t.summaries": 7 * DAY_MS}
+    kept_ms = {"t.pending": HOUR_MS, "t.history": DAY_MS, "t.summaries": 7 * DAY_MS}
     assert cluster.changelogs == {topic: Changelog(f"id of {topic}", kept) for topic, kept in kept_ms.items()}
     assert read_adapters(settings) == {"t.inbox": native, "t.replays": replays, "clicks": cloudevents}

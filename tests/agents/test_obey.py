@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from agents.metrics import Metrics
 from agents.obey import Obey
 from agents.owned import Owned
-from prefstream.commands import Command, OptOut, Pin
+from prefstream.commands import Command, Edit, OptOut, Pin, RollBack
 from prefstream.receipts import Receipt
 from prefstream.summaries import Summary, decode_summary, encode_summary
 from streams.controls import Controls, Decided, encode_controls, encode_decided
-from streams.keys import controls_key, decided_key
+from streams.keys import controls_key, decided_key, version_key
 from tests.agents.scripted import NAMES, Opened, counted, open_partition, others_run, until
 
 ADA = b"ada"
@@ -85,6 +85,11 @@ async def test_it_takes_effect_at_once_and_its_receipt_comes_when_all_is_durable
     await others_run()
     assert asked.published() == []  # the version waits for its commit point
     rows.acknowledge(1)
+    kept = await asked.opened.producer.sent.get()
+    assert [key for key, _ in kept.rows] == [version_key(ADA, 7)]
+    await others_run()
+    assert asked.published() == []  # and for its row of the history
+    kept.acknowledge(1)
     version = await asked.opened.producer.sent.get()
     assert (asked.owned.is_deciding(ADA), asked.receipts.handed_out) == (False, [])
     version.acknowledge(1)
@@ -92,6 +97,23 @@ async def test_it_takes_effect_at_once_and_its_receipt_comes_when_all_is_durable
     (receipt,) = asked.receipts.handed_out
     assert (receipt.id, receipt.outcome, receipt.version, receipt.command_position) == ("p1", "applied", 7, 40)
     assert [(one.version, one.command_position, one.pins) for one in asked.published()] == [(7, 40, ("Vegetarian.",))]
+
+
+async def test_a_roll_back_finds_the_version_that_the_command_before_it_made(asked: Asked) -> None:
+    """Also where that is on its way: it can be read at once."""
+    asked.opened.producer.is_held = True
+    asked.ask(PIN, 40)
+    asked.ask(Edit(user="ada", at=AT, text="Loves peace."), 41)
+    asked.ask(RollBack(user="ada", at=AT, version=7), 42)
+    current = asked.owned.summary(ADA)
+    assert current is not None
+    assert (current.version, current.text, current.own_words) == (9, "Vegetarian.\nLoves war.", ())
+
+
+async def test_a_version_from_before_versions_were_kept_cannot_be_had(asked: Asked) -> None:
+    asked.ask(RollBack(user="ada", at=AT, version=5), 40)
+    await until(lambda: asked.receipts.handed_out)
+    assert [(one.outcome, one.reason) for one in asked.receipts.handed_out] == [("refused", "not_kept")]
 
 
 async def test_a_decision_is_kept_until_its_receipt_is_durable(asked: Asked) -> None:
@@ -151,6 +173,7 @@ async def test_a_restore_makes_up_for_a_version_and_a_receipt(asked: Asked) -> N
     await until(lambda: len(asked.receipts.handed_out) == 2)
     assert [one.version for one in asked.published()] == [7, 8]
     assert asked.receipts.handed_out == [RECEIPT, OTHER]
+    assert [kept.command for number in (7, 8) if (kept := asked.owned.history.at(ADA, number, 8))] == ["pin", "pin"]
 
 
 async def test_a_version_that_is_durable_is_not_published_again_and_its_receipt_is(asked: Asked) -> None:

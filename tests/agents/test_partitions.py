@@ -20,7 +20,7 @@ from prefstream.events import Click, Item
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from prefstream.topics import OWNER_KEY
 from streams.failures import Failures
-from streams.keys import event_key, recent_ids_key
+from streams.keys import event_key, recent_ids_key, version_key
 from streams.ledger import Ledger
 from streams.pending import Due, Known
 from streams.records import Passed, Recent, decode_recent, encode_arrival, encode_recent
@@ -29,6 +29,7 @@ from tests.agents.scripted import (
     KEPT_AN_HOUR,
     NAMES,
     POLICY,
+    TABLES,
     Opened,
     ScriptedProducer,
     arrival_of,
@@ -69,7 +70,7 @@ def publish(owned: Owned, user: bytes, step: Step) -> list[str]:
     """Publish the version that the step makes; the list says when it is durable."""
     called: list[str] = []
     summary = next_summary(step, "Loves Heat.", 3, ModelUsed(), AT)
-    owned.publish(user, encode_summary(summary), step, lambda: called.append("durable"))
+    owned.publish(user, summary, encode_summary(summary), step, lambda: called.append("durable"))
     return called
 
 
@@ -78,7 +79,7 @@ def on_disk(opened: Opened, prefix: bytes = b"e") -> list[bytes]:
 
 
 async def test_ownership_begins_with_a_barrier_in_each_topic(opened: Opened) -> None:
-    assert opened.producer.log == {(topic, 0): [(OWNER_KEY, b"owner")] for topic in (NAMES.pending, NAMES.summaries)}
+    assert opened.producer.log == {(topic, 0): [(OWNER_KEY, b"owner")] for topic in TABLES}
     assert (opened.owned.is_alive, opened.owned.is_restored, list(opened.partitions)) == (True, False, [opened.owned])
     assert opened.partitions.get(1) is None
 
@@ -88,13 +89,13 @@ async def test_an_owner_that_cannot_write_its_barrier_leaves_no_producer_behind(
 ) -> None:
     monkeypatch.setattr(opened.producer, "send_and_wait", AsyncMock(side_effect=asyncio.CancelledError))
     with pytest.raises(asyncio.CancelledError):
-        await opened.partitions.open(1, {NAMES.pending: opened.pending, NAMES.summaries: opened.summaries})
+        await opened.partitions.open(1, opened.shards)
     assert (opened.producer.is_stopped, opened.partitions.get(1)) == (True, None)
 
 
 async def test_what_a_former_owner_had_on_its_way_is_forgotten(opened: Opened) -> None:
     opened.pending.stage((event_key(ADA, 3), b"never sent"))
-    await opened.partitions.open(0, {NAMES.pending: opened.pending, NAMES.summaries: opened.summaries})
+    await opened.partitions.open(0, opened.shards)
     assert opened.pending.get(event_key(ADA, 3)) is None
 
 
@@ -140,6 +141,7 @@ async def test_nothing_is_deleted_before_the_summary_is_durable(opened: Opened) 
         opened.producer.sent.get_nowait()
     opened.producer.is_held = True
     called = publish(opened.owned, ADA, step)
+    (await opened.producer.sent.get()).acknowledge(1)  # its row of the history
     batch = await opened.producer.sent.get()
     await others_run()
     assert (called, on_disk(opened), opened.producer.sent.empty()) == ([], [event_key(ADA, 3), event_key(ADA, 4)], True)
@@ -150,6 +152,24 @@ async def test_nothing_is_deleted_before_the_summary_is_durable(opened: Opened) 
     ids = encode_recent(Recent(("x", "y")))
     assert deletes.rows == [(recent_ids_key(ADA), ids), (event_key(ADA, 3), None), (event_key(ADA, 4), None)]
     deletes.acknowledge(3)
+
+
+async def test_a_version_is_kept_before_it_is_published(opened: Opened) -> None:
+    collect(opened.owned, ADA, 3)
+    step = step_of(opened.owned, ADA, 3)
+    await opened.partitions.flush()
+    while not opened.producer.sent.empty():
+        opened.producer.sent.get_nowait()
+    opened.producer.is_held = True
+    publish(opened.owned, ADA, step)
+    await others_run()
+    assert [key for key, _ in opened.producer.log[NAMES.history, 0]] == [OWNER_KEY, version_key(ADA, 1)]
+    assert opened.producer.log[NAMES.summaries, 0] == [(OWNER_KEY, b"owner")]
+    opened.producer.is_held = False
+    while not opened.producer.sent.empty():
+        opened.producer.sent.get_nowait().acknowledge(1)
+    await opened.partitions.flush()  # which waits for what follows, too
+    assert [key for key, _ in opened.producer.log[NAMES.summaries, 0]] == [OWNER_KEY, ADA]
 
 
 async def test_an_owner_that_lost_the_partition_deletes_nothing(opened: Opened) -> None:
@@ -312,8 +332,9 @@ async def test_what_is_kept_apart_of_duplicates_does_not_pile_up(opened: Opened)
 
 
 async def test_an_idle_owner_writes_now_and_then_to_stay_in_step(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    barriers = {topic: list(opened.producer.log[topic, 0]) for topic in (NAMES.pending, NAMES.summaries)}
-    opened.summaries.apply([], 0, wall_clock_ms())
+    barriers = {topic: list(opened.producer.log[topic, 0]) for topic in TABLES}
+    for shard in (opened.history, opened.summaries):
+        shard.apply([], 0, wall_clock_ms())
     opened.pending.apply([], 0, wall_clock_ms() - KEPT_AN_HOUR.refresh_after_ms)
     opened.owned.refresh()  # not recovered yet: a stamp at the end of the log would be a lie
     opened.owned.restore()
@@ -331,7 +352,7 @@ async def test_a_worker_that_stops_in_order_leaves_fresh_stores(opened: Opened) 
     before = wall_clock_ms()
     opened.partitions.refresh(also_fresh=True)
     await opened.partitions.flush()
-    for shard in (opened.pending, opened.summaries):
+    for shard in (opened.pending, opened.history, opened.summaries):
         assert shard.offset == 1
         assert shard.in_step_at_ms >= before
 
@@ -350,7 +371,7 @@ async def test_nothing_is_written_before_the_restore(opened: Opened, monkeypatch
         for owned, ledger in opened.partitions.ledgers():
             owned.write_ledger(ledger)
         await opened.partitions.flush()
-        num_written = sum(map(len, opened.producer.log.values())) - 2  # the barriers
+        num_written = sum(map(len, opened.producer.log.values())) - len(TABLES)  # the barriers
         assert (num_written > 0, opened.pending.offset is not None, len(renewed)) == (is_restored, is_restored, is_restored)
         opened.owned.restore()
 
@@ -368,10 +389,7 @@ async def test_what_is_opened_behind_a_revoke_is_nobodys(tmp_path: Path, monkeyp
 
     monkeypatch.setattr("agents.partitions.start_producer", start_producer)
     partitions = Partitions("nowhere:1", NAMES, POLICY)
-    shards = {
-        number: {topic: Shard(tmp_path / f"{topic}-{number}", KEPT_AN_HOUR) for topic in (NAMES.pending, NAMES.summaries)}
-        for number in range(3)
-    }
+    shards = {number: {topic: Shard(tmp_path / f"{topic}-{number}", KEPT_AN_HOUR) for topic in TABLES} for number in range(3)}
     opening = asyncio.create_task(partitions.open_all(shards))
     await until(lambda: len(fences) == 2)
     await partitions.close()

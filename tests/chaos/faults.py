@@ -101,10 +101,10 @@ def _poisoned(place: str, *, loses_disk: bool) -> Inject:
 
 # Where a point has topics, those that matter; how often it comes by under load; and what else brings a worker there.
 _TOPICS = {
-    "lane.sending": ("events", "pending", "summaries", "dead-letters"),
-    "lane.sent": ("events", "pending", "summaries", "dead-letters"),
-    "lane.stored": ("pending", "summaries"),
-    "recovery.storing": ("pending", "summaries"),
+    "lane.sending": ("events", "pending", "history", "summaries", "dead-letters"),
+    "lane.sent": ("events", "pending", "history", "summaries", "dead-letters"),
+    "lane.stored": ("pending", "history", "summaries"),
+    "recovery.storing": ("pending", "history", "summaries"),
 }
 _OCCASIONS: dict[str, tuple[Provoke, str]] = {
     "lane": (_left_alone, "under load"),

@@ -132,7 +132,7 @@ class Publications:
     def _command(self) -> Publication:
         source, user = self._native(), self._user()
         key, partition = self._placed(source, user)
-        command = {"type": "roll_back", "user": user, "at": "2026-01-05T20:15:00Z", "version": 1}
+        command = {"type": "forget", "user": user, "at": "2026-01-05T20:15:00Z"}
         return Publication(source.topic, partition, key, json.dumps(command).encode(), (), (), "unsupported")
 
     def _malformed(self) -> Publication:

@@ -27,7 +27,6 @@ AT = "2026-01-05T20:15:00Z"
 ITEM = {"id": "50", "title": "Star Wars (1977)"}
 COMMANDS: list[dict[str, object]] = [
     {"type": "forget"},
-    {"type": "roll_back", "version": 1},
 ]
 
 

@@ -30,7 +30,7 @@ PROGRAM = "import signal; signal.signal(2, signal.default_int_handler); from pre
 EXAMPLES = Path(cli.__file__).parents[2] / "examples"
 GOOD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":"x"}'
 BAD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":5}'
-UNHEARD = "forget and roll_back among them: 1. Nothing acts on these yet: each becomes a dead letter."
+UNHEARD = "forget among them: 1. Nothing acts on it yet: each becomes a dead letter."
 COMMAND = '{"type":"forget","user":"ada","at":"2026-01-05T20:15:00Z"}'
 
 run = CliRunner().invoke
@@ -88,9 +88,9 @@ def summary(version: int, text: str, user: str = "ada") -> Summary:
 def test_topics_are_created_once_and_refused_when_they_would_break(environment: dict[str, str], namespace: str) -> None:
     create = ["topics", "create", "--partitions", "2"]
     dry = run(cli.app, [*create, "--dry-run"], env=environment)
-    assert (dry.exit_code, "7 topics would be created." in dry.output) == (0, True)
+    assert (dry.exit_code, "8 topics would be created." in dry.output) == (0, True)
     first = run(cli.app, create, env=environment)
-    assert (first.exit_code, "7 topics created." in first.output) == (0, True)
+    assert (first.exit_code, "8 topics created." in first.output) == (0, True)
     assert [line.split()[0] for line in first.output.splitlines()] == [*(spec.name for spec in topic_specs(namespace)), "7"]
     second = run(cli.app, create, env=environment)
     assert (second.exit_code, second.output) == (0, "Nothing to do.\n")

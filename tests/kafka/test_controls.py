@@ -10,7 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from prefstream import cli
+from prefstream.history import NUM_KEPT_VERSIONS
 from prefstream.topics import topic_specs
+from streams.keys import user_prefix
 from tests.kafka.conftest import StartFlow
 from tests.kafka.worker_process import Engine, Flow, applied, read_all, until
 
@@ -49,9 +51,23 @@ def send_command(flow: Flow, user: str, command: dict[str, object]) -> None:
     flow.send("ratings", value, applied(), key=user.encode())
 
 
+def ask_roll_back(flow: Flow, user: str, version: int) -> dict[str, Any]:
+    """The receipt of a roll back."""
+    num_before = len(receipts(flow, user))
+    send_command(flow, user, {"type": "roll_back", "id": f"to {version}", "version": version})
+    until("receipt", lambda: len(receipts(flow, user)) > num_before)
+    return receipts(flow, user)[-1]
+
+
 def receipts(flow: Flow, user: str) -> list[dict[str, Any]]:
     found = read_all(flow.bootstrap_servers, flow.names.receipts)
     return [json.loads(record.value) for record in found if record.key == user.encode()]
+
+
+def kept_versions(flow: Flow, user: str) -> list[dict[str, Any]]:
+    """The user's rows of the history topic, each key's newest, in order of their versions."""
+    rows = {record.key: record.value for record in read_all(flow.bootstrap_servers, flow.names.history)}
+    return [json.loads(rows[key]) for key in sorted(rows) if rows[key] and key.startswith(user_prefix(b"v", user.encode()))]
 
 
 def assert_audit_holds(flow: Flow) -> dict[str, int]:
@@ -140,6 +156,24 @@ def test_nothing_is_learnt_between_an_opt_out_and_an_opt_in(flow: Flow) -> None:
     assert ("horror" in told["text"], "crime" in told["text"], told["num_events"]) == (False, True, 6)
 
 
+def test_a_roll_back_brings_a_version_back_and_the_newest_are_kept(flow: Flow) -> None:
+    send_ratings(flow, "uma", range(4))
+    flow.await_applied()
+    first = current(flow, "uma")
+    for number in range(NUM_KEPT_VERSIONS):
+        command = ("pin", "unpin")[number % 2]
+        send_command(flow, "uma", {"type": command, "id": f"c{number}", "statement": PINNED})
+    until("commands", lambda: current(flow, "uma")["version"] == NUM_KEPT_VERSIONS + 1)
+    receipt = ask_roll_back(flow, "uma", 4)
+    assert (receipt["outcome"], receipt.get("version")) == ("applied", NUM_KEPT_VERSIONS + 2)
+    told = current(flow, "uma")
+    assert (told["text"], told["tally"]) == (f"{PINNED}\n{first['text']}", first["tally"])
+    assert (told["num_events"], told["previous_version"], told.get("pins")) == (4, NUM_KEPT_VERSIONS + 1, None)
+    assert [one["version"] for one in kept_versions(flow, "uma")] == [*range(3, NUM_KEPT_VERSIONS + 3)]
+    receipt = ask_roll_back(flow, "uma", 2)
+    assert (receipt["outcome"], receipt["reason"]) == ("refused", "not_kept")
+
+
 REFUSED = {
     "a stranger": (("pin", "nobody", "Vegetarian"), "nothing is known of this user"),
     "a long edit": (("edit", "ada", "words " * 17_000), "it is too long"),
@@ -207,4 +241,47 @@ def test_a_worker_killed_between_a_command_and_its_receipt(start_flow: StartFlow
     told = current(crashing, "ada")
     assert (told["version"], told["num_events"], told["pins"], PINNED in told["text"]) == (3, 6, [PINNED], True)
     assert crashing.summaries.faults == []
+    assert assert_audit_holds(crashing) == {"accepted": 6, "applied": 6, "filtered": 0, "commands": 1}
+
+
+ROLL_BACK_PLACES = (
+    "lane.sending:history@3",
+    "lane.sent:history@3",
+    "lane.stored:history@3",
+    "lane.sending:summaries@3",
+    "lane.sent:summaries@3",
+    "lane.sending:receipts",
+)
+
+
+@pytest.mark.parametrize("place", ROLL_BACK_PLACES)
+def test_a_worker_killed_in_a_roll_back(start_flow: StartFlow, engine: Engine, place: str) -> None:
+    """There is one new version with the text and the tally of the old one, and every version is kept once."""
+    crashing = start_flow({"ratings": ("native", 1)})
+    first = crashing.start_worker(engine.url, command=("tests.chaos.worker",), crash_at=place)
+    first.await_ready()
+    versions = []
+    for genre, numbers in (("drama", range(3)), ("crime", range(10, 13))):
+        send_ratings(crashing, "ada", numbers, genre)
+        crashing.await_applied()
+        versions.append(current(crashing, "ada"))
+    assert [one["version"] for one in versions] == [1, 2]
+    send_command(crashing, "ada", {"type": "roll_back", "id": "r1", "version": 1})
+    until("crash", lambda: not first.is_running)
+    crashing.start_worker(engine.url).await_ready()
+    until("receipt", lambda: receipts(crashing, "ada"))
+    found = receipts(crashing, "ada")
+    assert all(receipt == found[0] for receipt in found)
+    assert (found[0]["outcome"], found[0]["version"]) == ("applied", 3)
+    told = current(crashing, "ada")
+    assert [told[name] for name in ("version", "text", "tally")] == [3, versions[0]["text"], versions[0]["tally"]]
+    assert (told["num_events"], told["position"], told["reason"]) == (6, versions[1]["position"], "control")
+    kept = kept_versions(crashing, "ada")
+    assert [(one["version"], one["text"], one.get("command")) for one in kept] == [
+        (1, versions[0]["text"], None),
+        (2, versions[1]["text"], None),
+        (3, versions[0]["text"], "roll_back"),
+    ]
+    assert crashing.summaries.faults == []
+    until("a commit", lambda: assert_audit_holds(crashing)["commands"] == 1)
     assert assert_audit_holds(crashing) == {"accepted": 6, "applied": 6, "filtered": 0, "commands": 1}

@@ -16,7 +16,7 @@ from prefstream.exports import Whose, is_about, row_of, shown_value
 from prefstream.receipts import Receipt
 from prefstream.topics import TopicNames
 from streams.controls import Controls, Decided, encode_controls, encode_decided
-from streams.keys import MAX_USER_BYTES, controls_key, decided_key, event_key, failures_key, recent_ids_key
+from streams.keys import MAX_USER_BYTES, controls_key, decided_key, event_key, failures_key, recent_ids_key, version_key
 
 NAMES = TopicNames("t")
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -45,6 +45,8 @@ def letter(key: bytes | None, value: bytes | None, tenant: str = "") -> bytes:
         (NAMES.summaries, b"\xffowner", b"owner", False),
         (NAMES.pending, event_key(b"ada", 7), b"x", True),
         (NAMES.pending, event_key(b"adam", 7), b"x", False),
+        (NAMES.history, version_key(b"ada", 7), b"x", True),
+        (NAMES.history, version_key(b"adam", 7), b"x", False),
         (NAMES.pending, b"l", b"x", False),
         (NAMES.pending, b"ada", b"x", False),
         (NAMES.inbox, b"other", b'{"user": "ada"}', True),
@@ -100,9 +102,10 @@ def test_of_two_people_with_one_id_each_has_their_own_records(
 
 @given(st.binary(max_size=80), st.integers(0, 2**64 - 1))
 def test_the_rows_of_a_worker_are_told_by_their_keys(user: bytes, offset: int) -> None:
-    keys = (event_key(user, offset), failures_key(user), controls_key(user), recent_ids_key(user), decided_key(user, offset))
-    assert [row_of(key)[1] for key in keys] == [user] * 5
-    assert len({row_of(key)[0] for key in keys}) == 5
+    single = (failures_key(user), controls_key(user), recent_ids_key(user))
+    keys = (*single, event_key(user, offset), decided_key(user, offset), version_key(user, offset))
+    assert [row_of(key)[1] for key in keys] == [user] * 6
+    assert len({row_of(key)[0] for key in keys}) == 6
 
 
 def test_what_is_no_row_is_nobodys() -> None:

@@ -14,12 +14,14 @@ def specs_by_topic(num_partitions: int = 8) -> dict[str, TopicSpec]:
 
 def test_names_start_with_the_namespace() -> None:
     names = TopicNames("shop.eu")
-    ours = [names.inbox, names.events, names.summaries, names.pending, names.receipts, names.dead_letters, names.replays]
+    ours = [names.inbox, names.events, names.summaries, names.pending, names.history, names.receipts]
+    ours += [names.dead_letters, names.replays]
     assert ours == [
         "shop.eu.inbox",
         "shop.eu.events",
         "shop.eu.summaries",
         "shop.eu.pending",
+        "shop.eu.history",
         "shop.eu.receipts",
         "shop.eu.dead-letters",
         "shop.eu.replays",
@@ -29,6 +31,7 @@ def test_names_start_with_the_namespace() -> None:
         names.events,
         names.summaries,
         names.pending,
+        names.history,
         names.receipts,
         names.dead_letters,
         names.replays,
@@ -47,6 +50,7 @@ def test_keyed_topics_are_co_partitioned() -> None:
         "inbox": (False, 24),
         "events": (True, 24),
         "pending": (True, 24),
+        "history": (True, 24),
         "summaries": (True, 24),
         "receipts": (True, 24),
         "dead-letters": (False, 4),
@@ -65,6 +69,7 @@ def test_what_is_replaced_by_key_is_compacted() -> None:
         "inbox": "delete",
         "events": "delete",
         "pending": "compact",
+        "history": "compact",
         "summaries": "compact",
         "receipts": "delete",
         "dead-letters": "compact,delete",

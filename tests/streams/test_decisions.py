@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from prefstream.commands import Allow, Command, Edit, Forget, Never, OptIn, OptOut, Pin, RollBack, Unpin
+from prefstream.commands import Allow, Command, Edit, Forget, Never, OptIn, OptOut, Pin, Unpin
 from prefstream.events import Item, Rating
 from prefstream.summaries import ModelUsed, Summary, Tally
 from streams.controls import NO_CONTROLS, Controls, decode_controls, encode_controls
@@ -159,6 +159,12 @@ def test_never_takes_a_subject_out_of_everything() -> None:
     assert "war" not in digest(person.tally)
 
 
+def test_a_pin_that_reads_like_a_claim_outlives_what_is_forbidden_beside_it() -> None:
+    person = after(pin("Loves noir. Dislikes war films"), never("drama"))
+    assert "Loves noir. Dislikes war films." in person.text
+    assert "drama" not in person.text
+
+
 def test_allow_takes_a_never_back() -> None:
     assert after(never("War"), allow("war!")).controls.nevers == ()
     assert after(never("War"), allow("war"), pin("War is hell")).controls.pins == ("War is hell.",)
@@ -242,9 +248,8 @@ def test_a_receipt_quotes_nothing() -> None:
 
 
 def test_what_is_decided_elsewhere_does_not_come_here() -> None:
-    for command in (Forget(user="ada", at=AT), RollBack(user="ada", at=AT, version=1)):
-        with pytest.raises(ValueError, match="nothing decides"):
-            decide(command, KNOWN, 100, NOW)
+    with pytest.raises(ValueError, match="nothing decides"):
+        decide(Forget(user="ada", at=AT), KNOWN, 100, NOW)
 
 
 def test_a_defect_is_a_refusal() -> None:

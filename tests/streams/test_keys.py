@@ -45,10 +45,11 @@ def test_the_partition_is_the_default_partitioners(key: bytes, num_partitions: i
 
 
 def all_keys(user: bytes, offset: int) -> list[bytes]:
-    return [keys.event_key(user, offset), keys.failures_key(user), keys.controls_key(user), keys.recent_ids_key(user)]
+    single = [keys.failures_key(user), keys.controls_key(user), keys.recent_ids_key(user)]
+    return [keys.event_key(user, offset), *single, keys.version_key(user, offset)]
 
 
-KINDS: tuple[keys.Kind, ...] = (b"e", b"f", b"c", b"i")
+KINDS: tuple[keys.Kind, ...] = (b"e", b"f", b"c", b"i", b"v")
 
 
 def assert_strangers(one: bytes, other: bytes, offset: int) -> None:
@@ -88,11 +89,12 @@ def test_a_key_is_parsed_to_what_made_it(user: bytes, offset: int) -> None:
         keys.UserKey(b"f", user),
         keys.UserKey(b"c", user),
         keys.UserKey(b"i", user),
+        keys.VersionKey(user, offset),
     ]
 
 
 ALMOST_KEYS = st.builds(
-    lambda kind, user: bytes([kind, 0, len(user)]) + user, st.sampled_from(b"efcix"), st.binary(max_size=30)
+    lambda kind, user: bytes([kind, 0, len(user)]) + user, st.sampled_from(b"efcixv"), st.binary(max_size=30)
 )
 
 
@@ -105,6 +107,8 @@ def test_any_other_key_is_corrupt(key: bytes) -> None:
     match parsed:
         case keys.EventKey(user, offset):
             assert key == keys.event_key(user, offset)
+        case keys.VersionKey(user, version):
+            assert key == keys.version_key(user, version)
         case keys.UserKey(kind, user):
             assert key == keys.user_prefix(kind, user)
 

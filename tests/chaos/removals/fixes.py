@@ -673,8 +673,22 @@ _OF_PARTITIONS = (
             Edited(
                 Owned,
                 "publish",
-                "self.writer.put(self._topics.summaries, user, summary, durable)",
-                "self.writer.put(self._topics.summaries, user, summary)\n        durable()",
+                "self._publish(user, encoded, version_of(summary), durable)",
+                "self._publish(user, encoded, version_of(summary), lambda: None)\n        durable()",
+            ),
+        ),
+    ),
+    Removal(
+        "history-first",
+        "partitions",
+        "a version is published that its history does not have: after a crash it may never be there",
+        (PARTITIONS + "a_version_is_kept_before_it_is_published",),
+        (
+            Edited(
+                Owned,
+                "_publish",
+                "self.history.keep(user, kept, lambda: self.writer.send(self._topics.summaries, row, then))",
+                "self.history.keep(user, kept, lambda: None)\n        self.writer.send(self._topics.summaries, row, then)",
             ),
         ),
     ),
