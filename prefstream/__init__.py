@@ -2,6 +2,7 @@
 
 - :mod:`prefstream.events`, :mod:`prefstream.commands`, :mod:`prefstream.summaries`, :mod:`prefstream.dead_letters`: records
 - :mod:`prefstream.publisher`, :mod:`prefstream.reader`: write events and commands, read summaries
+- :mod:`prefstream.history`, :mod:`prefstream.history_reader`: the versions before, and why each was made
 - :mod:`prefstream.topics`, :mod:`prefstream.admin`: which topics there are, and how they come to be what they should be
 - :mod:`prefstream.errors`: everything that can go wrong
 

@@ -16,6 +16,7 @@ from prefstream.cli.configuration import config
 from prefstream.cli.controls import allow, edit, never, opt_in, opt_out, pin, roll_back, unpin
 from prefstream.cli.dead_letters import dead_letters
 from prefstream.cli.export import export
+from prefstream.cli.history import diff, history
 from prefstream.cli.publish import publish
 from prefstream.cli.sources import sources
 from prefstream.cli.summaries import summary, watch
@@ -54,6 +55,8 @@ app.add_typer(config, name="config")
 app.command(epilog="Examples: `prefstream publish events.jsonl`, `tail -f app.jsonl | prefstream publish -`")(publish)
 app.command(epilog="Examples: `prefstream summary ada`, `prefstream summary ada --json | jq -r .text`")(summary)
 app.command(epilog="Examples: `prefstream watch`, `prefstream watch --user ada --json`")(watch)
+app.command(epilog="Examples: `prefstream history ada`, `prefstream history ada --version 3`")(history)
+app.command(epilog="Examples: `prefstream diff ada`, `prefstream diff ada 3 7`")(diff)
 app.command(epilog="Examples: `prefstream edit ada 'Loves slow films.'`, `prefstream edit ada - < text.txt`")(edit)
 app.command(epilog="Example: `prefstream pin ada 'Never horror before bed.'`")(pin)
 app.command(epilog="Example: `prefstream unpin ada 'Never horror before bed.'`")(unpin)

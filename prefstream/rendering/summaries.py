@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prefstream.diffs import changed_words, marked
+from prefstream.history import KeptVersion
 from prefstream.rendering import age, counted, printable
 from prefstream.summaries import FlushReason, ModelUsed, Summary
 from prefstream.tenants import shown
@@ -23,7 +24,7 @@ REASONS: dict[FlushReason, str] = {
 }
 
 
-def summary_panel(summary: Summary, now: datetime) -> Panel:
+def summary_panel(summary: Summary | KeptVersion, now: datetime) -> Panel:
     """The text of a summary with its version, what it is based on, how fresh it is, and why it was written."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim")
@@ -32,18 +33,25 @@ def summary_panel(summary: Summary, now: datetime) -> Panel:
     facts.add_row("based on", f"{counted(summary.num_events, 'event')}, {summary.num_new_events:,} of them new")
     if summary.says_nothing_new:
         facts.add_row("nothing new", f"in the last {counted(summary.num_spared_events, 'event')}: no model was asked")
-    facts.add_row("written", f"{age(summary.updated_at, now)}, because {REASONS[summary.reason]}")
+    facts.add_row("written", f"{age(summary.updated_at, now)}, because {why(summary)}")
     if summary.last_event_at:
         facts.add_row("last event", age(summary.last_event_at, now))
     if summary.pins:
         facts.add_row("pinned", Text(printable("\n".join(summary.pins))))
     if summary.model.name:
-        facts.add_row("model", Text(printable(_model(summary.model))))
+        facts.add_row("model", Text(printable(shown_model(summary.model))))
     title = Text(printable(shown(summary.tenant, summary.user)), "bold")
     return Panel(Group(Text(printable(summary.text)), "", facts), title=title, title_align="left")
 
 
-def _model(model: ModelUsed) -> str:
+def why(version: Summary | KeptVersion) -> str:
+    """Why a version was made, in words; a kept one says what the person asked for."""
+    command = version.command if isinstance(version, KeptVersion) else ""
+    return f"the person asked: {printable(command.replace('_', '-'))}" if command else REASONS[version.reason]
+
+
+def shown_model(model: ModelUsed) -> str:
+    """Which model wrote a text; empty where a person did."""
     # The profile of a model that is served under its own name says nothing more.
     return model.name if model.profile in ("", model.name) else f"{model.name}, profile {model.profile}"
 
@@ -56,8 +64,11 @@ def version_lines(previous: Summary | None, summary: Summary, now: datetime, has
         ("nothing new, " if summary.says_nothing_new else "", "dim"),
         (age(summary.updated_at, now), "dim"),
     )
-    text = printable(summary.text)
-    if previous is None:
-        return Group(heading, Text(text), "")
-    change = changed_words(printable(previous.text), text)
-    return Group(heading, change if has_colours else Text(marked(change)), "")
+    said = Text(printable(summary.text)) if previous is None else changed(previous.text, summary.text, has_colours)
+    return Group(heading, said, "")
+
+
+def changed(old: str, new: str, has_colours: bool) -> Text:
+    """The new text with what changed in it, in colour or in marks."""
+    change = changed_words(printable(old), printable(new))
+    return change if has_colours else Text(marked(change))

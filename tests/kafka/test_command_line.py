@@ -91,7 +91,7 @@ def test_topics_are_created_once_and_refused_when_they_would_break(environment: 
     assert (dry.exit_code, "8 topics would be created." in dry.output) == (0, True)
     first = run(cli.app, create, env=environment)
     assert (first.exit_code, "8 topics created." in first.output) == (0, True)
-    assert [line.split()[0] for line in first.output.splitlines()] == [*(spec.name for spec in topic_specs(namespace)), "7"]
+    assert [line.split()[0] for line in first.output.splitlines()] == [*(spec.name for spec in topic_specs(namespace)), "8"]
     second = run(cli.app, create, env=environment)
     assert (second.exit_code, second.output) == (0, "Nothing to do.\n")
     refused = subprocess.run(
