@@ -211,6 +211,12 @@ class Metrics:
         self.receipts = self._counter("receipts", "Receipts of commands: applied, unchanged or refused.", "outcome")
         self.applied = self._counter("applied_events", "Events covered by a durable summary.")
         self.summaries = self._counter("summaries", "Summaries made durable.")
+        self.tested_choices = self._counter(
+            "tested_choices",
+            "Clear choices of users, each put to the summary in force before it is learnt from: told (its words lean to what "
+            "was chosen), mistaken (to what was not), silent (to neither).",
+            "verdict",
+        )
         self.redacted = self._counter(
             "redacted_details",
             "Personal details left out of the evidence that durable summaries cover, by kind: email, card, phone, address.",

@@ -7,6 +7,7 @@ rejected goes back to :mod:`agents.dispatch` once, to be asked for again; a call
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -24,6 +25,7 @@ from streams.evolution.dialects import Dialect
 from streams.evolution.guards import Accepted, GuardLimits, Rejected
 from streams.evolution.records import CallResult, Completion, Refused, Unavailable
 from streams.failures import Failure
+from streams.foresight import Verdict, verdicts
 from streams.pending import Due
 from streams.versions import Step
 
@@ -44,11 +46,12 @@ class Call(Struct, frozen=True):
 
 
 class NextVersion(Struct, frozen=True):
-    """A user's next version, the step that it is made of, and the record that it is."""
+    """A user's next version, the step that it is made of, and the record that it is; how the one before it stood the test."""
 
     step: Step
     summary: Summary
     encoded: bytes
+    verdicts: Mapping[Verdict, int] = {}
 
 
 def _is_overtaken(call: Call) -> bool:
@@ -139,7 +142,8 @@ class WriteBack:
                 return rejected
             case Accepted() as accepted:
                 summary = applied(call.attempt, accepted, self._model, datetime.now(UTC))
-                return NextVersion(call.attempt.step, summary, encode_summary(summary))
+                step = call.attempt.step
+                return NextVersion(step, summary, encode_summary(summary), verdicts(step.old_text, step.evidence))
 
     def publish(self, owned: Owned, due: Due, version: NextVersion) -> None:
         """Publish the version, which is based on what the user has now; the user is free again when it is durable."""
@@ -152,6 +156,8 @@ class WriteBack:
             self._metrics.applied.inc(summary.num_new_events)
             for kind, number in step.redacted.items():
                 self._metrics.redacted.labels(kind).inc(number)
+            for verdict, number in version.verdicts.items():
+                self._metrics.tested_choices.labels(verdict).inc(number)
             self._metrics.arrival_to_summary.observe(max(0.0, (now_ms - step.arrived_at_ms) / 1_000))
             log.debug("summary durable", reason=summary.reason, events=summary.num_new_events, version=summary.version)
 

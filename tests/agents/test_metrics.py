@@ -45,6 +45,7 @@ CLOSED = {
     "call.rejected.reason",  # RejectionReason
     "cut",  # Cut
     "name",  # GateName
+    "verdict",  # Verdict
     "kind",  # Kind of redaction; TokenKind
     "one.duty.name",  # DutyName
 }
@@ -104,6 +105,7 @@ def test_only_these_labels_exist() -> None:
         "part",
         "gate",
         "duty",
+        "verdict",
         "tokens",
     }
 

@@ -16,7 +16,7 @@ from agents.metrics import Metrics
 from agents.write_back import Call as ModelCall
 from agents.write_back import WriteBack
 from model_server.tokenizer import TokenCounter, estimated, load_tokenizer
-from prefstream.events import Item, Rating
+from prefstream.events import Choice, Item, Rating
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability
 from streams.controls import Controls, encode_controls
@@ -118,6 +118,19 @@ async def test_what_was_redacted_is_counted_when_the_summary_is_durable(opened: 
     samples = [sample for family in call.metrics.registry.collect() for sample in family.samples]
     told = {(sample.labels["kind"], sample.value) for sample in samples if sample.name == "prefstream_redacted_details_total"}
     assert told == {("email", 2), ("phone", 1)}
+
+
+async def test_choices_test_the_summary_in_force_and_count_when_its_successor_is_durable(opened: Opened) -> None:
+    call = Call(opened)
+    text = 'Loves war. Favourites: "Heat".'
+    chosen, rejected = Item(id="1", title="Heat"), Item(id="2", title="Grease")
+    choice = evidence_of(Choice(user="ada", at=AT, chosen=chosen, rejected=(rejected,)))
+    call.step = replace(call.step, base=replace(BASE, text=text), evidence=(choice, choice))
+    call.ends(replace(GOOD, finish_reason="length"))
+    assert "tested_choices told" not in call.counted()
+    call.ends(GOOD)
+    await until(lambda: ADA not in call.index)
+    assert call.counted()["tested_choices told"] == 2
 
 
 async def test_an_accepted_answer_is_the_next_version_and_its_events_are_applied(opened: Opened) -> None:
