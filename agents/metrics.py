@@ -23,6 +23,7 @@ from streams.backpressure import Weight
 from streams.pending import PendingIndex
 
 _CALL_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
+_FRESHNESS_BUCKETS = (10, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 259_200, 604_800, 2_592_000)
 _DELAY_BUCKETS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600)
 _REBALANCE_BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800)
 
@@ -265,6 +266,12 @@ class Metrics:
             "arrival_to_summary_seconds",
             "From the arrival of the oldest event of a step to its durable summary.",
             _DELAY_BUCKETS,
+        )
+        self.event_to_summary = self._histogram(
+            "event_to_summary_seconds",
+            "From the newest event of a step, by its own time, to its durable summary: how fresh a summary is when it comes. "
+            "What a platform holds back, or loads late, is in it; an event dated ahead counts from its arrival.",
+            _FRESHNESS_BUCKETS,
         )
         self.recovery_records_left = self._gauge(
             "recovery_records_left",

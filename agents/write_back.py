@@ -159,6 +159,7 @@ class WriteBack:
             for verdict, number in version.verdicts.items():
                 self._metrics.tested_choices.labels(verdict).inc(number)
             self._metrics.arrival_to_summary.observe(max(0.0, (now_ms - step.arrived_at_ms) / 1_000))
+            self._metrics.event_to_summary.observe(max(0.0, now_ms / 1_000 - step.newest_at_seconds))
             log.debug("summary durable", reason=summary.reason, events=summary.num_new_events, version=summary.version)
 
         owned.publish(due.user, summary, version.encoded, step, durable)

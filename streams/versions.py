@@ -59,6 +59,11 @@ class Step(Struct, frozen=True):
         return self.base.text if self.base else ""
 
     @property
+    def newest_at_seconds(self) -> float:
+        """When the newest of these events happened (seconds since 1970): by its own clock, and not after it arrived."""
+        return max(one.at_seconds for one in self.evidence)
+
+    @property
     def kept(self) -> tuple[str, ...]:
         """The statements every new text has to keep."""
         return self.controls.kept

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from calendar import month_abbr
+from datetime import UTC, datetime
 
 from rich.console import Group
 from rich.panel import Panel
@@ -30,7 +31,7 @@ def summary_panel(summary: Summary | KeptVersion, now: datetime) -> Panel:
     facts.add_column(style="dim")
     facts.add_column()
     facts.add_row("version", f"{summary.version}")
-    facts.add_row("based on", f"{counted(summary.num_events, 'event')}, {summary.num_new_events:,} of them new")
+    facts.add_row("based on", _basis(summary))
     if summary.says_nothing_new:
         facts.add_row("nothing new", f"in the last {counted(summary.num_spared_events, 'event')}: no model was asked")
     facts.add_row("written", f"{age(summary.updated_at, now)}, because {why(summary)}")
@@ -42,6 +43,26 @@ def summary_panel(summary: Summary | KeptVersion, now: datetime) -> Panel:
         facts.add_row("model", Text(printable(shown_model(summary.model))))
     title = Text(printable(shown(summary.tenant, summary.user)), "bold")
     return Panel(Group(Text(printable(summary.text)), "", facts), title=title, title_align="left")
+
+
+def _basis(summary: Summary | KeptVersion) -> str:
+    """``42 events from 3 Mar to 5 Apr 2026, 20 of them new``: the days are of UTC, and those of the events."""
+    covered = _span(summary.first_event_at, summary.last_event_at)
+    return f"{counted(summary.num_events, 'event')}{covered}, {summary.num_new_events:,} of them new"
+
+
+def _span(first: datetime | None, last: datetime | None) -> str:
+    if first is None or last is None:
+        return ""
+    first, last = first.astimezone(UTC), last.astimezone(UTC)
+    if first.date() == last.date():
+        return f" of {_day(last)}"
+    begin = _day(first).removesuffix(f" {last.year}") if first.year == last.year else _day(first)
+    return f" from {begin} to {_day(last)}"
+
+
+def _day(instant: datetime) -> str:
+    return f"{instant.day} {month_abbr[instant.month]} {instant.year}"
 
 
 def why(version: Summary | KeptVersion) -> str:

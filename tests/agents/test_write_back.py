@@ -168,6 +168,7 @@ async def test_an_accepted_answer_is_the_next_version_and_its_events_are_applied
     }
     value = call.metrics.registry.get_sample_value
     assert value("prefstream_arrival_to_summary_seconds_sum") == 1.0
+    assert value("prefstream_event_to_summary_seconds_sum") == 20.0
 
 
 async def test_a_thought_is_no_part_of_the_summary_nor_are_its_tokens(opened: Opened) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -73,6 +73,20 @@ def test_a_panel_says_what_the_summary_is_based_on() -> None:
         assert words in output
     assert "\x1b" not in output
     assert "\x07" not in output
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        (datetime(2026, 3, 3, tzinfo=UTC), datetime(2026, 4, 5, 23, 59, tzinfo=UTC), "from 3 Mar to 5 Apr 2026"),
+        (datetime(2025, 12, 28, tzinfo=UTC), datetime(2026, 4, 5, tzinfo=UTC), "from 28 Dec 2025 to 5 Apr 2026"),
+        (datetime(2026, 4, 5, tzinfo=UTC), datetime(2026, 4, 5, 23, 59, tzinfo=UTC), "of 5 Apr 2026"),
+        (datetime(2026, 4, 5, 1, tzinfo=timezone(timedelta(hours=2))), datetime(2026, 4, 4, tzinfo=UTC), "of 4 Apr 2026"),
+    ],
+)
+def test_a_panel_says_what_time_the_summary_covers(first: datetime, last: datetime, words: str) -> None:
+    output = shown(summary_panel(summary(first_event_at=first, last_event_at=last), NOW))
+    assert f"based on    1,060 events {words}, 20 of them new" in output
 
 
 def test_a_version_without_a_call_says_so() -> None:
