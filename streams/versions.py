@@ -59,6 +59,11 @@ class Step(Struct, frozen=True):
         return self.base.text if self.base else ""
 
     @property
+    def covered_at_seconds(self) -> float | None:
+        """When the newest event happened that the old text covers (since 1970); ``None`` where that is not known."""
+        return self.base.last_event_at.timestamp() if self.base and self.base.last_event_at else None
+
+    @property
     def newest_at_seconds(self) -> float:
         """When the newest of these events happened (seconds since 1970): by its own clock, and not after it arrived."""
         return max(one.at_seconds for one in self.evidence)

@@ -81,7 +81,7 @@ def fit(step_of: Callable[[int], Step], num_events: int, max_summary_tokens: int
     """
     step = step_of(num_events)
     tokens = budget(max_summary_tokens, len(step.tally.domains))
-    update = Update(step.old_text, step.tally, step.evidence, step.kept, tokens)
+    update = Update(step.old_text, step.tally, step.evidence, step.kept, tokens, covered_at_seconds=step.covered_at_seconds)
     prompt = dialect.write_prompt(update)
     if context.taken_by(prompt) <= context.max_tokens:
         return Fitted(step, update, prompt)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from prefstream.events import Item
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, title_of
+from streams.evolution.dates import dated, is_heading
 from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Claims, as_data, one_line, quotable
 from streams.evolution.records import Completion, Prompt, Turn, Update
 from streams.evolution.thoughts import without_thought
@@ -86,7 +87,13 @@ class Plain:
     def write_prompt(self, update: Update) -> Prompt:
         """The prompt for one update."""
         return write_prompt(
-            update.old_text, update.tally, update.evidence, update.max_summary_tokens, update.pins, update.is_firm
+            update.old_text,
+            update.tally,
+            update.evidence,
+            update.max_summary_tokens,
+            update.pins,
+            update.is_firm,
+            update.covered_at_seconds,
         )
 
     def read_answer(self, completion: Completion, update: Update) -> Completion:
@@ -101,18 +108,22 @@ def write_prompt(
     max_summary_tokens: int = 160,
     pins: Sequence[str] = (),
     is_firm: bool = False,
+    covered_at_seconds: float | None = None,
 ) -> Prompt:
     """The prompt for one update; ``tally`` includes the evidence already, or is empty where the text is the only memory.
 
     The answer may take half as many tokens again as the summary: models count differently, and a cut text is no summary.
-    With ``is_firm`` the last sentence insists on the length.
+    With ``is_firm`` the last sentence insists on the length. ``covered_at_seconds`` is how far the old text reaches: where that
+    or an event lies far back, the events have ages (:mod:`streams.evolution.dates`).
     """
     several = len({*tally.domains, *(one.domain for one in evidence)}) > 1
     contents = (
         [as_data(line, len(line)) for line in old_lines(old_text, max_summary_tokens)],
         [as_data(pin, MAX_LINE_CHARS) for pin in pins],
         [as_data(line, MAX_LINE_CHARS) for line in digest(tally).splitlines()] or [_NOTHING_CLEAR if tally.domains else ""],
-        [word_event(one, with_domain=several) for one in evidence],
+        dated(
+            [word_event(one, with_domain=several) for one in evidence], [one.at_seconds for one in evidence], covered_at_seconds
+        ),
     )
     asked = f"\nWrite the new summary in at most {max_summary_tokens} tokens." + (f" {FIRMLY}" if is_firm else "")
     user = "".join(map(_fenced, _SECTIONS, contents)) + asked
@@ -139,7 +150,8 @@ def parse_prompt(prompt: Prompt) -> PromptParts | None:
     claims = Claims() if tally == _NOTHING_CLEAR else read_digest(tally)
     if claims is None:
         return None
-    return PromptParts(old_text, tuple(pins.splitlines()), claims, tuple(events.splitlines()), int(match[5]), bool(tally))
+    lines = tuple(line for line in events.splitlines() if not is_heading(line))
+    return PromptParts(old_text, tuple(pins.splitlines()), claims, lines, int(match[5]), bool(tally))
 
 
 def word_event(evidence: Evidence, with_domain: bool = False) -> str:

@@ -15,6 +15,8 @@ class Update(Struct, frozen=True):
     """What one prompt says: the text so far (empty for a new user), the tally with the evidence counted, the new evidence.
 
     ``pins`` are the sentences the new text has to keep. It ``is_firm`` about the length after an answer that was over budget.
+    ``covered_at_seconds`` is when the newest event happened that the text so far covers (since 1970), ``None`` where nobody
+    knows.
     """
 
     old_text: str
@@ -23,6 +25,7 @@ class Update(Struct, frozen=True):
     pins: tuple[str, ...] = ()
     max_summary_tokens: int = 160
     is_firm: bool = False
+    covered_at_seconds: float | None = None
 
 
 class Turn(Struct, frozen=True):
