@@ -192,6 +192,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._add_events()
         self._add_calls()
+        self._add_delays()
         self._add_flow()
 
     def _add_events(self) -> None:
@@ -261,7 +262,7 @@ class Metrics:
         self.completion_tokens = self._counter("completion_tokens", "Answer tokens the model reported, thoughts included.")
         self.reasoning_tokens = self._counter("reasoning_tokens", "Of the answer tokens those that were thoughts.")
 
-    def _add_flow(self) -> None:
+    def _add_delays(self) -> None:
         self.arrival_to_summary = self._histogram(
             "arrival_to_summary_seconds",
             "From the arrival of the oldest event of a step to its durable summary.",
@@ -273,6 +274,8 @@ class Metrics:
             "What a platform holds back, or loads late, is in it; an event dated ahead counts from its arrival.",
             _FRESHNESS_BUCKETS,
         )
+
+    def _add_flow(self) -> None:
         self.recovery_records_left = self._gauge(
             "recovery_records_left",
             "Changelog offsets a recovery has yet to read, at most so many records; 0 when no recovery runs.",
