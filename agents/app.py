@@ -74,12 +74,12 @@ class Worker(FixedApp):
         self.model = model
         self.topic_names = TopicNames(settings.namespace)
         self.topic_ids = {topic: cluster.topic_ids[topic] for topic in (*adapters, self.topic_names.events)}
-        self.topic_watch = TopicWatch(settings.bootstrap_servers, self.topic_ids)
+        self.topic_watch = TopicWatch(settings.brokers, self.topic_ids)
         self.progress = Progress()
         self._one_count = asyncio.Lock()
         self.metrics = Metrics()
-        self.partitions = Partitions(settings.bootstrap_servers, self.topic_names, settings.flush_policy)
-        self.outbox = Outbox(settings.bootstrap_servers, self.topic_names, cluster.num_partitions)
+        self.partitions = Partitions(settings.brokers, self.topic_names, settings.flush_policy)
+        self.outbox = Outbox(settings.brokers, self.topic_names, cluster.num_partitions)
         self.obey = Obey(self.outbox, self.metrics, settings.max_summary_tokens)
         self.client = new_client(settings, model)
         self.dispatch = self._new_dispatch(cluster)

@@ -87,7 +87,7 @@ def read_cluster(settings: Settings) -> Cluster:
     names = TopicNames(settings.namespace)
     keyed = (names.events, names.pending, names.history, names.summaries, names.receipts)
     own = (*keyed, names.dead_letters, names.inbox, names.replays)
-    states = topic_states(settings.bootstrap_servers, (*own, *settings.sources))
+    states = topic_states(settings.brokers, (*own, *settings.sources))
     missing = [name for name in own if name not in states]
     if missing:
         raise NotReadyToStart(f"no topic {', '.join(missing)}: run `prefstream topics create --namespace {settings.namespace}`")
@@ -99,7 +99,7 @@ def read_cluster(settings: Settings) -> Cluster:
     num_partitions = _common_partitions({name: states[name] for name in keyed})
     _check_configs(settings.namespace, num_partitions, states)
     _check_standings(settings, {names.events, *settings.all_sources})
-    ids = topic_ids(settings.bootstrap_servers, states)
+    ids = topic_ids(settings.brokers, states)
     tables = (names.pending, names.history, names.summaries)
     return Cluster(num_partitions, ids, {name: Changelog(ids[name], _tombstones_stay_ms(states[name])) for name in tables})
 
@@ -135,7 +135,7 @@ def _check_replicas(topic: str, state: TopicState) -> None:
 
 def _check_standings(settings: Settings, topics: set[str]) -> None:
     """Raises :class:`NotReadyToStart` where what is committed says nothing of a topic as it is now."""
-    found = read_standings(settings.bootstrap_servers, settings.namespace, topics)
+    found = read_standings(settings.brokers, settings.namespace, topics)
     sentence = refusal(settings.namespace, [standing for standing in found if standing.topic in topics])
     if sentence:
         raise NotReadyToStart(sentence)

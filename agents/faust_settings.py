@@ -8,8 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
+
 from agents.settings import Settings
 from agents.store import SCHEME
+from prefstream.security import Security, tls_of
 
 REBALANCE_SECONDS = 120.0  # so long the group waits for its slowest member
 _DAY_SECONDS = 86_400.0
@@ -18,10 +21,23 @@ _DAY_SECONDS = 86_400.0
 RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
 
 
+def _credentials(security: Security) -> Credentials | None:
+    """The same security for the clients that Faust opens."""
+    if security.is_named:
+        return SASLCredentials(
+            username=security.username,
+            password=security.password,
+            ssl_context=tls_of(security),
+            mechanism=security.mechanism,
+        )
+    return SSLCredentials(tls_of(security)) if security.is_encrypted else None
+
+
 def faust_settings(settings: Settings, num_partitions: int) -> dict[str, Any]:
     """What a Faust app is told; the keyed topics have ``num_partitions``."""
     return {
         "broker": [f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
+        "broker_credentials": _credentials(settings.brokers.security),
         "store": f"{SCHEME}://",
         "datadir": Path(settings.data_directory).absolute(),
         "topic_partitions": num_partitions,

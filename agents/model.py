@@ -5,6 +5,7 @@ Place in the flow: between the settings and the worker, once.
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from random import Random
 
@@ -82,6 +83,7 @@ def new_client(settings: Settings, model: Model) -> Replicas:
             timeout_seconds=model.timeout_seconds,
             capacity=model.capacity,
             api_key=key.get_secret_value() if key else None,
+            tls=ssl.create_default_context(cafile=settings.model_ca_file),
         )
         for url in settings.model_url
     ]

@@ -12,6 +12,7 @@ import aiokafka
 from agents.writer import Lane, Then, flush, start_producer
 from prefstream.dead_letters import DeadLetter, encode_letter, letter_key
 from prefstream.receipts import Receipt, encode_receipt
+from prefstream.security import Servers
 from prefstream.topics import NUM_DEAD_LETTER_PARTITIONS, TopicNames
 from streams.keys import murmur2_partition
 from streams.routing import Forward
@@ -20,7 +21,7 @@ from streams.routing import Forward
 class Outbox:
     """One idempotent producer and a lane for each partition of the events, receipts and dead-letter topics."""
 
-    def __init__(self, bootstrap_servers: str, topics: TopicNames, num_partitions: int) -> None:
+    def __init__(self, bootstrap_servers: Servers, topics: TopicNames, num_partitions: int) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topics = topics
         self._num_partitions = num_partitions

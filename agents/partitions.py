@@ -12,6 +12,7 @@ import structlog
 from agents.owned import Owned
 from agents.store import Shard
 from agents.writer import OWNER_VALUE, PartitionWriter, flush, start_producer
+from prefstream.security import Servers
 from prefstream.topics import OWNER_KEY, TopicNames
 from streams.flush import FlushPolicy
 from streams.ledger import Ledger
@@ -22,7 +23,7 @@ log = structlog.get_logger()
 class Partitions:
     """All owned partitions, by number."""
 
-    def __init__(self, bootstrap_servers: str, topics: TopicNames, policy: FlushPolicy) -> None:
+    def __init__(self, bootstrap_servers: Servers, topics: TopicNames, policy: FlushPolicy) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topics = topics
         self._policy = policy

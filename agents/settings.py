@@ -7,6 +7,7 @@ say, the file says that ``PREFSTREAM_SETTINGS`` names, if it names one (:mod:`ag
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from agents import crash_points, settings_file
 from agents.prices import TokenKind, read_prices
 from agents.setting_names import nobody_reads
 from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
+from prefstream.security import Brokers, Mechanism, Protocol, Security, mistakes
 from prefstream.tenants import NAMING, is_tenant
 from prefstream.topics import TopicNames, topic_specs
 from streams.adapters.named import ADAPTERS, ENVELOPES
@@ -49,6 +51,22 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", protected_namespaces=())
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="where Kafka is")
+    kafka_protocol: Protocol = Field(
+        "PLAINTEXT", description="how to come to Kafka: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_ca_file: str | None = Field(
+        None, description="PEM file of the authorities that sign the brokers' certificates; otherwise the system's"
+    )
+    kafka_certificate_file: str | None = Field(
+        None, description="PEM file of our own certificate, where the brokers ask for one"
+    )
+    kafka_key_file: str | None = Field(None, description="PEM file of its key, where it is not in the same file")
+    kafka_key_password: SecretStr | None = Field(None, description="password of that key, if it has one")
+    kafka_mechanism: Mechanism = Field(
+        "SCRAM-SHA-512", description="how to say who we are: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    kafka_username: str | None = Field(None, description="our name, where the protocol is one of SASL")
+    kafka_password: SecretStr | None = Field(None, description="our password")
     namespace: str = Field("prefstream", description="first part of every topic's name, and the consumer group")
     sources: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
@@ -71,6 +89,10 @@ class Settings(BaseSettings):
     )
     model_name: str | None = Field(None, min_length=1, description="the name to ask the servers for; otherwise the profile's")
     model_api_key: SecretStr | None = Field(None, description="bearer key of the model servers")
+    model_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities that sign the model servers' certificates; otherwise the system's",
+    )
     model_tokenizer: Path | None = Field(
         None, description="the model's tokenizer.json; otherwise that of the profile's weights, or else tokens are estimated"
     )
@@ -168,6 +190,15 @@ class Settings(BaseSettings):
             _check_url(url)
         return urls
 
+    @field_validator("model_ca_file")
+    @classmethod
+    def _trust_the_authorities(cls, value: Path | None) -> Path | None:
+        try:
+            ssl.create_default_context(cafile=value)
+        except OSError as error:  # SSLError is one
+            raise ValueError(f"{value}: {error}; name a PEM file of certificates") from None
+        return value
+
     @field_validator("sources", mode="before")
     @classmethod
     def _split_sources(cls, value: Any) -> Any:
@@ -241,6 +272,22 @@ class Settings(BaseSettings):
             if name not in ADAPTERS and not name.startswith("mapping:"):
                 raise ValueError(f"{topic}: no adapter is called {adapter!r}: use {', '.join(ADAPTERS)} or mapping:FILE")
         return value
+
+    @cached_property
+    def brokers(self) -> Brokers:
+        """Where Kafka is, and how we come in."""
+        key_password, password = self.kafka_key_password, self.kafka_password
+        security = Security(
+            self.kafka_protocol,
+            self.kafka_ca_file,
+            self.kafka_certificate_file,
+            self.kafka_key_file,
+            key_password.get_secret_value() if key_password else None,
+            self.kafka_mechanism,
+            self.kafka_username,
+            password.get_secret_value() if password else None,
+        )
+        return Brokers(self.bootstrap_servers, security)
 
     @cached_property
     def profile(self) -> Profile:
@@ -354,6 +401,8 @@ def read_effective() -> Effective:
     except ValidationError as error:
         wrong += [f"{_place(str(e['loc'][0]), sources)}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
         raise InvalidSettings("\n".join(wrong)) from None
+    found = mistakes(settings.brokers.security)
+    wrong += [f"{_place(f'kafka_{name}', sources)}: {sentence}" for name, sentence in found]
     if wrong:
         raise InvalidSettings("\n".join(wrong))
     return Effective(settings, sources)

@@ -20,6 +20,7 @@ from agents.failstop import stop_now
 from prefstream.admin import existing_topic_ids
 from prefstream.connection import connect
 from prefstream.errors import PrefstreamError
+from prefstream.security import Servers
 
 _LOOK_EVERY_SECONDS = 2.0
 _LOOK_AGAIN_SECONDS = 1.0
@@ -31,7 +32,7 @@ log = structlog.get_logger()
 class TopicWatch:
     """Compares topic ids with those of the start, and ends the worker when a topic is another or gone."""
 
-    def __init__(self, bootstrap_servers: str, topic_ids: Mapping[str, str]) -> None:
+    def __init__(self, bootstrap_servers: Servers, topic_ids: Mapping[str, str]) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topic_ids = topic_ids
         # One thread: a look takes a few milliseconds while the broker answers, and seconds while it does not.

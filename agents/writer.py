@@ -20,6 +20,7 @@ from agents.crash_points import reached
 from agents.failstop import stop_now
 from agents.fence import TRANSACTION_TIMEOUT_MS, Fenced, renew_epoch
 from agents.store import Row, Shard, wall_clock_ms
+from prefstream.security import Servers, brokers_of, client_settings
 from prefstream.topics import OWNER_KEY
 
 Then = Callable[[], None]
@@ -45,19 +46,21 @@ class Record(NamedTuple):
     then: Then | None
 
 
-async def start_producer(bootstrap_servers: str, fence: str | None = None) -> aiokafka.AIOKafkaProducer:
+async def start_producer(bootstrap_servers: Servers, fence: str | None = None) -> aiokafka.AIOKafkaProducer:
     """An idempotent producer that waits for all in-sync replicas; it rides out a broker restart of up to two minutes.
 
     With ``fence`` its id and epoch are those of that transactional id: from the moment another producer starts with the same
     fence, and has written to a partition, the broker refuses what this one still sends there. The batches themselves stay
     plain, so subscribers need no isolation level and a log without markers can be recovered from.
     """
+    brokers = brokers_of(bootstrap_servers)
     producer = aiokafka.AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers,
+        bootstrap_servers=brokers.addresses,
         enable_idempotence=True,
         acks="all",
         max_batch_size=_MAX_BATCH_BYTES,
         request_timeout_ms=120_000,
+        **client_settings(brokers.security),
     )
     # aiokafka asks for the id of a transactional producer when this is set, and sends transactions only while it is.
     producer._txn_manager.transactional_id = fence

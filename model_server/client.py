@@ -27,12 +27,14 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ssl import SSLContext
 from types import TracebackType
 from typing import Annotated, Self
 
 import msgspec
 import structlog
 from aiohttp import (
+    ClientConnectorCertificateError,
     ClientConnectorError,
     ClientError,
     ClientResponse,
@@ -197,11 +199,19 @@ class ModelClient:
 
     A call may take ``timeout_seconds``, and ``capacity`` calls run at once; the wait for a free place does not count into
     the timeout. Nothing is retried here. One client is one replica; :class:`model_server.replicas.Replicas` has the same
-    ``evolve``, chooses among several and learns how many calls each of them takes.
+    ``evolve``, chooses among several and learns how many calls each of them takes. ``tls`` says whom an ``https`` address is
+    trusted by; without it, the system's authorities.
     """
 
     def __init__(
-        self, base_url: str, options: CallOptions, *, timeout_seconds: float, capacity: int, api_key: str | None = None
+        self,
+        base_url: str,
+        options: CallOptions,
+        *,
+        timeout_seconds: float,
+        capacity: int,
+        api_key: str | None = None,
+        tls: SSLContext | None = None,
     ) -> None:
         self._root = base_url.rstrip("/").removesuffix("/v1")
         self._options = options
@@ -210,6 +220,7 @@ class ModelClient:
         self._places = asyncio.Semaphore(capacity)
         # A megabyte of gzip can be a gigabyte: nothing is asked for packed, and nothing is unpacked.
         self._headers = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
+        self._tls = tls
         self._session: ClientSession | None = None
         self._num_in_flight = 0
         self._complained_of = 0
@@ -222,7 +233,7 @@ class ModelClient:
     async def __aenter__(self) -> Self:
         self._session = ClientSession(
             # No limit here: the places bound the calls, and a wait inside the connector would eat the call's timeout.
-            connector=TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS),
+            connector=TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, ssl=self._tls or True),
             cookie_jar=DummyCookieJar(),
             headers=self._headers,
             auto_decompress=False,
@@ -411,6 +422,9 @@ def _outage(error: ClientError | OSError) -> Unavailable:
             return Unavailable("timeout", "no answer in time")
         case ClientResponseError():
             return Unavailable("server_error", "the answer is not HTTP")
+        case ClientConnectorCertificateError():  # mended by somebody, not by time
+            reason = getattr(error.certificate_error, "verify_message", None) or error.certificate_error
+            return Unavailable("misconfigured", f"its certificate is not trusted: {reason}")
         case ClientConnectorError():
             return Unavailable("connection", f"{type(error).__name__}: {error.strerror or 'no detail'}")
         case OSError():

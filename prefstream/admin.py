@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from prefstream.connection import connect, missing_topic, reaching
 from prefstream.errors import TopicMismatch
+from prefstream.security import Servers
 from prefstream.topics import TopicSpec
 
 Remedy = Literal["create", "change", "refuse"]
@@ -76,7 +77,7 @@ def _replication(spec: TopicSpec, state: TopicState) -> Difference | None:
     return Difference(spec.name, "replication", str(actual), str(wanted), "refuse", why)
 
 
-def compare_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> tuple[Difference, ...]:
+def compare_topics(bootstrap_servers: Servers, specs: Iterable[TopicSpec]) -> tuple[Difference, ...]:
     """All differences between what is and what should be.
 
     Raises BrokerUnreachable.
@@ -87,7 +88,7 @@ def compare_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> tuple[
     return tuple(difference for spec in specs for difference in differences(spec, states.get(spec.name)))
 
 
-def create_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> tuple[Difference, ...]:
+def create_topics(bootstrap_servers: Servers, specs: Iterable[TopicSpec]) -> tuple[Difference, ...]:
     """Makes every topic what its spec says and returns what had to be changed: nothing, the second time.
 
     Raises TopicMismatch, before anything is touched, if a difference has to be refused, and BrokerUnreachable.
@@ -108,7 +109,7 @@ def refuse(found: Iterable[Difference]) -> None:
         raise TopicMismatch("\n".join([*facts, *reasons]))
 
 
-def apply(bootstrap_servers: str, specs: Iterable[TopicSpec], found: Sequence[Difference]) -> None:
+def apply(bootstrap_servers: Servers, specs: Iterable[TopicSpec], found: Sequence[Difference]) -> None:
     """Creates and changes what ``found`` says.
 
     Raises TopicMismatch if the broker does not take it, with the broker's own words, and BrokerUnreachable.
@@ -122,7 +123,7 @@ def apply(bootstrap_servers: str, specs: Iterable[TopicSpec], found: Sequence[Di
             _change(admin, change)
 
 
-def topic_states(bootstrap_servers: str, names: Iterable[str]) -> dict[str, TopicState]:
+def topic_states(bootstrap_servers: Servers, names: Iterable[str]) -> dict[str, TopicState]:
     """How each of these topics is, by name; those the broker does not have are left out.
 
     Raises BrokerUnreachable.
@@ -131,7 +132,7 @@ def topic_states(bootstrap_servers: str, names: Iterable[str]) -> dict[str, Topi
         return _states(admin, list(names))
 
 
-def topic_ids(bootstrap_servers: str, names: Iterable[str]) -> dict[str, str]:
+def topic_ids(bootstrap_servers: Servers, names: Iterable[str]) -> dict[str, str]:
     """The id Kafka gave each topic, by name, in Kafka's own form (base64url without padding).
 
     A topic that is deleted and created again has another id.

@@ -21,11 +21,12 @@ from prefstream.connection import connect, missing_topic, reaching
 from prefstream.dead_letters import Origin
 from prefstream.errors import TopicMismatch
 from prefstream.reading import Offsets, TopicReading, Watch
+from prefstream.security import Servers
 from prefstream.sources import Mark, committed_offsets, decode_mark
 from prefstream.topics import TopicNames
 
 
-def audit(bootstrap_servers: str, namespace: str, watch: Watch, wait_seconds: float = 0.0) -> Audit:
+def audit(bootstrap_servers: Servers, namespace: str, watch: Watch, wait_seconds: float = 0.0) -> Audit:
     """The audit of a namespace, whether its workers run or not.
 
     While nothing is wrong and another reading may decide what this one cannot, it reads again, for ``wait_seconds``.
@@ -38,7 +39,7 @@ def audit(bootstrap_servers: str, namespace: str, watch: Watch, wait_seconds: fl
             return found
 
 
-def _audit_once(bootstrap_servers: str, names: TopicNames, watch: Watch) -> Audit:
+def _audit_once(bootstrap_servers: Servers, names: TopicNames, watch: Watch) -> Audit:
     states = _own_topics(bootstrap_servers, names)
     committed = _committed(bootstrap_servers, names.namespace)
     with TopicReading(bootstrap_servers, watch) as reading:
@@ -56,7 +57,7 @@ def _audit_once(bootstrap_servers: str, names: TopicNames, watch: Watch) -> Audi
     return conclude(names.namespace, folds, list(sources.values()))
 
 
-def _own_topics(bootstrap_servers: str, names: TopicNames) -> dict[str, TopicState]:
+def _own_topics(bootstrap_servers: Servers, names: TopicNames) -> dict[str, TopicState]:
     """The topics that the flow writes. Raises TopicMismatch."""
     keyed = (names.events, names.pending, names.summaries)
     states = topic_states(bootstrap_servers, (*keyed, names.dead_letters))
@@ -77,7 +78,7 @@ class _Committed(NamedTuple):
     mark: Mark
 
 
-def _committed(bootstrap_servers: str, group: str) -> dict[str, dict[int, _Committed]]:
+def _committed(bootstrap_servers: Servers, group: str) -> dict[str, dict[int, _Committed]]:
     """What the consumer group has committed, by topic and partition."""
     with reaching(bootstrap_servers), connect(KafkaAdminClient, bootstrap_servers) as admin:
         found = committed_offsets(admin, bootstrap_servers, group)
@@ -155,7 +156,7 @@ def _read_kept(
 
 
 def _read_letters(
-    bootstrap_servers: str, watch: Watch, topic: str, num_partitions: int, sources: Sources
+    bootstrap_servers: Servers, watch: Watch, topic: str, num_partitions: int, sources: Sources
 ) -> dict[int, KeptFold]:
     """The dead letters, also behind a replay that is not finished, or was given up: what that wrote names no other origins."""
     with TopicReading(bootstrap_servers, watch, "read_uncommitted") as reading:

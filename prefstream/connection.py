@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from selectors import DefaultSelector, SelectorKey
 from typing import Any, TypeVar
 
-from kafka.errors import KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, SaslAuthenticationFailedError
 from kafka.net.compat import KafkaNetClient
 
-from prefstream.errors import BrokerUnreachable, TopicMismatch
+from prefstream.errors import BrokerUnreachable, NotLetIn, TopicMismatch
+from prefstream.listener import what_is_wrong, who_is_refused
+from prefstream.security import Brokers, Servers, brokers_of, client_settings
 
-DEFAULT_BOOTSTRAP_SERVERS = "127.0.0.1:9092"
+DEFAULT_BOOTSTRAP_SERVERS = Brokers("127.0.0.1:9092")
 CONNECT_TIMEOUT_SECONDS = 5.0
 
 # kafka-python doubles its pause up to 30 s while a broker is away: a client would call a broker that is back unreachable.
@@ -52,36 +54,51 @@ class ClosingSelector(DefaultSelector):
 
 
 @contextmanager
-def reaching(bootstrap_servers: str) -> Iterator[None]:
-    """Turns kafka-python's several ways of saying that nobody answers into BrokerUnreachable."""
+def reaching(bootstrap_servers: Servers) -> Iterator[None]:
+    """Turns kafka-python's several ways of saying that nobody answers into BrokerUnreachable; a refusal into NotLetIn."""
     try:
         yield
+    except SaslAuthenticationFailedError as error:
+        brokers = brokers_of(bootstrap_servers)
+        raise NotLetIn(who_is_refused(brokers, brokers.security)) from error
     except (KafkaTimeoutError, KafkaConnectionError, NodeNotReadyError) as error:
         raise BrokerUnreachable(bootstrap_servers) from error
 
 
-def connect(client: Callable[..., Client], bootstrap_servers: str, **settings: Any) -> Client:
+def connect(client: Callable[..., Client], bootstrap_servers: Servers, **settings: Any) -> Client:
     """A connected client of kafka-python.
 
-    Raises BrokerUnreachable after ``CONNECT_TIMEOUT_SECONDS``, or at once if an address has a port that is no number.
+    Raises BrokerUnreachable after ``CONNECT_TIMEOUT_SECONDS``, or at once if an address has a port that is no number; NotLetIn
+    where somebody answers, and the security is not what the broker asks for.
     """
-    addresses = [address.strip() for address in bootstrap_servers.split(",")]
+    brokers = brokers_of(bootstrap_servers)
+    addresses = [address.strip() for address in brokers.addresses.split(",")]
     for address in addresses:
         _, colon, port = address.rpartition(":")
         if colon and not port.isdecimal() and not address.endswith("]"):
-            raise BrokerUnreachable(bootstrap_servers)
+            raise BrokerUnreachable(brokers)
+    settings |= client_settings(brokers.security) | {"bootstrap_timeout_ms": int(CONNECT_TIMEOUT_SECONDS * 1000)}
+    settings.setdefault("selector", ClosingSelector)
+    settings.setdefault("reconnect_backoff_max_ms", MAX_RECONNECT_PAUSE_MS)
+    try:
+        with reaching(brokers):
+            return _open(client, bootstrap_servers=addresses, **settings)
+    except BrokerUnreachable as error:
+        sentence = what_is_wrong(brokers)
+        if sentence:
+            raise NotLetIn(sentence) from error
+        raise
+
+
+def _open(client: Callable[..., Client], **settings: Any) -> Client:
     opened: list[KafkaNetClient] = []
 
     def open_network(**configs: Any) -> KafkaNetClient:
         opened.append(KafkaNetClient(**configs))
         return opened[-1]
 
-    settings |= {"bootstrap_timeout_ms": int(CONNECT_TIMEOUT_SECONDS * 1000), "kafka_client": open_network}
-    settings.setdefault("selector", ClosingSelector)
-    settings.setdefault("reconnect_backoff_max_ms", MAX_RECONNECT_PAUSE_MS)
     try:
-        with reaching(bootstrap_servers):
-            return client(bootstrap_servers=addresses, **settings)
+        return client(kafka_client=open_network, **settings)
     except BaseException:
         for network in opened:
             network.close()  # kafka-python leaves its thread behind when it cannot connect

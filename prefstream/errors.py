@@ -4,6 +4,8 @@
     ├── InvalidRecord      bytes or values that are no record of the contract     not retriable
     ├── PublishFailed      records that the broker did not acknowledge            retriable when its first cause is
     ├── BrokerUnreachable  nobody answers at the configured address               retriable
+    ├── NotLetIn           somebody answers, and does not let us in               not retriable
+    ├── InvalidSecurity    settings of TLS and names that cannot work             not retriable
     ├── TopicMismatch      a topic is missing, or is not what it has to be        not retriable
     └── Overtaken          somebody else began to settle dead letters             retriable
 
@@ -51,12 +53,21 @@ class BrokerUnreachable(PrefstreamError):
 
     retriable = True
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: object) -> None:
+        bootstrap_servers = str(bootstrap_servers)
         super().__init__(
             f"no Kafka broker answers at {bootstrap_servers!r}. Start one, or name a running one as host:port "
             "in PREFSTREAM_BOOTSTRAP_SERVERS (or with --bootstrap-servers)."
         )
         self.bootstrap_servers = bootstrap_servers
+
+
+class NotLetIn(PrefstreamError):
+    """A broker answers and does not let us in: its certificate, ours, the protocol, the name or the password is wrong."""
+
+
+class InvalidSecurity(PrefstreamError):
+    """Settings of TLS and names that cannot work; the message names each variable and the fix."""
 
 
 class Overtaken(PrefstreamError):

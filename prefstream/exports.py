@@ -19,6 +19,7 @@ from prefstream.admin import topic_states
 from prefstream.connection import missing_topic
 from prefstream.reading import TopicReading, Watch
 from prefstream.replays import decode_header
+from prefstream.security import Servers
 from prefstream.tenants import key_of
 from prefstream.topics import TopicNames
 
@@ -50,7 +51,9 @@ class Whose(NamedTuple):
         return key_of(self.tenant, self.user)
 
 
-def export(bootstrap_servers: str, namespace: str, user: str, now: datetime, watch: Watch, tenant: str = "") -> dict[str, Any]:
+def export(
+    bootstrap_servers: Servers, namespace: str, user: str, now: datetime, watch: Watch, tenant: str = ""
+) -> dict[str, Any]:
     """Everything that is held about the user: by topic a list of records with their place, time and value, oldest first.
 
     Of rows that replace each other the newest is shown, and how many older ones still wait for compaction.

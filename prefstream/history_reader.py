@@ -15,6 +15,7 @@ from prefstream.connection import missing_topic
 from prefstream.exports import row_of
 from prefstream.history import KeptVersion, decode_version, is_kept, version_of
 from prefstream.reading import TopicReading, Watch
+from prefstream.security import Servers
 from prefstream.summaries import Summary, decode_summary
 from prefstream.tenants import key_of
 from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
@@ -27,7 +28,7 @@ def _nobody_watches(topic: str, num_read: int, total: int) -> None:
 
 
 def read_history(
-    bootstrap_servers: str,
+    bootstrap_servers: Servers,
     user: str,
     tenant: str = "",
     *,

@@ -24,12 +24,13 @@ from prefstream.errors import Overtaken, PublishFailed
 from prefstream.letter_stories import Filed, Story, filed, stories
 from prefstream.reading import TopicReading, Watch
 from prefstream.replays import header_of, replay_of
+from prefstream.security import Servers
 from prefstream.topics import MIB, TopicNames
 
 _TRANSACTION_SECONDS = 30.0
 
 
-def read_stories(bootstrap_servers: str, names: TopicNames, watch: Watch) -> list[Story]:
+def read_stories(bootstrap_servers: Servers, names: TopicNames, watch: Watch) -> list[Story]:
     """All that is there, without what the records were made of; what is no letter is left out.
 
     Raises BrokerUnreachable, and TopicMismatch if a topic does not exist.
@@ -46,14 +47,14 @@ def read_stories(bootstrap_servers: str, names: TopicNames, watch: Watch) -> lis
     return stories(newest.values())
 
 
-def _num_partitions(bootstrap_servers: str, topic: str) -> int:
+def _num_partitions(bootstrap_servers: Servers, topic: str) -> int:
     states = topic_states(bootstrap_servers, [topic])
     if topic not in states:
         raise missing_topic(topic)
     return states[topic].num_partitions
 
 
-def read_whole(bootstrap_servers: str, names: TopicNames, chosen: Sequence[Filed]) -> dict[Filed, DeadLetter]:
+def read_whole(bootstrap_servers: Servers, names: TopicNames, chosen: Sequence[Filed]) -> dict[Filed, DeadLetter]:
     """These letters with what their records were made of; one that was replaced meanwhile may be left out.
 
     Raises BrokerUnreachable.
@@ -85,7 +86,7 @@ class Settlement:
     and PublishFailed.
     """
 
-    def __init__(self, bootstrap_servers: str, names: TopicNames) -> None:
+    def __init__(self, bootstrap_servers: Servers, names: TopicNames) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._names = names
         self._num_replay_partitions = _num_partitions(bootstrap_servers, names.replays)

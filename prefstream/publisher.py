@@ -18,6 +18,7 @@ from prefstream.commands import Command, decode_record, encode_record
 from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
 from prefstream.errors import InvalidRecord, PublishFailed
 from prefstream.events import Event
+from prefstream.security import Servers
 from prefstream.tenants import key_of
 from prefstream.topics import TopicNames
 
@@ -35,7 +36,7 @@ class Publisher:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        bootstrap_servers: Servers,
         topic: str = TopicNames().inbox,
         *,
         linger_seconds: float = 0.01,

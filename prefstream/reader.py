@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
 from prefstream.errors import BrokerUnreachable, InvalidRecord
+from prefstream.security import Servers
 from prefstream.summaries import Summary, decode_summary
 from prefstream.tenants import key_of, user_of
 from prefstream.topics import OWNER_KEY, TopicNames
@@ -44,7 +45,7 @@ class SummaryReader:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        bootstrap_servers: Servers,
         topic: str = TopicNames().summaries,
         *,
         start: Start = "beginning",

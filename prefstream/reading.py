@@ -12,6 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, reaching
 from prefstream.errors import BrokerUnreachable
 from prefstream.reader import MAX_SILENCE_SECONDS
+from prefstream.security import Servers
 
 Watch = Callable[[str, int, int], None]
 """Is told, batch by batch, how many offsets of a topic are read and how many there are to read."""
@@ -30,7 +31,7 @@ class TopicReading:
     Raises BrokerUnreachable, here and in every call.
     """
 
-    def __init__(self, bootstrap_servers: str, watch: Watch, isolation: Isolation = "read_committed") -> None:
+    def __init__(self, bootstrap_servers: Servers, watch: Watch, isolation: Isolation = "read_committed") -> None:
         self.bootstrap_servers = bootstrap_servers
         self._watch = watch
         self._consumer: Any = connect(

@@ -15,6 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
 from prefstream.receipts import Receipt, decode_receipt
+from prefstream.security import Servers
 from prefstream.tenants import key_of
 from prefstream.topics import TopicNames
 
@@ -25,7 +26,7 @@ class ReceiptReader:
     ``client_settings`` are kafka-python's own. Raises BrokerUnreachable, and TopicMismatch if the topic does not exist.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str = TopicNames().receipts, **client_settings: Any) -> None:
+    def __init__(self, bootstrap_servers: Servers, topic: str = TopicNames().receipts, **client_settings: Any) -> None:
         self._consumer: Any = connect(
             KafkaConsumer,
             bootstrap_servers,

@@ -28,6 +28,7 @@ from prefstream.admin import topic_ids, topic_states
 from prefstream.connection import connect, reaching
 from prefstream.errors import BrokerUnreachable, PrefstreamError
 from prefstream.reader import MAX_SILENCE_SECONDS
+from prefstream.security import Servers
 from prefstream.topics import TopicNames
 
 Verdict = Literal["ok", "recreated", "expired", "beyond end"]
@@ -152,7 +153,7 @@ def _way_on(namespace: str, standing: Standing) -> str:
     return f"See `prefstream sources list`, then decide: `prefstream sources accept {standing.topic}{start}`."
 
 
-def read_standings(bootstrap_servers: str, group: str, topics: Iterable[str] = ()) -> tuple[Standing, ...]:
+def read_standings(bootstrap_servers: Servers, group: str, topics: Iterable[str] = ()) -> tuple[Standing, ...]:
     """Where the group stands, in these topics and in all that it ever committed; those the broker does not have are left out.
 
     Raises BrokerUnreachable.
@@ -185,7 +186,7 @@ def standing_in(partition: Any, topic_id: str, position: Any, beginning: int, en
     )
 
 
-def committed_offsets(admin: Any, bootstrap_servers: str, group: str) -> dict[Any, Any]:
+def committed_offsets(admin: Any, bootstrap_servers: Servers, group: str) -> dict[Any, Any]:
     """What the group has committed, by topic and partition, with its metadata. Raises BrokerUnreachable."""
     deadline = time.monotonic() + MAX_SILENCE_SECONDS
     while True:
@@ -211,7 +212,7 @@ def _offsets(admin: Any, partitions: list[Any], spec: Any) -> dict[Any, int]:
             admin.wait_for_topics(sorted({partition.topic for partition in partitions}))
 
 
-def accept(bootstrap_servers: str, namespace: str, topic: str, start: Beginning | None = None) -> tuple[Standing, ...]:
+def accept(bootstrap_servers: Servers, namespace: str, topic: str, start: Beginning | None = None) -> tuple[Standing, ...]:
     """Decide that workers go on in ``topic`` as it is now. Returns the partitions that were decided, as they stand then.
 
     A topic that was created again is read from its beginning, unless ``start`` says its end; one that lost its end, from

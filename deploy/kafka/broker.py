@@ -16,6 +16,7 @@ from typing import Self
 
 from deploy.kafka.jars import KafkaUnavailable, cache_folder, prepare, say
 from deploy.kafka.node import Detour, Node, free_port, is_free, serves
+from deploy.kafka.secured import Secured
 from model_server.locks import locked
 
 STOP_SECONDS = 20.0
@@ -32,14 +33,17 @@ class Broker:
         self._process = process
 
     @classmethod
-    def start(cls, directory: Path, port: int | None = None, detour: Detour | None = None) -> Self:
+    def start(
+        cls, directory: Path, port: int | None = None, detour: Detour | None = None, secured: Secured | None = None
+    ) -> Self:
         """Format ``directory`` if it is new, start a node on 127.0.0.1, on a free port unless one is given, and wait for it.
 
-        With ``detour`` it can also be reached through whatever forwards that address to its second port.
+        With ``detour`` it can also be reached through whatever forwards that address to its second port;
+        with ``secured`` at listeners that ask for more.
 
         Raises KafkaUnavailable, with a sentence for a person, when Kafka cannot run here.
         """
-        node = Node(prepare(), directory, port or free_port(), detour)
+        node = Node(prepare(), directory, port or free_port(), detour, secured)
         node.format()
         process = node.start(tied=True)
         node.await_serving(process)

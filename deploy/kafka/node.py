@@ -16,6 +16,7 @@ from pathlib import Path
 from string import Template
 
 from deploy.kafka.jars import FOLDER, KafkaUnavailable
+from deploy.kafka.secured import Secured
 
 START_SECONDS = 60.0
 # Below the range that systems give to outgoing connections: while a node restarts, a client that retries its address
@@ -43,6 +44,7 @@ class Node:
     directory: Path
     port: int
     detour: Detour | None = None
+    secured: Secured | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -65,7 +67,7 @@ class Node:
         data.mkdir(parents=True, exist_ok=True)
         template = Template((FOLDER / "server.properties").read_text())
         controller_port = free_port(other_than=self.port)
-        detour = self.detour
+        detour, secured = self.detour, self.secured
         self.properties.write_text(
             template.substitute(
                 port=self.port,
@@ -73,6 +75,8 @@ class Node:
                 log_directory=data,
                 detour_listener=f",DETOUR://127.0.0.1:{detour.port}" if detour else "",
                 detour_address=f",DETOUR://127.0.0.1:{detour.advertised_port}" if detour else "",
+                secured_listeners=secured.listeners if secured else "",
+                secured_properties=secured.properties if secured else "",
             )
         )
         if not (data / "meta.properties").exists():
@@ -103,6 +107,7 @@ class Node:
     def _run_format(self) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         tool = ["kafka.tools.StorageTool", "format", "--config", str(self.properties), f"--cluster-id={cluster_id}"]
+        tool += self.secured.format_options if self.secured else []
         # Short-lived: the first compiler tier alone is faster.
         done = subprocess.run([*self._java("-XX:TieredStopAtLevel=1"), *tool], capture_output=True, text=True)
         if done.returncode != 0:

@@ -21,6 +21,7 @@ from prefstream.publisher import Publisher
 from prefstream.receipt_reader import ReceiptReader
 from prefstream.receipts import Receipt, encode_receipt
 from prefstream.rendering.receipts import receipt_line
+from prefstream.security import Servers
 from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
 
 NO_RECEIPT = 2
@@ -139,7 +140,7 @@ def _mine(user: str, tenant: str) -> dict[str, Any]:
     return {"user": user, "tenant": tenant, "at": datetime.now(UTC), "id": uuid.uuid4().hex}
 
 
-def _ask(command: Command, timeout: float, as_json: bool, bootstrap_servers: str, namespace: str) -> None:
+def _ask(command: Command, timeout: float, as_json: bool, bootstrap_servers: Servers, namespace: str) -> None:
     names = TopicNames(namespace)
     with ReceiptReader(bootstrap_servers, names.receipts) as receipts:
         with Publisher(bootstrap_servers, names.inbox) as publisher:

@@ -24,6 +24,7 @@ from prefstream.letter_stories import Story, Wanted, in_batches, named
 from prefstream.rendering import counted
 from prefstream.rendering.letters import letters_list, story_panel, totals_table
 from prefstream.replays import why_not
+from prefstream.security import Servers
 from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
 
 dead_letters = typer.Typer(help="What could not be taken in: look at it, replay it, drop it.", no_args_is_help=True)
@@ -88,7 +89,7 @@ def _end(sentences: Sequence[str], exit_code: int) -> None:
     raise typer.Exit(exit_code)
 
 
-def _read(bootstrap_servers: str, names: TopicNames) -> list[Story]:
+def _read(bootstrap_servers: Servers, names: TopicNames) -> list[Story]:
     with reading_bars() as watch:
         return read_stories(bootstrap_servers, names, watch)
 
@@ -220,7 +221,7 @@ def drop(
 class _Flow(NamedTuple):
     """Whose dead letters, and where."""
 
-    bootstrap_servers: str
+    bootstrap_servers: Servers
     names: TopicNames
 
 

@@ -18,6 +18,7 @@ from prefstream.history_reader import read_history
 from prefstream.rendering import printable
 from prefstream.rendering.history import difference, history_lines
 from prefstream.rendering.summaries import summary_panel
+from prefstream.security import Servers
 from prefstream.tenants import shown
 from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
 
@@ -61,7 +62,7 @@ def diff(
     console.print(difference(earlier, later, datetime.now(UTC), has_colours(console)))
 
 
-def _kept(user: str, tenant: str, bootstrap_servers: str, namespace: str) -> tuple[KeptVersion, ...]:
+def _kept(user: str, tenant: str, bootstrap_servers: Servers, namespace: str) -> tuple[KeptVersion, ...]:
     """The versions of somebody who has any; the command ends where there is none."""
     with reading_bars() as watch:
         found = read_history(bootstrap_servers, user, tenant, namespace=namespace, watch=watch)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
+from prefstream.security import Brokers, security_of
 from prefstream.tenants import NAMING, is_tenant
 from prefstream.topics import TopicNames
 
@@ -23,8 +25,19 @@ def _check_tenant(tenant: str | None) -> str | None:
     return tenant
 
 
+def _secured(addresses: object) -> Brokers:
+    """The brokers, with the security that the environment says: passwords are no options, every process list shows those."""
+    return Brokers(str(addresses), security_of(os.environ))
+
+
 BootstrapServers = Annotated[
-    str, typer.Option(envvar="PREFSTREAM_BOOTSTRAP_SERVERS", help="Kafka brokers, host:port, separated by commas.")
+    Brokers,
+    typer.Option(
+        parser=_secured,
+        metavar="HOST:PORT,...",
+        envvar="PREFSTREAM_BOOTSTRAP_SERVERS",
+        help="Kafka brokers; how to come in, the variables PREFSTREAM_KAFKA_... say.",
+    ),
 ]
 Namespace = Annotated[
     str, typer.Option(envvar="PREFSTREAM_NAMESPACE", callback=_check_namespace, help="What the topics' names start with.")

@@ -9,6 +9,7 @@ import pytest
 
 from agents.settings import PREFIX, InvalidSettings, Settings, read_effective, read_settings, shown, shown_default
 from model_server.profiles import profile_names
+from prefstream.security import Brokers, Security
 from streams.flush import FlushPolicy
 from streams.redaction import DEFAULT_KINDS, Redaction
 
@@ -123,6 +124,10 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         ("FLUSH_AGE_SECONDS", "inf", "finite number"),
         ("DRAIN_SECONDS", "-1", "greater than or equal to 0"),
         ("SESSION_TIMEOUT_SECONDS", "5.9", "greater than or equal to 6"),
+        ("KAFKA_PROTOCOL", "TLS", "'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'"),
+        ("KAFKA_PASSWORD", SECRET, "PREFSTREAM_KAFKA_PROTOCOL is PLAINTEXT, without names"),
+        ("KAFKA_CA_FILE", "nowhere.pem", "PREFSTREAM_KAFKA_PROTOCOL is PLAINTEXT, without TLS: write SSL or SASL_SSL there"),
+        ("MODEL_CA_FILE", "nowhere.pem", "nowhere.pem: [Errno 2] No such file or directory; name a PEM file of certificates"),
         ("HTTP_PORT", "65536", "less than or equal to 65535"),
         ("HTTP_PORT", "-1", "greater than or equal to 0"),
         ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
@@ -175,6 +180,21 @@ def test_a_profile_that_cannot_work_is_refused_with_its_key(monkeypatch: pytest.
     assert str(refused.value) == (
         f"{PREFIX}MODEL_PROFILE: {path}: sampling.temprature: no key has this name; write temperature"
     )
+
+
+def test_the_brokers_are_said_with_how_to_come_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert read(monkeypatch, BOOTSTRAP_SERVERS="a:1").brokers == Brokers("a:1")
+    path = written(tmp_path, 'kafka_username = "ada"')
+    secured = {"KAFKA_PROTOCOL": "SASL_PLAINTEXT", "KAFKA_PASSWORD": SECRET, "KAFKA_MECHANISM": "PLAIN"}
+    security = Security("SASL_PLAINTEXT", mechanism="PLAIN", username="ada", password=SECRET)
+    settings = read(monkeypatch, SETTINGS=path, **secured)
+    assert settings.brokers == Brokers("a:1", security)
+    assert [SECRET in text for text in (repr(settings), str(settings.brokers), repr(settings.brokers))] == [False] * 3
+
+
+def test_security_that_cannot_work_is_named_in_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"settings\.toml: kafka_username: PREFSTREAM_KAFKA_PROTOCOL is PLAINTEXT"):
+        read(monkeypatch, SETTINGS=written(tmp_path, 'kafka_username = "ada"'))
 
 
 def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
