@@ -12,10 +12,10 @@ ENGINE_INSTALLED := $(ENGINE_VENV)/.installed
 TRAINING_INSTALLED := $(ENGINE_VENV)/.training-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo test test-model train chaos removals check bench eval eval-quick docs up down clean
+.PHONY: help setup engine demo demo-controls test test-model train chaos removals check bench eval eval-quick docs up down clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: $(INSTALLED) ## Install everything into .venv and fetch Kafka; does nothing the second time
 	@$(RUN) -m deploy.kafka.broker fetch
@@ -26,6 +26,9 @@ engine: $(ENGINE_INSTALLED) ## Install vLLM for the CPU and a small language mod
 demo: $(INSTALLED) ## See it work: real ratings, live summaries (DEMO_SECONDS=60 CHAOS=1 MODEL=smollm2-135m-cpu)
 	@needs=$$($(RUN) -m deploy.demo --check) && $(MAKE) --silent --no-print-directory setup $$needs
 	@$(RUN) -m deploy.demo
+
+demo-controls: setup ## See the person decide: edit, pin, never, roll back, and every promise checked, in half a minute
+	@$(RUN) -m deploy.demo_controls
 
 test: setup ## Run the tests on a real broker (ARGS="-k keys" picks some)
 	@$(RUN) -m pytest $(ARGS)

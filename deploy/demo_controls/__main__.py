@@ -1,0 +1,31 @@
+"""``make demo-controls``: one person edits, pins, forbids and rolls back on a real Kafka, and every promise is checked by code.
+
+With PREFSTREAM_BOOTSTRAP_SERVERS a broker of yours is used. Exit code 0: every promise was kept; 1: one is broken, which is
+named, or it could not run; 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from deploy.kafka.jars import say
+
+
+def main() -> int:
+    """Run the demo. Returns the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        # Here, because it takes a second, in which Ctrl-C must be no traceback either.
+        from rich.console import Console
+
+        from deploy.demo_controls.play import play
+
+        return 0 if play(Console()) else 1
+    except KeyboardInterrupt:
+        say("Interrupted.")
+        return 128 + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(main())
