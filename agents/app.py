@@ -80,7 +80,7 @@ class Worker(FixedApp):
         self.metrics = Metrics()
         self.partitions = Partitions(settings.brokers, self.topic_names, settings.flush_policy)
         self.outbox = Outbox(settings.brokers, self.topic_names, cluster.num_partitions)
-        self.obey = Obey(self.outbox, self.metrics, settings.max_summary_tokens)
+        self.obey = Obey(self.outbox, self.metrics, settings.max_summary_tokens, frozenset(settings.sensitive))
         self.client = new_client(settings, model)
         self.dispatch = self._new_dispatch(cluster)
         self.lag = Lag(self.progress, self._ends)
@@ -109,6 +109,7 @@ class Worker(FixedApp):
             self.metrics,
             max_summary_tokens=settings.max_summary_tokens,
             redaction=settings.redaction,
+            allowed=frozenset(settings.sensitive),
             policy=settings.spare_policy,
         )
         return Dispatch(
@@ -123,6 +124,7 @@ class Worker(FixedApp):
             max_summary_tokens=settings.max_summary_tokens,
             context=model.context,
             redaction=settings.redaction,
+            allowed=frozenset(settings.sensitive),
             may_start=self.is_ready,
         )
 

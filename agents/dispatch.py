@@ -34,6 +34,7 @@ from streams.evolution.guards import Rejected
 from streams.evolution.records import CallResult, Unavailable
 from streams.pending import Due
 from streams.redaction import Redaction
+from streams.sensitive_words import Category
 from streams.versions import Step, step_from
 
 log = structlog.get_logger()
@@ -58,6 +59,7 @@ class Dispatch:
         max_summary_tokens: int,
         context: Context,
         redaction: Redaction,
+        allowed: frozenset[Category] = frozenset(),
         may_start: Callable[[], bool],
     ) -> None:
         self._partitions = partitions
@@ -71,6 +73,7 @@ class Dispatch:
         self._max_summary_tokens = max_summary_tokens
         self._context = context
         self._redaction = redaction
+        self._allowed = allowed
         self._may_start = may_start
         self._tasks: set[asyncio.Task[None]] = set()
         self._call_ended = asyncio.Event()
@@ -180,7 +183,7 @@ class Dispatch:
         base, rows, controls = owned.summary(due.user), owned.rows(due), owned.controls(due.user)
 
         def step_of(num_events: int) -> Step:
-            return step_from(due.user, base, rows[:num_events], due.reason, controls, self._redaction)
+            return step_from(due.user, base, rows[:num_events], due.reason, controls, self._redaction, self._allowed)
 
         def fitted() -> Fitted:
             return fit(step_of, len(rows), self._max_summary_tokens, self._dialect, self._context)

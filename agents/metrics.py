@@ -225,6 +225,13 @@ class Metrics:
             "kind",
         )
 
+        self.sensitive = self._counter(
+            "sensitive_passages",
+            "Sentences, searches and attributes left out of the evidence that durable summaries cover, because they speak of "
+            "the person on a sensitive matter that is off, by category.",
+            "category",
+        )
+
     def _add_calls(self) -> None:
         self.flushes = self._counter(
             "flushes", "Evolve calls begun, by why the user was due; one that is made again at once is one.", "reason"

@@ -22,6 +22,7 @@ from prefstream.tenants import user_of
 from streams.controls import NO_CONTROLS, Controls, Decided
 from streams.decisions import Person, decide, undecided
 from streams.evolution.fitting import budget
+from streams.sensitive_words import Category
 
 log = structlog.get_logger()
 
@@ -43,12 +44,18 @@ def _decided(command: Command, person: Person, offset: int) -> tuple[Controls, D
 
 
 class Obey:
-    """What becomes of a command. ``max_summary_tokens`` are those of a summary of one domain."""
+    """What becomes of a command.
 
-    def __init__(self, outbox: Outbox, metrics: Metrics, max_summary_tokens: int) -> None:
+    ``max_summary_tokens`` are those of a summary of one domain, ``allowed`` the sensitive categories that are on.
+    """
+
+    def __init__(
+        self, outbox: Outbox, metrics: Metrics, max_summary_tokens: int, allowed: frozenset[Category] = frozenset()
+    ) -> None:
         self._outbox = outbox
         self._metrics = metrics
         self._max_summary_tokens = max_summary_tokens
+        self._allowed = allowed
 
     def obey(self, owned: Owned, user: bytes, offset: int, command: Command) -> None:
         """Decide the command at this offset of the keyed topic, unless that was done before a crash."""
@@ -79,7 +86,7 @@ class Obey:
         basis = past or summary
         max_tokens = budget(self._max_summary_tokens, len(basis.tally.domains) if basis else 1)
         tenant, name = user_of(user)
-        return Person(name, controls, summary, is_known, max_tokens, tenant, past)
+        return Person(name, controls, summary, is_known, max_tokens, tenant, past, self._allowed)
 
     def _hand_out(self, owned: Owned, user: bytes, receipt: Receipt) -> None:
         """Publish the receipt; everything it says is durable."""

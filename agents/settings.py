@@ -31,6 +31,7 @@ from streams.adapters.named import ADAPTERS, ENVELOPES
 from streams.flush import FlushPolicy
 from streams.redaction import DEFAULT_KINDS, FIELDS, KINDS, Kind, Redaction
 from streams.redaction import Field as EventField
+from streams.sensitive_words import CATEGORIES, Category
 from streams.sparing import SparePolicy
 
 PREFIX = "PREFSTREAM_"
@@ -133,6 +134,11 @@ class Settings(BaseSettings):
     )
     phone_regions: Annotated[tuple[str, ...], NoDecode] = Field(
         ("US",), description="countries whose phone numbers are known without a +, as two capitals, ...; empty for none"
+    )
+    sensitive: Annotated[tuple[Category, ...], NoDecode] = Field(
+        (),
+        description="sensitive matters that may be learnt and said of everybody, ...; otherwise of nobody but who allows it: "
+        f"{', '.join(CATEGORIES)}",
     )
     drain_seconds: FiniteFloat = Field(
         20.0, ge=0, description="how long calls in flight are waited for when a worker stops or its group rebalances"
@@ -251,6 +257,14 @@ class Settings(BaseSettings):
                 f"fields: {', '.join(FIELDS)}; kinds: {', '.join(KINDS)}"
             )
         return cls.model_fields["redact"].get_default(call_default_factory=True, validated_data={}) | named
+
+    @field_validator("sensitive", mode="before")
+    @classmethod
+    def _split_categories(cls, value: Any) -> Any:
+        names = tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+        if unknown := [name for name in names if name not in CATEGORIES]:
+            raise ValueError(f"{', '.join(unknown)}: no such matter; write some of {', '.join(CATEGORIES)}")
+        return names
 
     @field_validator("phone_regions", mode="before")
     @classmethod

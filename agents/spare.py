@@ -18,6 +18,7 @@ from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.controls import Controls
 from streams.pending import Due
 from streams.redaction import Redaction
+from streams.sensitive_words import Category
 from streams.sparing import SparePolicy, step_to_spare
 from streams.versions import Step, spared_summary, step_from
 
@@ -34,6 +35,7 @@ class Spare:
         *,
         max_summary_tokens: int,
         redaction: Redaction,
+        allowed: frozenset[Category] = frozenset(),
         policy: SparePolicy,
     ) -> None:
         self._model = model
@@ -42,6 +44,7 @@ class Spare:
         self._metrics = metrics
         self._max_summary_tokens = max_summary_tokens
         self._redaction = redaction
+        self._allowed = allowed
         self._policy = policy
 
     def spare(self, owned: Owned, due: Due) -> bool:
@@ -61,10 +64,10 @@ class Spare:
 
     def _version(self, due: Due, base: Summary, rows: Rows, controls: Controls) -> NextVersion | Literal["ask"]:
         def step_of() -> Step:
-            return step_from(due.user, base, rows, due.reason, controls, self._redaction)
+            return step_from(due.user, base, rows, due.reason, controls, self._redaction, self._allowed)
 
         step = step_to_spare(base, rows, step_of, self._model, self._max_summary_tokens, self._policy)
         if step is None:
             return "ask"
-        summary = spared_summary(step, base, datetime.now(UTC))
+        summary = spared_summary(step, step.base or base, datetime.now(UTC))
         return NextVersion(step, summary, encode_summary(summary))

@@ -158,6 +158,8 @@ class WriteBack:
                 self._metrics.redacted.labels(kind).inc(number)
             for verdict, number in version.verdicts.items():
                 self._metrics.tested_choices.labels(verdict).inc(number)
+            for category, number in step.left_out.items():
+                self._metrics.sensitive.labels(category).inc(number)
             self._metrics.arrival_to_summary.observe(max(0.0, (now_ms - step.arrived_at_ms) / 1_000))
             self._metrics.event_to_summary.observe(max(0.0, now_ms / 1_000 - step.newest_at_seconds))
             log.debug("summary durable", reason=summary.reason, events=summary.num_new_events, version=summary.version)

@@ -31,6 +31,7 @@ RefusalReason = Literal[
     "markup",  # it holds tags or tokens that a model takes for its own
     "instruction",  # it speaks to a model instead of about the person
     "contradicts_never",  # it says what a `never` forbids
+    "sensitive",  # it speaks of a matter that is off unless the person allows it
     "not_pinned",  # there is no such pin
     "not_forbidden",  # there is no such `never`
     "no_such_version",  # there never was this version

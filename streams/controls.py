@@ -16,7 +16,8 @@ class Controls(Struct, frozen=True, array_like=True):
     """A user's row ``c``. Positions are offsets of the keyed topic, of the last command decided and the last one applied.
 
     ``pins`` are what the person wants said, ``own_words`` the sentences of their last edit that were not there before: both
-    stand in every later text, word for word. Of what ``nevers`` name nothing is learnt and nothing said.
+    stand in every later text, word for word. Of what ``nevers`` name nothing is learnt and nothing said. ``allows`` are the
+    sensitive categories that the person lets be learnt and said, though they are off for everybody.
     """
 
     position: int = -1
@@ -25,6 +26,7 @@ class Controls(Struct, frozen=True, array_like=True):
     own_words: tuple[str, ...] = ()
     nevers: tuple[str, ...] = ()
     is_opted_out: bool = False
+    allows: tuple[str, ...] = ()
 
     @property
     def kept(self) -> tuple[str, ...]:

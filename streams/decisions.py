@@ -8,7 +8,7 @@ edit        the text is the person's. Sentences that were not there before are t
 pin         every later text keeps the statement; it is put into this one
 unpin       the statement may go, and is taken out of this text where it is a sentence of its own
 never       nothing of the subject is learnt or said: it leaves the text, the tally, the pins and own words that speak of it
-allow       takes a `never` back; what was left out meanwhile stays out
+allow       takes a `never` back, or lets a sensitive matter be learnt and said; what was left out meanwhile stays out
 opt_out     the events behind it are not learnt from
 opt_in      those behind it are
 roll_back   text and tally are those of that version, with today's pins, without what a `never` forbids today, and with the
@@ -32,12 +32,15 @@ from prefstream.history import NUM_KEPT_VERSIONS, KeptVersion, is_kept
 from prefstream.receipts import Receipt, ReceiptOutcome, RefusalReason
 from prefstream.summaries import ModelUsed, Summary, Tally
 from streams.controls import Controls
+from streams.discretion import discreet_tally, discreet_text
 from streams.evolution.claims import claims_of
 from streams.evolution.guards.leaks import speaks_of_its_task
+from streams.evolution.guards.sensitive import category_named, off_for, told_in
 from streams.evolution.guards.wording import normalise, occurs, words_of
 from streams.evolution.markup import find_markup
 from streams.evolution.own_words import summarise
 from streams.evolution.prose import NOTHING_YET, parse, sentences
+from streams.sensitive_words import Category
 from streams.subjects import speaks_of, tally_without, text_without
 from streams.tokens import estimate_text_tokens
 
@@ -51,6 +54,7 @@ class Person(Struct, frozen=True):
     """What is known of somebody when a command comes; ``is_known`` where anything is, an event that waits for instance.
 
     ``max_tokens`` are those that their summary may have, ``past`` is the version that a `roll_back` names, where it is kept.
+    ``allowed`` are the sensitive matters that are on for everybody.
     """
 
     user: str
@@ -60,6 +64,12 @@ class Person(Struct, frozen=True):
     max_tokens: int
     tenant: str = ""
     past: KeptVersion | None = None
+    allowed: frozenset[Category] = frozenset()
+
+    @property
+    def off(self) -> frozenset[Category]:
+        """The sensitive matters of which nothing is learnt or said."""
+        return off_for(self.allowed, self.controls.allows, self.controls.nevers)
 
     @property
     def text(self) -> str:
@@ -202,6 +212,8 @@ def _edited(text: str, person: Person) -> _Change | _Refusal:
         return _Refusal("too_long", f"about {tokens:,} tokens, and a summary has {person.max_tokens:,}")
     if nevers(text):
         return _Refusal("contradicts_never", _CONTRADICTED)
+    if refusal := _sensitive(text, person):
+        return refusal
     known = set(sentences(person.text)) - set(person.controls.own_words)
     own_words = tuple(one for one in dict.fromkeys(sentences(text)) if one not in known and one not in person.controls.pins)
     controls = replace(person.controls, own_words=own_words)
@@ -222,6 +234,8 @@ def _pinned(statement: str, person: Person) -> _Change | _Refusal:
         return refusal
     if speaks_of(controls.nevers)(statement):
         return _Refusal("contradicts_never", _CONTRADICTED)
+    if refusal := _sensitive(statement, person):
+        return refusal
     controls = replace(controls, pins=tuple(dict.fromkeys((*controls.pins, statement))))
     if refusal := _no_room(controls, person):
         return refusal
@@ -246,19 +260,27 @@ def _forbidden(subject: str, person: Person) -> _Change | _Refusal:
     nevers = controls.nevers if _is_among(subject, controls.nevers) else (*controls.nevers, subject)
     if len(nevers) > MAX_NEVERS:
         return _Refusal("too_many", f"{MAX_NEVERS} subjects are kept; allow one of them first")
-    speaks = speaks_of((subject,))
+    category = category_named(subject)
+    named, off = speaks_of((subject,)), frozenset({category}) if category else frozenset()
+
+    def speaks(one: str) -> bool:
+        return named(one) or bool(told_in(one, off))
+
     pins, own_words = (tuple(one for one in kept if not speaks(one)) for kept in (controls.pins, controls.own_words))
     controls = replace(controls, nevers=nevers, pins=pins, own_words=own_words)
+    controls = replace(controls, allows=tuple(one for one in controls.allows if one != category))
     # A text without claims is written anew, and a pin that reads like claims would be woven into them.
-    text = _with_kept(text_without(person.text, speaks, person.max_tokens), controls.kept, person)
-    return _Change(controls, text, tally_without(person.tally, speaks))
+    text = discreet_text(text_without(person.text, named, person.max_tokens), off)
+    return _Change(controls, _with_kept(text, controls.kept, person), discreet_tally(tally_without(person.tally, named), off))
 
 
 def _allowed(subject: str, person: Person) -> _Change | _Refusal:
-    controls = person.controls
-    if not _is_among(subject, controls.nevers):
-        return _Refusal("not_forbidden", "no `never` has these words")
+    controls, category = person.controls, category_named(subject)
+    if not category and not _is_among(subject, controls.nevers):
+        return _Refusal("not_forbidden", "no `never` has these words, and no sensitive matter has this name")
     nevers = tuple(one for one in controls.nevers if words_of(one) != words_of(subject))
+    if category and category in off_for(person.allowed, controls.allows, nevers):
+        controls = replace(controls, allows=(*controls.allows, category))
     return _Change(replace(controls, nevers=nevers), person.text, person.tally)
 
 
@@ -267,12 +289,13 @@ def _rolled_back(version: int, person: Person) -> _Change | _Refusal:
     if past is None:
         return _no_version(version, person)
     speaks = speaks_of(controls.nevers)
-    own_words = tuple(one for one in past.own_words if not speaks(one) and one not in controls.pins)
-    controls = replace(controls, own_words=own_words)
+    own_words = (one for one in past.own_words if not speaks(one) and not told_in(one, person.off))
+    controls = replace(controls, own_words=tuple(one for one in own_words if one not in controls.pins))
     if refusal := _no_room(controls, person):
         return refusal
-    text = text_without(past.text, speaks, person.max_tokens)
-    return _Change(controls, _with_kept(text, controls.kept, person), tally_without(past.tally, speaks), past.model)
+    text = discreet_text(text_without(past.text, speaks, person.max_tokens), person.off, controls.kept)
+    tally = discreet_tally(tally_without(past.tally, speaks), person.off)
+    return _Change(controls, _with_kept(text, controls.kept, person), tally, past.model)
 
 
 def _no_version(version: int, person: Person) -> _Refusal:
@@ -303,6 +326,14 @@ def _unfit(text: str, person: Person) -> _Refusal | None:
     if speaks_of_its_task(text):
         return _Refusal("instruction", "it speaks to a model, or to whoever reads it, instead of about the person")
     return None
+
+
+def _sensitive(text: str, person: Person) -> _Refusal | None:
+    """Why this needs another command first: that somebody says such a thing is not yet that they want it kept."""
+    told = sorted(told_in(text, person.off, person.controls.kept))
+    if not told:
+        return None
+    return _Refusal("sensitive", f"it speaks of {', '.join(told)}, of which nothing is kept unless you `allow` that first")
 
 
 def _no_room(controls: Controls, person: Person) -> _Refusal | None:

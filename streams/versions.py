@@ -17,10 +17,13 @@ from prefstream.events import Event
 from prefstream.summaries import FlushReason, ModelUsed, Summary, Tally
 from prefstream.tenants import user_of
 from streams.controls import NO_CONTROLS, Controls
+from streams.discretion import discreet_evidence, discreet_tally, discreet_text
 from streams.evidence import Evidence, evidence_of
+from streams.evolution.guards.sensitive import off_for
 from streams.pending import Place, highest, place_of, source_of
 from streams.records import Arrival, decode_event
 from streams.redaction import DEFAULT_REDACTION, Kind, Redaction, redacted
+from streams.sensitive_words import Category
 from streams.subjects import evidence_without, speaks_of, tally_without
 from streams.tally import fold
 
@@ -30,7 +33,8 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 class Step(Struct, frozen=True):
     """What one evolve call is based on: the summary it starts from and the pending events it covers, in offset order.
 
-    ``redacted`` counts what was taken out of the events' texts, by kind.
+    ``redacted`` counts what was taken out of the events' texts, by kind; ``left_out`` the passages on sensitive matters that
+    are ``off`` for this person. ``base`` is without them, too.
     """
 
     user: str
@@ -45,6 +49,8 @@ class Step(Struct, frozen=True):
     last_event_at: datetime
     arrived_at_ms: int
     redacted: Mapping[Kind, int]
+    left_out: Mapping[Category, int]
+    off: frozenset[Category]
     controls: Controls = NO_CONTROLS
     tenant: str = ""
 
@@ -81,13 +87,17 @@ def step_from(
     reason: FlushReason,
     controls: Controls = NO_CONTROLS,
     redaction: Redaction = DEFAULT_REDACTION,
+    allowed: frozenset[Category] = frozenset(),
 ) -> Step:
     """The step that covers these pending events (at least one), without what the person never wants inferred.
 
-    What ``redaction`` takes out, neither tally nor prompt sees.
+    What ``redaction`` takes out, neither tally nor prompt sees; nor what is sensitive, but for the categories ``allowed``.
     """
+    off = off_for(allowed, controls.allows, controls.nevers)
+    base = _discreet(base, off, controls) if base else None
     events, found = _told(rows, redaction)
-    evidence, tally = _learnt(base, events, controls)
+    evidence, left_out = _learnt(events, off)
+    evidence, tally = _without_nevers(base, evidence, controls)
     tenant, name = user_of(user)
     return Step(
         user=name,
@@ -103,6 +113,8 @@ def step_from(
         last_event_at=_latest(base, events),
         arrived_at_ms=min(arrival.arrived_at_ms for _, arrival in rows),
         redacted=found,
+        left_out=left_out,
+        off=off,
         controls=controls,
     )
 
@@ -125,8 +137,24 @@ def _not_ahead(event: Event, arrival: Arrival) -> Event:
     return replace(event, at=_EPOCH + timedelta(milliseconds=arrival.arrived_at_ms))
 
 
-def _learnt(base: Summary | None, events: Sequence[Event], controls: Controls) -> tuple[tuple[Evidence, ...], Tally]:
-    evidence = tuple(evidence_of(event) for event in events)
+def _discreet(base: Summary, off: frozenset[Category], controls: Controls) -> Summary:
+    """The summary without what was said before it was off; most are as they were."""
+    return replace(base, text=discreet_text(base.text, off, controls.kept), tally=discreet_tally(base.tally, off))
+
+
+def _learnt(events: Sequence[Event], off: frozenset[Category]) -> tuple[tuple[Evidence, ...], Counter[Category]]:
+    found: Counter[Category] = Counter()
+    learnt = []
+    for event in events:
+        evidence, left_out = discreet_evidence(evidence_of(event), off)
+        learnt.append(evidence)
+        found.update(left_out)
+    return tuple(learnt), found
+
+
+def _without_nevers(
+    base: Summary | None, evidence: tuple[Evidence, ...], controls: Controls
+) -> tuple[tuple[Evidence, ...], Tally]:
     tally = base.tally if base else Tally()
     if not controls.nevers:
         return evidence, fold(tally, evidence)

@@ -50,8 +50,8 @@ def judged(
     step, read = attempt.step, counted(dialect.read_answer(answer, attempt.update))
     # The tally as the prompt has it: what gave way there, no answer can know.
     tally = attempt.update.tally
-    told = {"pins": step.kept, "forbidden": step.controls.nevers}
-    return judge(read, attempt.prompt, step.old_text, limits, **told, evidence=step.evidence, tally=tally)
+    asked = {"pins": step.kept, "forbidden": step.controls.nevers}
+    return judge(read, attempt.prompt, step.old_text, limits, **asked, evidence=step.evidence, tally=tally, off=step.off)
 
 
 def applied(attempt: Attempt, accepted: Accepted, model: ModelUsed, now: datetime) -> Summary:

@@ -47,6 +47,7 @@ CLOSED = {
     "name",  # GateName
     "verdict",  # Verdict
     "kind",  # Kind of redaction; TokenKind
+    "category",  # Category of what is sensitive
     "one.duty.name",  # DutyName
 }
 
@@ -98,6 +99,7 @@ def test_only_these_labels_exist() -> None:
     metrics = [metric for metric in vars(Metrics()).values() if isinstance(metric, MetricWrapperBase)]
     assert {label for metric in metrics for label in metric._labelnames} == {
         "topic",
+        "category",
         "reason",
         "outcome",
         "result",

@@ -215,3 +215,12 @@ async def test_a_local_fault_is_nobodys_refusal(asked: Asked, monkeypatch: pytes
     with pytest.raises(OSError, match="disk full"):
         asked.ask(PIN, 40)
     assert asked.receipts.handed_out == []
+
+
+async def test_what_the_operator_allows_may_be_pinned(asked: Asked) -> None:
+    asked.ask(Pin(user="ada", at=AT, statement="I am Muslim."), 40)
+    outbox: Any = asked.receipts
+    asked.obey = Obey(outbox, asked.metrics, 160, frozenset({"religion"}))
+    asked.ask(Pin(user="ada", at=AT, statement="I am Muslim."), 41)
+    await asked.opened.partitions.flush()
+    assert [(one.outcome, one.reason) for one in asked.receipts.handed_out] == [("refused", "sensitive"), ("applied", "")]

@@ -160,6 +160,13 @@ def test_prices_are_said_by_kind_of_token(monkeypatch: pytest.MonkeyPatch) -> No
     assert prices == {"prompt": 0.4, "cached": 0.0, "completion": 1.6}
 
 
+def test_sensitive_matters_are_off_unless_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch).sensitive == ()
+    assert read(monkeypatch, SENSITIVE="religion, health").sensitive == ("religion", "health")
+    with pytest.raises(InvalidSettings, match="PREFSTREAM_SENSITIVE: faith: no such matter; write some of health, sexual_"):
+        read(monkeypatch, SENSITIVE="religion,faith")
+
+
 def test_several_servers_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read(monkeypatch, MODEL_URL=" http://10.0.0.1:8000/, https://models.example/evolve/v1 ,http://[::1]:8000,")
     assert settings.model_url == ("http://10.0.0.1:8000", "https://models.example/evolve/v1", "http://[::1]:8000")

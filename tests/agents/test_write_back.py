@@ -133,6 +133,16 @@ async def test_choices_test_the_summary_in_force_and_count_when_its_successor_is
     assert call.counted()["tested_choices told"] == 2
 
 
+async def test_what_is_sensitive_is_counted_when_the_summary_is_durable(opened: Opened) -> None:
+    call = Call(opened)
+    call.step = replace(call.step, left_out={"health": 2})
+    call.ends(GOOD)
+    await until(lambda: ADA not in call.index)
+    samples = [sample for family in call.metrics.registry.collect() for sample in family.samples]
+    told = {(one.labels["category"], one.value) for one in samples if one.name == "prefstream_sensitive_passages_total"}
+    assert told == {("health", 2)}
+
+
 async def test_an_accepted_answer_is_the_next_version_and_its_events_are_applied(opened: Opened) -> None:
     call = Call(opened)
     call.ends(GOOD)

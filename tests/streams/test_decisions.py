@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from streams.controls import NO_CONTROLS, Controls, decode_controls, encode_cont
 from streams.decisions import MAX_NEVERS, Person, decide, undecided
 from streams.evidence import evidence_of
 from streams.evolution.guards import Accepted, GuardLimits, judge
+from streams.evolution.guards.sensitive import ALL
 from streams.evolution.guards.wording import occurs, words_of
 from streams.evolution.plain import Plain
 from streams.evolution.prose import NOTHING_YET
@@ -221,6 +223,10 @@ LONG = "Loves a rather particular kind of film. " * 40
         ((), never("x" * 1_001), "too_long"),
         (tuple(never(f"subject {n}") for n in range(MAX_NEVERS)), never("one more"), "too_many"),
         ((), allow("war"), "not_forbidden"),
+        ((), edit("Loves drama. I am Muslim."), "sensitive"),
+        ((), pin("Suffers from depression"), "sensitive"),
+        ((allow("religion"), never("religion")), pin("I am Muslim"), "sensitive"),
+        ((allow("religion"),), pin("I am gay"), "sensitive"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_a_reason(before: tuple[Command, ...], command: Command, reason: str) -> None:
@@ -303,3 +309,35 @@ def test_the_text_after_a_command_passes_the_guards_that_obey_it(commands: list[
     answer = Completion(person.text, "stop")
     judgement = judge(answer, prompt, person.text, limits, person.controls.kept, person.controls.nevers, (), person.tally)
     assert isinstance(judgement, Accepted) or judgement.reason not in ("pin_missing", "over_budget", "template_tokens")
+
+
+def test_who_allows_a_sensitive_matter_may_have_it_said() -> None:
+    person = after(allow("Religion"), pin("I am Muslim."))
+    assert person.controls.allows == ("religion",)
+    assert person.text.startswith("I am Muslim.")
+    assert person.off == ALL - {"religion"}
+    assert decide(allow("religion"), person, 100, NOW).receipt.outcome == "unchanged"
+
+
+def test_what_the_operator_allows_needs_no_leave_and_can_be_forbidden() -> None:
+    person = replace(KNOWN, allowed=frozenset({"religion"}))
+    assert decide(allow("religion"), person, 100, NOW).receipt.outcome == "unchanged"
+    assert decide(pin("I am Muslim."), person, 100, NOW).receipt.outcome == "applied"
+    person = after(pin("I am Muslim."), pin("No horror."), never("religion"), person=person)
+    assert person.off == ALL
+    assert person.controls.pins == ("No horror.",)
+    assert "Muslim" not in person.text
+
+
+def test_a_never_of_a_matter_takes_back_the_leave_and_what_was_said() -> None:
+    base = replace(BASE, text=TEXT + " Is a devout Catholic. Is gay.")
+    person = after(allow("religion"), allow("sexual orientation"), never("religion"), person=replace(KNOWN, summary=base))
+    assert person.controls.allows == ("sexual_orientation",)
+    assert "Catholic" not in person.text
+    assert "Is gay." in person.text
+    assert after(allow("religion"), person=person).off == ALL - {"religion", "sexual_orientation"}
+
+
+def test_controls_of_before_allow_nothing() -> None:
+    encoded = msgspec.msgpack.encode([3, 2, ["No horror."], [], ["war"], True])
+    assert decode_controls(encoded) == Controls(3, 2, ("No horror.",), (), ("war",), is_opted_out=True)

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from prefstream.dead_letters import Origin
-from prefstream.events import Item, Rating
+from prefstream.events import Item, Post, Rating
 from prefstream.summaries import ModelUsed, Summary, Tally
 from streams.controls import Controls
 from streams.evidence import evidence_of
+from streams.evolution.guards.sensitive import ALL
 from streams.pending import Place
 from streams.records import MAX_RECENT_IDS, Arrival, encode_event, remember_ids
+from streams.sensitive_words import Category
 from streams.tally import fold
 from streams.versions import next_summary, step_from
 
@@ -200,3 +202,19 @@ def test_a_version_is_of_the_tenant_whose_key_its_events_have() -> None:
     made = next_summary(step, "Loves war.", 3, MODEL, NOW)
     assert (made.tenant, made.user) == ("shop", "ada")
     assert (step_from(b"ada", BASE, ROWS, "age").tenant, msgspec.structs.replace(BASE).tenant) == ("", "")
+
+
+def test_what_is_sensitive_is_not_learnt_unless_somebody_allows_it() -> None:
+    post = Post(user="ada", at=AT, text="I am Muslim. I have diabetes. Slow films are best.")
+    rows = [(11, Arrival(Origin("T1", 0, 8), ARRIVED_MS, 9, "", msgspec.Raw(encode_event(post))))]
+    base = msgspec.structs.replace(BASE, text="Loves war. Is Muslim. Has diabetes.", tally=fold(Tally(), [evidence_of(post)]))
+
+    def learnt(*allows: str, allowed: frozenset[Category] = frozenset()) -> tuple[str, str, dict[Category, int]]:
+        step = step_from(b"ada", base, rows, "age", msgspec.structs.replace(CONTROLS, allows=allows), allowed=allowed)
+        assert step.tally.domains[""].quotes == ((step.evidence[0].quote,) if step.off != ALL else ("Slow films are best.",))
+        return step.evidence[0].quote, step.old_text, dict(step.left_out)
+
+    assert learnt() == ("Slow films are best.", "Loves war.", {"religion": 1, "health": 1})
+    told = "I am Muslim. Slow films are best."
+    assert learnt("religion") == (told, "Is Muslim.\nLoves war.", {"health": 1})
+    assert learnt(allowed=frozenset({"religion"})) == (told, "Is Muslim.\nLoves war.", {"health": 1})

@@ -17,6 +17,7 @@ contradicted       a claim that the tally or an event turns round, that the text
 wiped              far shorter than the old text, or almost none of its words, and nothing explains it
 pin_missing        a sentence that the person pinned is not there
 forbidden          something that the person never wants said is said
+sensitive          the person's health, faith or the like is spoken of, which is off, in other words than their own
 =================  ==================================================================================================
 
 Texts are compared by their words, without case, punctuation and invisible characters; in scripts that put no spaces between
@@ -39,12 +40,14 @@ from streams.evolution.guards.languages import keeps_the_language, load_language
 from streams.evolution.guards.leaks import says_nothing_of_its_task
 from streams.evolution.guards.loops import goes_on
 from streams.evolution.guards.losses import keeps_the_old
+from streams.evolution.guards.sensitive import told_in
 from streams.evolution.guards.verdicts import Accepted, Candidate, GuardLimits, Judgement, Rejected, RejectionReason
 from streams.evolution.guards.wording import normalise, occurs, phrases_of, unquoted, words_of
 from streams.evolution.markup import find_markup
 from streams.evolution.plain import parse_prompt
 from streams.evolution.prose import NOTHING_YET, render
 from streams.evolution.records import Completion, Prompt
+from streams.sensitive_words import Category
 from streams.tokens import estimate_text_tokens
 
 __all__ = ["Accepted", "GuardLimits", "Judgement", "Rejected", "RejectionReason", "judge", "load_languages", "normalise"]
@@ -86,6 +89,7 @@ def judge(
     forbidden: Sequence[str] = (),
     evidence: Sequence[Evidence] = (),
     tally: Tally = _NO_TALLY,
+    off: frozenset[Category] = frozenset(),
 ) -> Judgement:
     """Whether ``completion`` may replace ``old_text`` (empty for a new user), after this new ``evidence``.
 
@@ -93,14 +97,14 @@ def judge(
 
     ``completion.text`` is the summary alone: a dialect whose model thinks cuts the thought away first, and then sets
     ``completion_tokens`` to 0 where the server's count includes the thought. Pins and forbidden phrases without a word ask
-    for nothing.
+    for nothing. Of the sensitive categories that are ``off`` nothing may be said of the person.
     """
     text = normalise(completion.text)
     tokens = completion.text_tokens or estimate_text_tokens(text)
     # What is longer is over budget, and the last of an old text no prompt shows: neither is worth its words.
     words, old_text = words_of(text[: (limits.max_tokens + 1) * _MAX_TOKEN_CHARS]), old_text[:_MAX_CHARS]
     finish_reason = completion.finish_reason
-    candidate = Candidate(text, words, tokens, finish_reason, prompt, old_text, limits, pins, forbidden, evidence, tally)
+    candidate = Candidate(text, words, tokens, finish_reason, prompt, old_text, limits, pins, forbidden, evidence, tally, off)
     for guard in _GUARDS:
         if rejected := guard(candidate):
             return rejected
@@ -160,6 +164,11 @@ def _says_nothing_forbidden(candidate: Candidate) -> Rejected | None:
     return Rejected("forbidden", f"{said} of {len(forbidden)} forbidden phrases are said") if said else None
 
 
+def _is_discreet(candidate: Candidate) -> Rejected | None:
+    told = told_in(candidate.text, candidate.off, candidate.pins)
+    return Rejected("sensitive", f"it speaks of the person's {', '.join(sorted(told))}") if told else None
+
+
 _GUARDS: tuple[Callable[[Candidate], Rejected | None], ...] = (
     _finished,
     _says_something,
@@ -174,4 +183,5 @@ _GUARDS: tuple[Callable[[Candidate], Rejected | None], ...] = (
     keeps_the_old,
     _keeps_pins,
     _says_nothing_forbidden,
+    _is_discreet,
 )

@@ -12,6 +12,7 @@ from prefstream.events import Item
 from prefstream.summaries import Tally
 from streams.evidence import Evidence
 from streams.evolution.records import Prompt
+from streams.sensitive_words import Category
 
 RejectionReason = Literal[
     "finish_reason",
@@ -27,6 +28,7 @@ RejectionReason = Literal[
     "wiped",
     "pin_missing",
     "forbidden",
+    "sensitive",
 ]
 
 
@@ -87,3 +89,4 @@ class Candidate(Struct, frozen=True):
     forbidden: Sequence[str]
     evidence: Sequence[Evidence]
     tally: Tally
+    off: frozenset[Category]

@@ -17,10 +17,12 @@ from prefstream.summaries import Tally
 from streams.evidence import Evidence, evidence_of
 from streams.evolution import guards
 from streams.evolution.guards import Accepted, GuardLimits, Judgement, Rejected, RejectionReason, judge, normalise
+from streams.evolution.guards.sensitive import ALL
 from streams.evolution.guards.verdicts import Candidate
 from streams.evolution.guards.wording import words_of
 from streams.evolution.plain import SYSTEM, parse_prompt, write_prompt
 from streams.evolution.records import Completion, Prompt, Turn
+from streams.sensitive_words import Category
 from streams.tally import fold
 
 OLD = (
@@ -85,10 +87,12 @@ class Call(Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     prompt: Prompt = PROMPT
     tally: Tally = Tally()
+    off: frozenset[Category] = ALL
 
     def judge(self, text: str) -> Judgement:
         completion = Completion(text, self.finish, completion_tokens=self.tokens)
-        return judge(completion, self.prompt, self.old, self.limits, self.pins, self.forbidden, self.evidence, self.tally)
+        asked = (self.pins, self.forbidden, self.evidence, self.tally, self.off)
+        return judge(completion, self.prompt, self.old, self.limits, *asked)
 
 
 NORMAL = Call()
@@ -309,6 +313,10 @@ REJECTED: list[tuple[str, str, Call, str]] = [
     ("forbidden", "within a run of Chinese", Call(old="", forbidden=("战争",)), "喜欢战争电影。"),
     ("forbidden", "with a Korean particle", Call(old="드라마를 좋아한다.", forbidden=("전쟁",)), "전쟁을 좋아한다."),
     ("forbidden", "an emoji", Call(old="", forbidden=("🍷",)), "Likes 🍷."),
+    ("sensitive", "what the person is", NORMAL, NEW + " Is Muslim."),
+    ("sensitive", "what they suffer from", NORMAL, NEW + " Suffers from depression."),
+    ("sensitive", "in their own voice", NORMAL, NEW + " I voted for the Greens."),
+    ("sensitive", "beside a pin that says another matter", Call(pins=("I am gay.",)), NEW + " I am gay. Is Muslim."),
 ]
 
 NEAR_MISSES: list[tuple[str, str, Call, str]] = [
@@ -527,6 +535,9 @@ NEAR_MISSES: list[tuple[str, str, Call, str]] = [
     ("pin_missing", "pins in other clothes", Call(pins=("LOVES  drama, and war!", "")), NEW),
     ("forbidden", "other words", Call(forbidden=("musical", "ar", "dram", "crime thriller", "?", "")), NEW),
     ("forbidden", "other emoji", Call(old="", forbidden=("🍷",)), "Likes 🍺."),
+    ("sensitive", "a matter of works", NORMAL, NEW + " Often chooses religion."),
+    ("sensitive", "a matter that is on", Call(off=ALL - {"religion"}), NEW + " Is Muslim."),
+    ("sensitive", "a pin", Call(pins=("I am gay.",)), NEW + " I am gay."),
 ]
 
 
@@ -562,7 +573,7 @@ def test_the_first_guard_in_the_documented_order_gives_the_reason() -> None:
     texts += [GERMAN + rule + EVIDENCE, EVIDENCE + " Fargo.", GERMAN + " Fargo.", "Likes Fargo and Fargo.", "Likes Fargo."]
     steps += [(call, text) for text in texts]
     call = replace(call, limits=GuardLimits(max_tokens=600))
-    steps += [(call, NEW), (replace(call, pins=()), NEW)]
+    steps += [(call, NEW), (replace(call, pins=()), NEW), (replace(call, pins=(), forbidden=()), NEW + " Is Muslim.")]
     assert [_reason(*step) for step in steps] == list(get_args(RejectionReason))
 
 
@@ -598,7 +609,9 @@ def test_ten_times_the_text_takes_about_ten_times_as_long(unit: str) -> None:
     def seconds(num_chars: int) -> float:
         text = normalise(unit * (num_chars // len(unit)))
         told = Prompt((Turn("system", text), Turn("user", text)), 80)
-        candidate = Candidate(text, words_of(text), 1, "stop", told, text, GuardLimits(10**9), (text,), ("x y",), (), LIKED)
+        candidate = Candidate(
+            text, words_of(text), 1, "stop", told, text, GuardLimits(10**9), (text,), ("x y",), (), LIKED, ALL
+        )
         started = time.process_time()
         for guard in guards._GUARDS:
             guard(candidate)
