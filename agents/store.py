@@ -1,6 +1,6 @@
 """The store: one RocksDB per table and owned partition, written only when the changelog record is acknowledged.
 
-Place in the flow: below ``pending`` and ``summaries``. *Log first, store second*: a row enters RocksDB in the acknowledgement
+Place in the flow: below the three tables. *Log first, store second*: a row enters RocksDB in the acknowledgement
 of its changelog record, in one batch with a stamp that holds the changelog offset, so the store is never ahead of the log and
 a killed worker needs no wipe. Until then the row lives in memory (``stage``), where the worker reads its own writes. A store
 that cannot be trusted (:mod:`agents.stamps`) or read is thrown away, and recovered from the log.

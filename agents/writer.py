@@ -1,6 +1,6 @@
 """The writer: everything a partition's owner writes to Kafka, in one order per topic, acknowledged in that order.
 
-Place in the flow: below collect and write back (``pending`` and ``summaries``), and below intake (events, dead letters).
+Place in the flow: below collect and write back (the tables), and below intake (events, dead letters).
 A :class:`Lane` carries one topic partition. It sends one batch at a time, and gathers for some milliseconds before each: small
 batches were half of all CPU time. The first send that fails ends the worker: an idempotent producer would go on after it,
 and leave a gap behind what came later.

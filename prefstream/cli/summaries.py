@@ -30,7 +30,7 @@ def summary(
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
-    """Show the current summary of a user, and what it is based on."""
+    """Show the current summary of a user, and what it is based on; `prefstream history` shows what it said before."""
     topic = TopicNames(namespace).summaries
     with SummaryReader(bootstrap_servers, topic, start="now") as reader:
         found = reader.current(user, tenant)

@@ -29,6 +29,7 @@ from tests.chaos.inquiry import (
 )
 from tests.chaos.journal import Journal, Place, Sent, load_journal
 from tests.chaos.judgement import FATES, Fate, Findings, Judgement, Whereabouts
+from tests.chaos.keeping import check_kept
 from tests.chaos.readings import Arrived, Letter, Origin
 
 
@@ -59,6 +60,7 @@ def judge_records(exhibits: Exhibits, journal: Journal | None = None, *, expects
     found = settle(exhibits, events, letters, pending, summaries, findings)
     pending.check_ledgers(events)
     check_history(exhibits, findings)
+    check_kept(exhibits, summaries.chains, findings)
     sources = _Sources(exhibits, events, letters, found)
     sources.check_origins(findings)
     if journal is not None:

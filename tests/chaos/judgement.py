@@ -19,6 +19,7 @@ Crime = Literal[
     "out_of_order",  # behind a later event of its user and source partition
     "version_skipped",  # versions do not rise by one
     "version_rewritten",  # one version, two texts
+    "not_kept",  # published, and not on the history topic as it was
     "went_backwards",  # position, number of events or version fell on the public topic
     "miscounted",  # a summary, a ledger or a row of failures counts other than what it covers
     "impossible",  # a record that no correct worker writes

@@ -16,11 +16,12 @@ from tests.chaos.inquiry import longest_stall_seconds
 from tests.chaos.journal import Former, IntendedEvent, Journal, Place, Sent, load_journal
 from tests.chaos.judge import judge_records, main
 from tests.chaos.judgement import MAX_EXAMPLES, Crime, Findings, Judgement
+from tests.chaos.keeping import NUM_SURE, kept_key
 
 SECOND = 1_000
 IDS = {"s": "ID-s", "ns.events": "ID-events"}
 NEW_ID = "ID-s-again"
-OWN = ("events", "dead-letters", "pending", "summaries")
+OWN = ("events", "dead-letters", "pending", "summaries", "history")
 
 
 class World:
@@ -96,7 +97,9 @@ class World:
             "tally": {"num_events": num_events, "domains": {"": {"num_events": num_events}}},
             "origins": before["origins"] | dict(self._origin(place) for place in places),
         }
-        self.write("summaries", user.encode(), msgspec.json.encode(summary | fields))
+        published = summary | fields
+        self.write("history", kept_key(user.encode(), published["version"]), msgspec.json.encode(published))
+        self.write("summaries", user.encode(), msgspec.json.encode(published))
         for place in places:
             self.write("pending", row_key(user, place), None)
 
@@ -236,6 +239,25 @@ def test_of_a_record_that_is_not_read_yet_some_events_may_be_missing() -> None:
     assert world.judged().is_clean
 
 
+def test_a_kept_version_that_was_never_published_is_no_crime() -> None:
+    """A crash leaves it, above the current version."""
+    world = honest()
+    world.write("history", kept_key(ADA.encode(), 3), b'{"user": "a", "version": 3, "text": "Never published."}')
+    assert world.judged().is_clean
+
+
+def test_of_the_versions_the_newest_are_kept() -> None:
+    world = honest()
+    world.cover(BOB, [8])
+    for _ in range(NUM_SURE - 1):
+        world.cover(BOB, [world.take(0, BOB)])
+    world.count(8 + NUM_SURE, 6 + NUM_SURE, 1, 1)
+    world.write("history", kept_key(BOB.encode(), 1), None)
+    assert world.judged().is_clean
+    world.write("history", kept_key(BOB.encode(), 2), None)
+    assert world.judged().crimes == {"not_kept": 1}
+
+
 def test_a_row_that_a_crash_left_over_is_no_crime() -> None:
     world = honest()
     world.keep(ADA, 6)
@@ -336,6 +358,18 @@ def swapped_before_the_source(world: World) -> None:
 
 def a_version_is_skipped(world: World) -> None:
     world.edit("summaries", 3, version=3)
+
+
+def a_version_is_not_kept(world: World) -> None:
+    del world.topics["history"][2]
+
+
+def a_version_is_deleted_too_soon(world: World) -> None:
+    world.write("history", kept_key(ADA.encode(), 1), None)
+
+
+def a_version_is_kept_in_other_words(world: World) -> None:
+    world.edit("history", 0, text="Another text.")
 
 
 def a_version_comes_after_another_than_it_says(world: World) -> None:
@@ -601,7 +635,10 @@ CRIMES: list[tuple[Callable[[World], None], dict[Crime, int]]] = [
     (swapped_and_both_applied, {"out_of_order": 1}),
     (swapped_and_the_late_one_dropped, {"out_of_order": 1, "lost": 1}),
     (swapped_before_the_source, {"out_of_order": 1}),
-    (a_version_is_skipped, {"version_skipped": 1}),
+    (a_version_is_skipped, {"version_skipped": 1, "not_kept": 1}),
+    (a_version_is_not_kept, {"not_kept": 1}),
+    (a_version_is_deleted_too_soon, {"not_kept": 1}),
+    (a_version_is_kept_in_other_words, {"not_kept": 1}),
     (a_version_comes_after_another_than_it_says, {"impossible": 1}),
     (a_version_is_written_twice, {"version_rewritten": 1}),
     (an_old_version_comes_back, {"went_backwards": 1}),

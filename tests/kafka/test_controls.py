@@ -120,6 +120,7 @@ def test_everything_that_is_held_of_somebody_can_be_exported(flow: Flow) -> None
     assert [one["value"]["type"] for one in topics[names.inbox]] == ["pin"]
     assert len(topics[names.events]) == 4
     assert [one["value"]["pins"] for one in topics[names.summaries]] == [["Only with friends."]]
+    assert [(one["value"]["version"], one["value"].get("command")) for one in topics[names.history]] == [(1, None), (2, "pin")]
     assert [one["value"]["outcome"] for one in topics[names.receipts]] == ["applied"]
     assert "Only with friends." in str([one for one in topics[names.pending] if one["kind"] == "controls"])
     assert '"ada"' not in result.stdout
