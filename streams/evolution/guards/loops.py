@@ -24,13 +24,22 @@ _MIN_WORDS = 12  # of a text of fewer nothing can be said by its share
 
 def goes_on(candidate: Candidate) -> Rejected | None:
     """Whether each part of the text says something of its own."""
-    words = words_and_titles(candidate.text)
+    text = _beside_pins(candidate)
+    words = words_and_titles(text)
     if period := _looped(words):
         return Rejected("repetition", f"{period} words again and again")
-    share = _share_repeated([words_and_titles(part) for part in _domains(candidate.text)])
+    share = _share_repeated([words_and_titles(part) for part in _domains(text)])
     if share > _MAX_REPEATED and len(words) >= _MIN_WORDS:
         return Rejected("repetition", f"{share:.0%} of the words were said before, in the same order")
     return None
+
+
+def _beside_pins(candidate: Candidate) -> str:
+    """The text without each pin, once: pins that are alike are what the person wants, and would make a loop of every text."""
+    text = candidate.text
+    for pin in sorted(candidate.pins, key=len, reverse=True):
+        text = text.replace(pin, " ", 1)
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _looped(words: Sequence[str]) -> int:

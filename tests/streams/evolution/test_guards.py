@@ -75,6 +75,9 @@ TWO_DOMAINS, ALIKE = (
 LONG_EDIT = " ".join(f"word{n}" for n in range(300)) + "."
 
 
+ALIKE_PINS = tuple(f"Wants film number {n} again." for n in range(11))
+
+
 class Call(Struct, frozen=True, kw_only=True):
     """A normal call, to be varied."""
 
@@ -313,6 +316,7 @@ REJECTED: list[tuple[str, str, Call, str]] = [
     ("forbidden", "within a run of Chinese", Call(old="", forbidden=("战争",)), "喜欢战争电影。"),
     ("forbidden", "with a Korean particle", Call(old="드라마를 좋아한다.", forbidden=("전쟁",)), "전쟁을 좋아한다."),
     ("forbidden", "an emoji", Call(old="", forbidden=("🍷",)), "Likes 🍷."),
+    ("repetition", "a pin again and again", Call(pins=("Wants slow films.",)), NEW + " Wants slow films." * 4),
     ("sensitive", "what the person is", NORMAL, NEW + " Is Muslim."),
     ("sensitive", "what they suffer from", NORMAL, NEW + " Suffers from depression."),
     ("sensitive", "in their own voice", NORMAL, NEW + " I voted for the Greens."),
@@ -535,6 +539,12 @@ NEAR_MISSES: list[tuple[str, str, Call, str]] = [
     ("pin_missing", "pins in other clothes", Call(pins=("LOVES  drama, and war!", "")), NEW),
     ("forbidden", "other words", Call(forbidden=("musical", "ar", "dram", "crime thriller", "?", "")), NEW),
     ("forbidden", "other emoji", Call(old="", forbidden=("🍷",)), "Likes 🍺."),
+    (
+        "repetition",
+        "pins that are alike",
+        Call(pins=ALIKE_PINS, limits=GuardLimits(max_tokens=160)),
+        " ".join([*ALIKE_PINS, NEW]),
+    ),
     ("sensitive", "a matter of works", NORMAL, NEW + " Often chooses religion."),
     ("sensitive", "a matter that is on", Call(off=ALL - {"religion"}), NEW + " Is Muslim."),
     ("sensitive", "a pin", Call(pins=("I am gay.",)), NEW + " I am gay."),
