@@ -25,7 +25,7 @@ from agents.dispatch import Dispatch
 from agents.duties import duties
 from agents.failed_calls import FailedCalls
 from agents.failstop import stop_unfinished, stopping_on_error
-from agents.faust_fixes import CommitOutcome, FixedApp, WatermarkConsumer
+from agents.faust_fixes import FixedApp, WatermarkConsumer
 from agents.faust_settings import RAW, faust_settings
 from agents.gate import Gates
 from agents.health import HealthServer
@@ -36,7 +36,7 @@ from agents.model import Model, new_client
 from agents.obey import Obey
 from agents.outbox import Outbox
 from agents.partitions import Partitions
-from agents.progress import Progress
+from agents.progress import CommitOutcome, Progress
 from agents.settings import Settings
 from agents.sources import TopicWatch
 from agents.spare import Spare
@@ -153,6 +153,7 @@ class Worker(FixedApp):
     def _show_what_is(self) -> None:
         """What metrics tell at a scrape, and nobody counts."""
         metrics, partitions = self.metrics, self.partitions
+        metrics.partitions.set(self.conf.topic_partitions)
         metrics.ready.set_function(lambda: not self.not_ready())
         metrics.recovery_records_left.set_function(lambda: self.tables.recovery.num_left)
         for kind, price in self.settings.prices.items():

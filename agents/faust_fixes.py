@@ -41,7 +41,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Set
 from importlib.metadata import version
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 import aiokafka
 import structlog
@@ -59,7 +59,7 @@ from msgspec.structs import replace
 from agents.crash_points import reached
 from agents.failstop import stop_now
 from agents.header_names import read_any_header_name
-from agents.progress import Progress
+from agents.progress import CommitOutcome, Progress
 from agents.store import LoggedStore
 from agents.writer import NotDurable
 from prefstream.sources import Standing, encode_mark, refusal, standing_in
@@ -74,8 +74,6 @@ _PROGRESS_SECONDS = 5.0
 _ASK_FOR_ENDS_MS = 5_000
 
 log = structlog.get_logger()
-
-CommitOutcome = Literal["done", "refused", "cut_short"]
 
 
 class UnprovenVersion(Exception):

@@ -17,9 +17,17 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from agents.clock import now_ms
+from agents.progress import CommitOutcome
 from model_server.breaker import BreakerState
 from model_server.replicas import Standing
+from prefstream.dead_letters import DeadLetterReason
+from prefstream.receipts import ReceiptOutcome
+from prefstream.summaries import FlushReason
 from streams.backpressure import Weight
+from streams.evolution.guards import RejectionReason
+from streams.failures import FailureKind
+from streams.foresight import Verdict
+from streams.ledger import Outcome
 from streams.pending import PendingIndex
 
 _CALL_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
@@ -192,6 +200,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._add_events()
         self._add_calls()
+        self._add_costs()
         self._add_delays()
         self._add_flow()
 
@@ -203,14 +212,19 @@ class Metrics:
         self.filtered_records = self._counter(
             "filtered_records", "Records of a source topic that make no event: they say nothing of anybody's taste.", "topic"
         )
-        self.dead_letters = self._counter("dead_letters", "Records that can never succeed, by reason.", "reason")
+        self.dead_letters = self._counter(
+            "dead_letters", "Records that can never succeed, by reason.", "reason", values=get_args(DeadLetterReason)
+        )
         self.collected = self._counter(
             "collected_events",
             "Events and commands of the keyed topic by what became of them: accepted, redelivered, duplicate (another record, "
             "the same id), filtered (a source record that makes no event, or an event of who has opted out), command.",
             "outcome",
+            values=get_args(Outcome),
         )
-        self.receipts = self._counter("receipts", "Receipts of commands: applied, unchanged or refused.", "outcome")
+        self.receipts = self._counter(
+            "receipts", "Receipts of commands: applied, unchanged or refused.", "outcome", values=get_args(ReceiptOutcome)
+        )
         self.applied = self._counter("applied_events", "Events covered by a durable summary.")
         self.summaries = self._counter("summaries", "Summaries made durable.")
         self.tested_choices = self._counter(
@@ -218,6 +232,7 @@ class Metrics:
             "Clear choices of users, each put to the summary in force before it is learnt from: told (its words lean to what "
             "was chosen), mistaken (to what was not), silent (to neither).",
             "verdict",
+            values=get_args(Verdict),
         )
         self.redacted = self._counter(
             "redacted_details",
@@ -234,7 +249,10 @@ class Metrics:
 
     def _add_calls(self) -> None:
         self.flushes = self._counter(
-            "flushes", "Evolve calls begun, by why the user was due; one that is made again at once is one.", "reason"
+            "flushes",
+            "Evolve calls begun, by why the user was due; one that is made again at once is one.",
+            "reason",
+            values=get_args(FlushReason),
         )
         self.spared_calls = self._counter(
             "spared_calls",
@@ -252,22 +270,34 @@ class Metrics:
             "calls",
             "Evolve calls ended, by result: completion, unavailable, refused, or stale (ownership or version had changed).",
             "result",
+            values=("completion", "unavailable", "refused", "stale"),
         )
         self.failures = self._counter(
             "failed_calls",
             "Calls that count as a failure of the user, not of the model: refused, rejected, unanswered while others are, or "
             "unprocessable by a defect of prefstream itself.",
             "kind",
+            values=get_args(FailureKind),
         )
-        self.rejected = self._counter("rejected_rewrites", "Answers the guards refused, by reason.", "reason")
+        self.rejected = self._counter(
+            "rejected_rewrites", "Answers the guards refused, by reason.", "reason", values=get_args(RejectionReason)
+        )
         self.rescued = self._counter(
             "rescued_rewrites", "Answers accepted when the model was asked again, by why the first was refused.", "reason"
         )
+
+    def _add_costs(self) -> None:
         self.call_seconds = self._histogram("call_seconds", "How long an evolve call took.", _CALL_BUCKETS)
         self.prompt_tokens = self._counter("prompt_tokens", "Prompt tokens the model reported.")
         self.cached_tokens = self._counter("cached_tokens", "Of the prompt tokens those that the model had read before.")
         self.completion_tokens = self._counter("completion_tokens", "Answer tokens the model reported, thoughts included.")
         self.reasoning_tokens = self._counter("reasoning_tokens", "Of the answer tokens those that were thoughts.")
+        self.token_prices = self._gauge(
+            "token_prices",
+            "Price of a million tokens as PREFSTREAM_PRICES says, in the currency it is written in: prompt (those not read "
+            "before), cached, completion. Absent without prices.",
+            "tokens",
+        )
 
     def _add_delays(self) -> None:
         self.arrival_to_summary = self._histogram(
@@ -287,6 +317,7 @@ class Metrics:
             "recovery_records_left",
             "Changelog offsets a recovery has yet to read, at most so many records; 0 when no recovery runs.",
         )
+        self.partitions = self._gauge("partitions", "Partitions of the keyed topics: each of them needs an owner.")
         self.ready = self._gauge("ready", "Whether this worker is ready: recovered, in no rebalance, and getting on.")
         self.stalled = self._gauge(
             "stalled_seconds",
@@ -297,17 +328,12 @@ class Metrics:
             "commits",
             "Commits of offsets: done, refused by the broker, or cut_short by a rebalance before all was durable.",
             "outcome",
+            values=get_args(CommitOutcome),
         )
         self.rebalance_seconds = self._histogram(
             "rebalance_seconds",
             "From the moment a rebalance stops this worker until it goes on, recovery included; the first one too.",
             _REBALANCE_BUCKETS,
-        )
-        self.token_prices = self._gauge(
-            "token_prices",
-            "Price of a million tokens as PREFSTREAM_PRICES says, in the currency it is written in: prompt (those not read "
-            "before), cached, completion. Absent without prices.",
-            "tokens",
         )
         self.gate_closed = self._gauge(
             "gate_closed",
@@ -315,8 +341,12 @@ class Metrics:
             "gate",
         )
 
-    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        return Counter(f"prefstream_{name}_total", meaning, labels, registry=self.registry)
+    def _counter(self, name: str, meaning: str, *labels: str, values: Iterable[str] = ()) -> Counter:
+        """A counter. One with a label of known ``values`` begins with all of them at 0: else the first of each is no rise."""
+        counter = Counter(f"prefstream_{name}_total", meaning, labels, registry=self.registry)
+        for value in values:
+            counter.labels(value)
+        return counter
 
     def _histogram(self, name: str, meaning: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(f"prefstream_{name}", meaning, buckets=buckets, registry=self.registry)

@@ -10,11 +10,13 @@ read where the broker refuses to hand it over; any other offset that is missing 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
 from prefstream.sources import UNMARKED, Mark
+
+CommitOutcome = Literal["done", "refused", "cut_short"]
 
 
 class SourcePartition(NamedTuple):

@@ -27,6 +27,7 @@ from prefstream.topics import TopicNames
 
 POLL_SECONDS = 0.5
 _POLL_MS = int(POLL_SECONDS * 1_000)
+_REJECTIONS = "prefstream_rejected_rewrites_total"
 
 Sample = Mapping[tuple[str, str], float]
 """One scrape: the values by metric and its one label's value, empty where it has no label."""
@@ -126,7 +127,7 @@ class Lives:
         return Counts(
             retries=total["prefstream_collected_events_total", "duplicate"],
             redelivered=total["prefstream_collected_events_total", "redelivered"],
-            rejections={label: value for (name, label), value in total.items() if name == "prefstream_rejected_rewrites_total"},
+            rejections={label: value for (name, label), value in total.items() if value and name == _REJECTIONS},
             failed_calls=sum(total["prefstream_calls_total", result] for result in ("unavailable", "refused")),
             answers=total["prefstream_calls_total", "completion"],
             accepted=total["prefstream_summaries_total", ""],

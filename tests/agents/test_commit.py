@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiokafka.structs import OffsetAndMetadata
 
-from agents.faust_fixes import CommitOutcome, WatermarkConsumer
-from agents.progress import Progress
+from agents.faust_fixes import WatermarkConsumer
+from agents.progress import CommitOutcome, Progress
 from agents.writer import Lane
 from tests.agents.scripted import ScriptedProducer, others_run
 

@@ -26,14 +26,13 @@ from structlog.testing import capture_logs
 
 from agents.faust_fixes import (
     PINNED,
-    CommitOutcome,
     FixedApp,
     OrderedRecovery,
     UnprovenVersion,
     WatermarkConsumer,
     assert_versions,
 )
-from agents.progress import HoleFound, Progress
+from agents.progress import CommitOutcome, HoleFound, Progress
 from agents.store import STAMP_KEY, LoggedStore
 from agents.writer import Lane
 from prefstream.sources import UNMARKED, Mark, Standing, decode_mark

@@ -46,6 +46,7 @@ CLOSED = {
     "cut",  # Cut
     "name",  # GateName
     "verdict",  # Verdict
+    "value",  # the closed sets themselves, which begin at 0
     "kind",  # Kind of redaction; TokenKind
     "category",  # Category of what is sensitive
     "one.duty.name",  # DutyName
@@ -93,6 +94,26 @@ def label_values() -> Iterator[str]:
 
 def test_a_labels_value_comes_from_a_closed_set() -> None:
     assert set(label_values()) == CLOSED
+
+
+def test_what_a_label_may_be_is_there_from_the_beginning() -> None:
+    """Or the first dead letter of a reason, and the first call that fails, would be no rise."""
+    value = Metrics().registry.get_sample_value
+    assert value("prefstream_dead_letters_total", {"reason": "poison"}) == 0
+    assert value("prefstream_collected_events_total", {"outcome": "accepted"}) == 0
+    assert value("prefstream_calls_total", {"result": "unavailable"}) == 0
+
+
+def test_a_worker_has_a_bounded_number_of_series() -> None:
+    """Without topics, replicas and tables, which its settings number."""
+    metrics = Metrics()
+    for collector in at_a_scrape():
+        metrics.registry.register(collector)
+    numbers = {"stalled": 5, "cuts": 4, "redacted": 4, "rescued": 13, "spared_calls": 5, "gate_closed": 2}
+    for name, values in numbers.items():
+        for value in range(values):
+            getattr(metrics, name).labels(str(value))
+    assert sum(len(family.samples) for family in metrics.registry.collect()) < 300
 
 
 def test_only_these_labels_exist() -> None:

@@ -1,0 +1,1 @@
+"""Prometheus: recording rules, alerts and their tests; where the real ``prometheus`` and ``promtool`` come from."""
