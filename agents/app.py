@@ -40,8 +40,10 @@ from agents.progress import CommitOutcome, Progress
 from agents.settings import Settings
 from agents.sources import TopicWatch
 from agents.spare import Spare
+from agents.spending import Spending
 from agents.stamps import Changelog
 from agents.store import SCHEME, LoggedStore
+from agents.tenant_metrics import TenantLabels, Tenants
 from agents.watchdog import Watchdog
 from agents.write_back import WriteBack
 from agents.writer import NotDurable
@@ -77,11 +79,12 @@ class Worker(FixedApp):
         self.topic_watch = TopicWatch(settings.brokers, self.topic_ids)
         self.progress = Progress()
         self._one_count = asyncio.Lock()
-        self.metrics = Metrics()
+        self.metrics = Metrics(TenantLabels(settings.named_tenants))
         self.partitions = Partitions(settings.brokers, self.topic_names, settings.flush_policy)
         self.outbox = Outbox(settings.brokers, self.topic_names, cluster.num_partitions)
         self.obey = Obey(self.outbox, self.metrics, settings.max_summary_tokens, frozenset(settings.sensitive))
         self.client = new_client(settings, model)
+        self.spending = Spending(self.partitions, cluster.num_partitions, settings.budgets, self.metrics)
         self.dispatch = self._new_dispatch(cluster)
         self.lag = Lag(self.progress, self._ends)
         self.gates = self._new_gates()
@@ -113,7 +116,7 @@ class Worker(FixedApp):
             policy=settings.spare_policy,
         )
         return Dispatch(
-            self.partitions,
+            self.spending,
             self.client,
             dialect,
             availability,
@@ -137,6 +140,7 @@ class Worker(FixedApp):
             settings.max_pending_mib << 20,
             self.lag.num_unread,
             self.metrics,
+            settings.tenant_sources,
         )
 
     def _new_watchdog(self) -> Watchdog:
@@ -166,6 +170,7 @@ class Worker(FixedApp):
             Ownership(lambda: partitions.num_restored_events, lambda: partitions.num_released_events),
             Unread(self.lag.num_unread),
             Standings(self.client.standings),
+            Tenants(metrics.tenants, lambda: [owned.index for owned in partitions], lambda: self.spending.pool),
             Disk(self._store_sizes, self.settings.data_directory),
             RecoveryTime(lambda: self.tables.recovery.seconds_left),
             ProcessCollector(registry=None),  # resident memory, open files, CPU time, where the system tells them
@@ -264,6 +269,7 @@ class Worker(FixedApp):
         while True:
             await asyncio.sleep(_REFRESH_SECONDS)
             self.partitions.refresh()
+            self.spending.write()
 
     async def on_stop(self) -> None:
         """Finish what is in flight, make it durable, commit, and only then let Faust take the worker apart.
@@ -310,6 +316,7 @@ class Worker(FixedApp):
     def restore_partitions(self) -> None:
         """Rebuild the indexes after recovery, and finish what commands began."""
         self.partitions.restore()
+        self.spending.restore()
         for owned in self.partitions:
             self.obey.finish(owned)
 
@@ -341,6 +348,7 @@ class Worker(FixedApp):
             for owned, ledger in ledgers:
                 if owned.is_alive:
                     owned.write_ledger(replace(ledger, topic_id=self.topic_ids[self.topic_names.events]))
+        self.spending.write()
         await self.partitions.flush()
 
     async def finish_calls(self) -> None:

@@ -2,8 +2,9 @@
 
 Place in the flow: beside the agents, never inside one: Faust acknowledges on cancel and stalls every topic behind a slow agent.
 Where the events say nothing new, :mod:`agents.spare` covers them and no call is made.
-One call per user at a time, bounded over all users, the user who has been due longest first. Where an answer is rejected the
-model is asked once more at once, in the same place: what comes then is the user's summary, or failure.
+One call per user at a time, bounded over all users; tenants in turn, and of a tenant the user who has been due longest. Where
+an answer is rejected the model is asked once more at once, in the same place: what comes then is the user's summary, or a
+failure.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from agents.failed_calls import FailedCalls
 from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
 from agents.owned import Owned
-from agents.partitions import Partitions
 from agents.spare import Spare
-from agents.write_back import Call, WriteBack
+from agents.spending import Spending
+from agents.write_back import Call, WriteBack, is_overtaken
 from model_server.replicas import Replicas
 from streams.availability import Availability
 from streams.evolution.attempts import first_attempt, repeated
@@ -47,7 +48,7 @@ class Dispatch:
 
     def __init__(
         self,
-        partitions: Partitions,
+        spending: Spending,
         client: Replicas,
         dialect: Dialect,
         availability: Availability,
@@ -62,7 +63,7 @@ class Dispatch:
         allowed: frozenset[Category] = frozenset(),
         may_start: Callable[[], bool],
     ) -> None:
-        self._partitions = partitions
+        self._spending = spending
         self._client = client
         self._dialect = dialect
         self._availability = availability
@@ -81,8 +82,8 @@ class Dispatch:
         self.num_steps = 0  # who was taken up, and who came to an end: for the watchdog, whether it gets on
 
     def has_work(self, now_ms: int) -> bool:
-        """Whether a call is in flight, or somebody is due."""
-        return bool(self._tasks) or self._longest_due(now_ms) is not None
+        """Whether a call is in flight, or somebody is due whose budget allows it."""
+        return bool(self._tasks) or self._spending.next_turn(now_ms) is not None
 
     @property
     def num_in_flight(self) -> int:
@@ -100,10 +101,11 @@ class Dispatch:
     async def _start_due(self) -> None:
         while self._has_capacity():
             now_ms = _now_ms()
-            owned = self._longest_due(now_ms)
-            if owned is None:
+            turn = self._spending.next_turn(now_ms)
+            if turn is None:
                 return
-            due = owned.index.take_due(now_ms)
+            owned, tenant = turn
+            due = owned.index.take_due(now_ms, tenant)
             if due is None:  # nobody there is counted yet, and none of them is due now any more
                 continue
             self.num_steps += 1
@@ -112,6 +114,9 @@ class Dispatch:
                 continue
             if self._spare.spare(owned, due):
                 await asyncio.sleep(0)  # it takes no place that would bound how many there are: others get their turn
+                continue
+            due = self._spending.admit(owned, due, now_ms)
+            if due is None:
                 continue
             is_probe = self._availability.calls(now_ms)
             self._metrics.flushes.labels(due.reason).inc()
@@ -128,14 +133,6 @@ class Dispatch:
 
     def _may_call(self) -> bool:
         return not self._draining and self._may_start() and self._availability.may_call(_now_ms())
-
-    def _longest_due(self, now_ms: int) -> Owned | None:
-        dues = [
-            (due_at_ms, owned.number, owned)
-            for owned in self._partitions
-            if (due_at_ms := owned.index.next_due_at_ms()) is not None and due_at_ms <= now_ms
-        ]
-        return min(dues, default=(0, 0, None))[2]
 
     async def _wait(self) -> None:
         """Until a call ends, or it is time to look again who is due."""
@@ -168,6 +165,9 @@ class Dispatch:
         result = await self._client.evolve(call.attempt.prompt, request_id=uuid.uuid4().hex)
         reached("call.answered")
         self._metrics.call_seconds.observe(time.monotonic() - started)
+        self._spending.ended(call.due.user, call.attempt.prompt, result, is_first=may_repeat)
+        if call.owned.is_alive and not is_overtaken(call):
+            self._spending.charge(call.owned, call.due.user, call.attempt.prompt, result)
         retry_at_ms = self._learn(call.due.user, result)
         return self._write_back.write_back(call, result, retry_at_ms, may_repeat=may_repeat and self._may_call())
 

@@ -18,12 +18,14 @@ from prometheus_client.registry import Collector
 
 from agents.clock import now_ms
 from agents.progress import CommitOutcome
+from agents.tenant_metrics import TenantLabels, Tenants
 from model_server.breaker import BreakerState
 from model_server.replicas import Standing
 from prefstream.dead_letters import DeadLetterReason
 from prefstream.receipts import ReceiptOutcome
 from prefstream.summaries import FlushReason
 from streams.backpressure import Weight
+from streams.budgets import Budgets, Pool
 from streams.evolution.guards import RejectionReason
 from streams.failures import FailureKind
 from streams.foresight import Verdict
@@ -185,6 +187,7 @@ def at_a_scrape() -> list[Collector]:
         Standings(list),
         Disk(dict, Path()),
         RecoveryTime(lambda: None),
+        Tenants(TenantLabels(), list, lambda: Pool(Budgets(), 0, (), 0)),
     ]
 
 
@@ -196,13 +199,16 @@ class Metrics:
         found = [metric._labelnames for metric in vars(self).values() if getattr(metric, "_name", None) == family]
         return tuple(found[0]) if found else ()
 
-    def __init__(self) -> None:
+    def __init__(self, tenants: TenantLabels | None = None) -> None:
         self.registry = CollectorRegistry()
+        self.tenants = tenants or TenantLabels()
         self._add_events()
+        self._add_left_out()
         self._add_calls()
         self._add_costs()
         self._add_delays()
         self._add_flow()
+        self._add_tenants()
 
     def _add_events(self) -> None:
         self.source_records = self._counter("source_records", "Records read from a source topic.", "topic")
@@ -234,12 +240,13 @@ class Metrics:
             "verdict",
             values=get_args(Verdict),
         )
+
+    def _add_left_out(self) -> None:
         self.redacted = self._counter(
             "redacted_details",
             "Personal details left out of the evidence that durable summaries cover, by kind: email, card, phone, address.",
             "kind",
         )
-
         self.sensitive = self._counter(
             "sensitive_passages",
             "Sentences, searches and attributes left out of the evidence that durable summaries cover, because they speak of "
@@ -297,6 +304,32 @@ class Metrics:
             "Price of a million tokens as PREFSTREAM_PRICES says, in the currency it is written in: prompt (those not read "
             "before), cached, completion. Absent without prices.",
             "tokens",
+        )
+
+    def _add_tenants(self) -> None:
+        self.tenant_calls = self._counter(
+            "tenant_calls", "Calls of the model that ended, by tenant.", "tenant", values=tuple(self.tenants)
+        )
+        self.tenant_tokens = self._counter(
+            "tenant_tokens",
+            "Tokens that count for budgets, by tenant: of prompts and answers, as the model reported them.",
+            "tenant",
+            values=tuple(self.tenants),
+        )
+        self.tenant_summaries = self._counter(
+            "tenant_summaries", "Summaries made durable, by tenant.", "tenant", values=tuple(self.tenants)
+        )
+        self.tenant_gate_closed = self._gauge(
+            "tenant_gate_closed",
+            "Whether nothing is read from a tenant's own topics, because what waits of it fills its part of the memory.",
+            "tenant",
+        )
+        self.deferrals = self._counter(
+            "deferrals",
+            "How often somebody had to wait for tokens, by whose budget was used up: system and tenant (counted when it is), "
+            "user (for each of their turns).",
+            "budget",
+            values=("system", "tenant", "user"),
         )
 
     def _add_delays(self) -> None:

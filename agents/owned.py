@@ -158,6 +158,14 @@ class Owned:
             rows.append((offset, decode_arrival(stored)))
         return rows
 
+    def row(self, key: bytes) -> bytes | None:
+        """A row of the partition itself."""
+        return self._pending.get(key)
+
+    def write_row(self, key: bytes, value: bytes) -> None:
+        """Keep a row of the partition itself."""
+        self.writer.put(self._topics.pending, key, value)
+
     def count(self, offset: int, outcome: Outcome) -> None:
         """Count what became of an event of the keyed topic."""
         self.ledger = self.ledger.counted(offset, outcome)
@@ -207,6 +215,10 @@ class Owned:
     def _write_failures(self, user: bytes, failures: Failures, then: Callable[[], None] | None = None) -> None:
         value = encode_failures(failures) if failures != Failures() else None
         self.writer.put(self._topics.pending, failures_key(user), value, then)
+
+    def note_failures(self, user: bytes, failures: Failures) -> None:
+        """Keep what the user's row of failures says now."""
+        self._write_failures(user, failures)
 
     def fail(self, user: bytes, failures: Failures) -> None:
         """Keep what a failed call makes of the user, who is free again when that is durable."""

@@ -21,13 +21,14 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agents import crash_points, settings_file
+from agents.budget_settings import budgets_of, check_tenant, named_in, parse_tenant_budgets
 from agents.prices import TokenKind, read_prices
 from agents.setting_names import nobody_reads
 from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
 from prefstream.security import Brokers, Mechanism, Protocol, Security, mistakes
-from prefstream.tenants import NAMING, is_tenant
 from prefstream.topics import TopicNames, topic_specs
 from streams.adapters.named import ADAPTERS, ENVELOPES
+from streams.budgets import Budgets
 from streams.flush import FlushPolicy
 from streams.redaction import DEFAULT_KINDS, FIELDS, KINDS, Kind, Redaction
 from streams.redaction import Field as EventField
@@ -126,6 +127,12 @@ class Settings(BaseSettings):
     max_pending_mib: int = Field(
         384, ge=1, description="memory for waiting events (MiB): while it is full, nothing more is read from your topics"
     )
+    tokens_per_day: int = Field(0, ge=0, description="budget of the whole installation, prompts and answers; 0 for none")
+    tenant_tokens_per_day: Annotated[dict[str, int], NoDecode] = Field(
+        default_factory=dict,
+        description="budgets of tenants, as tenant=tokens, ...; `default` is the one without a name, `*` each other",
+    )
+    user_tokens_per_day: int = Field(0, ge=0, description="budget of each user; 0 for none")
     redact: Annotated[dict[EventField, tuple[Kind, ...]], NoDecode] = Field(
         default_factory=lambda: {name: tuple(kind for kind in KINDS if kind in kinds) for name, kinds in DEFAULT_KINDS.items()},
         description="personal details left out of prompts and tallies, as FIELD=KIND+KIND or FIELD=none, ...; a field that is "
@@ -236,13 +243,18 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"{topic!r} is none of {PREFIX}SOURCES: write TOPIC=TENANT, separated by commas, as in clicks=shop"
                 )
-            _check_tenant(tenant)
+            check_tenant(tenant)
         return value
 
     @field_validator("prices", mode="before")
     @classmethod
     def _split_prices(cls, value: Any) -> Any:
         return read_prices(value) if isinstance(value, str) else value
+
+    @field_validator("tenant_tokens_per_day", mode="before")
+    @classmethod
+    def _split_budgets(cls, value: Any) -> Any:
+        return parse_tenant_budgets(value) if isinstance(value, str) else value
 
     @field_validator("redact", mode="before")
     @classmethod
@@ -315,6 +327,16 @@ class Settings(BaseSettings):
         return {names.inbox: "native", names.replays: "replays"} | self.sources
 
     @property
+    def named_tenants(self) -> set[str]:
+        """The tenants that have a label of their own in metrics."""
+        return named_in(self.tenant_tokens_per_day) | set(self.tenant_sources.values())
+
+    @property
+    def budgets(self) -> Budgets:
+        """Who may spend how many tokens a day."""
+        return budgets_of(self.tokens_per_day, self.tenant_tokens_per_day, self.user_tokens_per_day)
+
+    @property
     def redaction(self) -> Redaction:
         """What is taken out of events before they are evidence."""
         return Redaction({name: frozenset(kinds) for name, kinds in self.redact.items()}, self.phone_regions)
@@ -330,12 +352,6 @@ class Settings(BaseSettings):
     def spare_policy(self) -> SparePolicy:
         """When a call is spared."""
         return SparePolicy(max_events=self.max_spared_events)
-
-
-def _check_tenant(tenant: str) -> None:
-    """Raises ValueError for what cannot be the name of a tenant."""
-    if not tenant or not is_tenant(tenant):
-        raise ValueError(f"{tenant!r}: {NAMING}")
 
 
 def _check_url(url: str) -> None:

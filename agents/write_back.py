@@ -54,7 +54,7 @@ class NextVersion(Struct, frozen=True):
     verdicts: Mapping[Verdict, int] = {}
 
 
-def _is_overtaken(call: Call) -> bool:
+def is_overtaken(call: Call) -> bool:
     """Whether the user has another version, or has asked for something, since the call began, or a version is on its way."""
     owned, user, step = call.owned, call.due.user, call.attempt.step
     current = owned.summary(user)
@@ -93,7 +93,7 @@ class WriteBack:
         if not owned.is_alive:
             self._metrics.calls.labels("stale").inc()
             return None
-        if _is_overtaken(call):
+        if is_overtaken(call):
             self._metrics.calls.labels("stale").inc()
             owned.index.released(due.user, _now_ms())
             return None
@@ -153,6 +153,7 @@ class WriteBack:
             now_ms = _now_ms()
             owned.settled(due.user, summary.position, now_ms)
             self._metrics.summaries.inc()
+            self._metrics.tenant_summaries.labels(self._metrics.tenants.of(step.tenant)).inc()
             self._metrics.applied.inc(summary.num_new_events)
             for kind, number in step.redacted.items():
                 self._metrics.redacted.labels(kind).inc(number)

@@ -53,6 +53,14 @@ def fullness(waiting: Weight, num_coming: int, max_bytes: int) -> tuple[float, f
     return ordinary / (max_bytes * _ORDINARY_PART), waiting.surplus_bytes / (max_bytes * (1 - _ORDINARY_PART))
 
 
+def tenants_bytes(max_bytes: int, num_tenants: int) -> int:
+    """The memory that each of so many tenants with topics of their own may take: half of it among them.
+
+    The rest is for those who share topics, so what waits for such a tenant's budget closes the tenant's own topics alone.
+    """
+    return max_bytes // (2 * max(1, num_tenants))
+
+
 class GatePolicy(Struct, frozen=True):
     """A gate closes when a part of the memory is ``close_at`` full, and opens when that part is below ``open_below``."""
 

@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter
 from prefstream.tenants import tenant_of
+from streams.budgets import NO_DEBT, Debt
 from streams.flush import FlushPolicy, backoff_ms
 from streams.records import Arrival
 
@@ -57,7 +58,8 @@ class Failures(Struct, frozen=True, array_like=True):
     them, whose pending row a crash may have left over. Up to ``suspect_to`` no call takes more than half of what is there.
     ``num_attempts`` and ``num_unanswered`` count the failures of the event at ``suspect_to`` alone; ``num_repeats`` the
     failures that left the share as it was, since the user's last success. The event at ``condemned`` is to be given up, for
-    ``reason``. ``chance`` is that of a good event to fail ``num_attempts`` times.
+    ``reason``. ``chance`` is that of a good event to fail ``num_attempts`` times. ``debt`` is what the user owes of their own
+    budget, which has nothing to do with failing, and is kept here because this is the row that says how long a user waits.
     """
 
     num_dead: int = 0
@@ -71,6 +73,7 @@ class Failures(Struct, frozen=True, array_like=True):
     condemned: int = -1
     reason: str = ""
     chance: float = 1.0
+    debt: Debt = NO_DEBT
 
 
 encode_failures = msgspec.msgpack.Encoder().encode
@@ -123,13 +126,21 @@ def _alone(
 def after_success(before: Failures, position: int) -> Failures:
     """What a summary that covers all up to ``position`` leaves of a user's failures."""
     if position < before.suspect_to:
-        return Failures(before.num_dead, before.last_dead, before.suspect_to, failed_at_ms=before.failed_at_ms)
-    return Failures(before.num_dead, before.last_dead)
+        return Failures(
+            before.num_dead, before.last_dead, before.suspect_to, failed_at_ms=before.failed_at_ms, debt=before.debt
+        )
+    return Failures(before.num_dead, before.last_dead, debt=before.debt)
 
 
 def after_death(before: Failures) -> Failures:
     """The condemned event is given up. The next one starts afresh, but not the waiting: it may be the user's old text."""
-    return Failures(before.num_dead + 1, before.condemned, num_repeats=before.num_repeats, failed_at_ms=before.failed_at_ms)
+    return Failures(
+        before.num_dead + 1,
+        before.condemned,
+        num_repeats=before.num_repeats,
+        failed_at_ms=before.failed_at_ms,
+        debt=before.debt,
+    )
 
 
 def not_waiting_for(failures: Failures, policy: FlushPolicy, now_ms: int) -> Failures:

@@ -9,6 +9,8 @@ A row's key is one kind byte, the length of the user id (u16, big-endian), the u
     r  len  user  offset (u64, big-endian)   one command that is decided, until its receipt is durable
     v  len  user  version (u64, big-endian)  one kept version, in the table ``history``
 
+A partition has two rows of its own: ``l``, the ledger, and ``b``, what it owes of budgets.
+
 The length in front makes a prefix scan exact: no user id, whatever bytes it holds, is a prefix of another user's rows.
 """
 

@@ -13,13 +13,16 @@ from itertools import islice
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from prefstream.dead_letters import Origin
 from prefstream.summaries import FlushReason
+from prefstream.tenants import tenant_of
 from streams.backlog import Backlog
 from streams.backpressure import Weight, weigh
 from streams.failures import Failures
 from streams.flush import FlushPolicy, flush_reason
+from streams.queues import Queue
 from streams.records import MAX_RECENT_IDS, Arrival
 
 Admission = Literal["accepted", "redelivered", "duplicate"]
@@ -54,9 +57,11 @@ class Due(Struct, frozen=True):
 
 
 class _User:
-    __slots__ = ("backlog", "due_at_ms", "event_ids", "failures", "in_flight", "origins", "weight")
+    __slots__ = ("backlog", "due_at_ms", "event_ids", "failures", "in_flight", "is_deferred", "origins", "queue", "weight")
 
-    def __init__(self, known: Known, failures: Failures | None = None) -> None:
+    def __init__(self, known: Known, queue: Queue, failures: Failures | None = None) -> None:
+        self.queue = queue
+        self.is_deferred = False
         self.origins: dict[str, Place] = dict(known.origins)
         self.event_ids: dict[str, None] = dict.fromkeys(known.event_ids)  # in the order in which they came
         self.backlog = Backlog()
@@ -116,7 +121,7 @@ class PendingIndex:
         self._policy = policy
         self._max_age_ms = int(policy.max_age_seconds * 1_000)
         self._users: dict[bytes, _User] = {}
-        self._due: list[tuple[int, bytes]] = []
+        self._queues: dict[str, Queue] = {}
         self._oldest: list[tuple[int, bytes]] = []
         self._countersigned: int | None = None
         self._weight = Weight()
@@ -138,6 +143,11 @@ class PendingIndex:
         return len(self._users)
 
     @property
+    def queues(self) -> Mapping[str, Queue]:
+        """What waits by tenant, of the tenants of whom anything does."""
+        return self._queues
+
+    @property
     def weight(self) -> Weight:
         """The memory that waiting users and events take here."""
         return self._weight
@@ -149,14 +159,14 @@ class PendingIndex:
         """
         state = self._users.get(user)
         if state is None:
-            state = _User(known or Known())
+            state = _User(known or Known(), self._queue_of(user))
         if (admission := _met(state, arrival)) == "accepted":
             self._note(user, state, offset, arrival)
         return admission
 
     def passes(self, user: bytes, arrival: Arrival, known: Known | None) -> Admission:
         """The same for what does not wait, a command or an event that is not learnt from: it is only remembered."""
-        state = self._users.get(user) or _User(known or Known())
+        state = self._users.get(user) or _User(known or Known(), self._queue_of(user))
         if (admission := _met(state, arrival)) == "accepted" and arrival.event_id:
             state.event_ids[arrival.event_id] = None
         return admission
@@ -167,10 +177,29 @@ class PendingIndex:
         if not state.backlog.num_events:
             heapq.heappush(self._oldest, (arrival.arrived_at_ms, user))
         state.backlog.append(offset, arrival.arrived_at_ms, arrival.tokens)
-        self._users[user] = state
+        if user not in self._users:
+            self._enter(user, state)
         self.num_events += 1
+        state.queue.num_events += 1
         self._weigh(state)
         self._schedule(user, state, arrival.arrived_at_ms)
+
+    def _queue_of(self, user: bytes) -> Queue:
+        tenant = tenant_of(user)
+        return self._queues.get(tenant) or Queue(tenant)
+
+    def _enter(self, user: bytes, state: _User) -> None:
+        self._users[user] = state
+        self._queues[state.queue.tenant] = state.queue
+        state.queue.num_users += 1
+
+    def _leave(self, user: bytes, state: _User) -> None:
+        """Nothing of the user waits any more, and what the user counted for is taken off already."""
+        del self._users[user]
+        self._is_no_longer_deferred(state)
+        state.queue.num_users -= 1
+        if not state.queue.num_users:
+            del self._queues[state.queue.tenant]
 
     def _schedule(self, user: bytes, state: _User, now_ms: int, not_before_ms: int = 0) -> None:
         """Put the user where it belongs in the order of dues: at once if full, else when the oldest event is of age.
@@ -187,33 +216,62 @@ class PendingIndex:
         due_at_ms = max(due_at_ms, not_before_ms)
         if state.due_at_ms is None or due_at_ms < state.due_at_ms:
             state.due_at_ms = due_at_ms
-            heapq.heappush(self._due, (due_at_ms, user))
+            heapq.heappush(state.queue.due, (due_at_ms, user))
 
     def _reason(self, state: _User, now_ms: int) -> FlushReason | None:
         backlog = state.backlog
         return flush_reason(backlog.num_events, backlog.tokens, backlog.first_arrived_at_ms, self._policy, now_ms)
 
-    def next_due_at_ms(self) -> int | None:
-        """When the next user is due, or ``None`` if nobody waits."""
-        while self._due:
-            due_at_ms, user = self._due[0]
+    def next_due_at_ms(self, tenant: str = "") -> int | None:
+        """When the tenant's next user is due, or ``None`` if nobody waits."""
+        queue = self._queues.get(tenant)
+        while queue and queue.due:
+            due_at_ms, user = queue.due[0]
             state = self._users.get(user)
             if state is not None and state.due_at_ms == due_at_ms:
                 return due_at_ms
-            heapq.heappop(self._due)
+            heapq.heappop(queue.due)
         return None
 
-    def take_due(self, now_ms: int) -> Due | None:
-        """Mark the user who has been due longest as in flight and say what to take, or ``None`` if nobody is due."""
-        while (due_at_ms := self.next_due_at_ms()) is not None and due_at_ms <= now_ms:
-            _, user = heapq.heappop(self._due)
+    def take_due(self, now_ms: int, tenant: str = "") -> Due | None:
+        """Mark the tenant's user who has been due longest as in flight and say what to take, or ``None`` if nobody is due."""
+        while (due_at_ms := self.next_due_at_ms(tenant)) is not None and due_at_ms <= now_ms:
+            queue = self._queues[tenant]
+            _, user = heapq.heappop(queue.due)
             state = self._users[user]
+            self._is_no_longer_deferred(state)
             if due := self._due_now(user, state, now_ms):
                 state.due_at_ms, state.in_flight = None, True
                 return due
             state.due_at_ms = now_ms + _ASK_AGAIN_MS
-            heapq.heappush(self._due, (state.due_at_ms, user))
+            heapq.heappush(queue.due, (state.due_at_ms, user))
         return None
+
+    def larger(self, due: Due, times: int) -> Due:
+        """The same turn with a share that is so many times as large, as far as the ledger has counted it.
+
+        A share under suspicion stays as it is: it is small to find the event that fails.
+        """
+        state = self._users.get(due.user)
+        if state is None or due.is_condemned or state.is_suspect:
+            return due
+        share = state.backlog.share(self._policy.max_events * times, self._policy.max_tokens * times)
+        return replace(due, offsets=self._counted(share))
+
+    def defer(self, user: bytes, failures: Failures, until_ms: int) -> None:
+        """The user's turn waits until then for tokens of the user's own budget."""
+        state = self._users.get(user)
+        if state is None:
+            return
+        # As after a failure, what comes meanwhile makes nobody due earlier. The row has nothing of it: a restart asks again.
+        state.failures = replace(failures, not_before_ms=max(until_ms, failures.not_before_ms))
+        self.released(user, state.failures.not_before_ms)
+        state.queue.num_deferred += not state.is_deferred
+        state.is_deferred = True
+
+    def _is_no_longer_deferred(self, state: _User) -> None:
+        state.queue.num_deferred -= state.is_deferred
+        state.is_deferred = False
 
     def _due_now(self, user: bytes, state: _User, now_ms: int) -> Due | None:
         """What to take, or ``None`` until the ledger has counted it.
@@ -223,12 +281,15 @@ class PendingIndex:
         """
         reason = self._reason(state, now_ms) or "age"
         share = self._share(state)
-        counted = tuple(offset for offset in share if self._countersigned is None or offset < self._countersigned)
+        counted = self._counted(share)
         is_ready = bool(counted) if reason == "age" else counted == share
         if not is_ready:
             return None
         num_repeats = state.failures.num_repeats if state.failures else 0
         return Due(user, counted, reason, num_repeats, state.is_condemned)
+
+    def _counted(self, share: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(offset for offset in share if self._countersigned is None or offset < self._countersigned)
 
     def _share(self, state: _User) -> tuple[int, ...]:
         """The oldest events that fit one call, and half of those under suspicion; always at least one."""
@@ -242,7 +303,9 @@ class PendingIndex:
         state = self._users.get(user)
         if state is None:
             return
-        self.num_events -= state.backlog.drop(position)
+        num_dropped = state.backlog.drop(position)
+        self.num_events -= num_dropped
+        state.queue.num_events -= num_dropped
         state.in_flight, state.failures = False, failures
         state.forget_ids()
         self._weigh(state)
@@ -250,11 +313,14 @@ class PendingIndex:
             heapq.heappush(self._oldest, (state.backlog.first_arrived_at_ms, user))
             self._schedule(user, state, now_ms)
         else:
-            del self._users[user]
+            self._leave(user, state)
 
     def _weigh(self, state: _User) -> None:
         before, state.weight = state.weight, weigh(state.backlog.num_events, len(state.event_ids), self._policy.max_events)
-        self._weight += state.weight - before
+        change = state.weight - before
+        self._weight += change
+        state.queue.ordinary_bytes += change.ordinary_bytes
+        state.queue.surplus_bytes += change.surplus_bytes
 
     def released(self, user: bytes, not_before_ms: int) -> None:
         """The user's call came to nothing through no fault of its own; the user is due again at ``not_before_ms``."""
@@ -284,7 +350,7 @@ class PendingIndex:
 
     def restore(self, user: bytes, rows: Iterable[tuple[int, Arrival]], known: Known, failures: Failures | None = None) -> None:
         """Recovery: note a user's stored pending events, in offset order. They were admitted before they were stored."""
-        state = _User(known, failures)
+        state = _User(known, self._queue_of(user), failures)
         for offset, arrival in rows:
             source, place = source_of(arrival), place_of(arrival)
             state.origins[source] = max(place, state.origins.get(source, (-1, -1)))

@@ -20,12 +20,14 @@ from agents.dispatch import Dispatch
 from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
 from agents.spare import Spare
+from agents.spending import Spending
 from agents.store import Shard
 from agents.write_back import WriteBack
 from model_server.tokenizer import estimated
 from prefstream.events import Event, Item, Post, Skip
 from prefstream.summaries import ModelUsed, Summary
 from streams.availability import Availability
+from streams.budgets import Budgets
 from streams.evidence import Evidence, evidence_of
 from streams.evolution.dialects import Dialect
 from streams.evolution.fitting import MARGIN_TOKENS, Context
@@ -85,25 +87,36 @@ class ScriptedModel:
         return parts.events[-1]
 
 
+NO_BUDGETS = Budgets()
+
+
 class Running:
     """Dispatch on one open partition, with a clock that stands still until the test moves it."""
 
     def __init__(
-        self, opened: Opened, capacity: int, context: Context, dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+        self,
+        opened: Opened,
+        capacity: int,
+        context: Context,
+        dialect: Dialect,
+        monkeypatch: pytest.MonkeyPatch,
+        budgets: Budgets = NO_BUDGETS,
     ) -> None:
         self.opened, self.owned, self.index = opened, opened.owned, opened.owned.index
         self.model, self.metrics = ScriptedModel(capacity), Metrics()
         self.now_ms, self.may_start, self.num_stored = START_MS, True, 0
-        for module in ("dispatch", "write_back", "failed_calls"):
+        for module in ("dispatch", "write_back", "failed_calls", "spending"):
             monkeypatch.setattr(f"agents.{module}._now_ms", lambda: self.now_ms)
         client: Any = self.model
         self.lettered, self.availability = Lettered(), Availability(POLICY)
         outbox: Any = self.lettered
         failed_calls = FailedCalls(POLICY, self.availability, outbox, {"T1": "ratings"}, self.metrics)
         limits, model_used = GuardLimits(max_tokens=160), ModelUsed(name="counting")
+        self.spending = Spending(opened.partitions, 1, budgets, self.metrics)
+        self.spending.restore()
         write_back = WriteBack(dialect, estimated(), limits, model_used, self.availability, failed_calls, self.metrics)
         self.dispatch = Dispatch(
-            opened.partitions,
+            self.spending,
             client,
             dialect,
             self.availability,
@@ -162,7 +175,9 @@ PLAIN = Plain()
 class Run(Protocol):
     """Starts dispatch with so many calls at once, and a model of this context and dialect."""
 
-    def __call__(self, capacity: int, context: Context = DEFAULT, dialect: Dialect = PLAIN) -> Running: ...
+    def __call__(
+        self, capacity: int, context: Context = DEFAULT, dialect: Dialect = PLAIN, budgets: Budgets = NO_BUDGETS
+    ) -> Running: ...
 
 
 @pytest.fixture
@@ -172,8 +187,8 @@ async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     opened = await open_partition(tmp_path, monkeypatch)
     started: list[Running] = []
 
-    def run(capacity: int, context: Context = DEFAULT, dialect: Dialect = PLAIN) -> Running:
-        started.append(Running(opened, capacity, context, dialect, monkeypatch))
+    def run(capacity: int, context: Context = DEFAULT, dialect: Dialect = PLAIN, budgets: Budgets = NO_BUDGETS) -> Running:
+        started.append(Running(opened, capacity, context, dialect, monkeypatch, budgets))
         return started[-1]
 
     yield run

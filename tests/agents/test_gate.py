@@ -40,11 +40,11 @@ Closed = tuple[set[str], dict[str, float | None]]
 class Watched:
     """The gates of one open partition, and how many of its events are still on the keyed topic."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, tenants: Mapping[str, str] | None = None) -> None:
         self.index = opened.owned.index
         self.metrics = Metrics()
         self.unread: dict[str, int] = {}
-        self.gates = Gates(opened.partitions, SOURCES, NAMES.events, MAX_BYTES, lambda: self.unread, self.metrics)
+        self.gates = Gates(opened.partitions, SOURCES, NAMES.events, MAX_BYTES, lambda: self.unread, self.metrics, tenants)
         self.num_stored = 0
 
     def wait(self, users: Iterable[bytes]) -> None:
@@ -201,3 +201,38 @@ async def test_a_bug_is_not_asked_about_for_ever(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(Stopped):
         await Lag(progress, ask).run()
     assert stops == ["looking up the lag met something unexpected: a bug"]
+
+
+async def test_what_waits_of_a_tenant_with_its_own_topics_closes_them_alone(opened: Opened) -> None:
+    """Its budget may be used up for days: half of the memory is for such tenants, and the other half for the rest."""
+    one = Watched(opened, {"clicks": "shop"})
+    one.wait(b"shop\xff%d" % n for n in range(9))
+    assert one.closed()[0] == set()
+    one.wait([b"shop\xff9"])
+    assert one.closed() == ({"clicks"}, OPEN[1])
+    one.wait(b"%d" % n for n in range(8))
+    assert one.closed() == ({"clicks"}, OPEN[1])
+    assert one.metrics.registry.get_sample_value("prefstream_tenant_gate_closed", {"tenant": "shop"}) == 1
+    for n in range(3):
+        one.index.covered(b"shop\xff%d" % n, one.num_stored, 0, Failures())
+    assert one.closed() == OPEN
+
+
+async def test_who_shares_a_topic_waits_with_those_who_share_it(opened: Opened) -> None:
+    one = Watched(opened)
+    one.wait(b"shop\xff%d" % n for n in range(19))
+    assert one.closed() == INTAKE_CLOSED
+
+
+async def test_tenants_with_their_own_topics_never_close_the_others(opened: Opened) -> None:
+    """However many there are, what all of them may take together leaves a closed gate free to open again."""
+    one = Watched(opened, {"clicks": "shop", "t.inbox": "news"})
+    for tenant in (b"shop", b"news"):
+        number = 0
+        while one.closed()[0] != SOURCES and number < 100:
+            one.wait([b"%s\xff%d" % (tenant, number)])
+            number += 1
+            if one.gates._of_tenants[tenant.decode()].is_closed:
+                break
+    assert one.closed() == (SOURCES, OPEN[1])
+    assert one.index.weight.ordinary_bytes < 0.8 * MAX_BYTES * 2 / 3

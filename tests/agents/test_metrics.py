@@ -27,7 +27,7 @@ NOW_SECONDS = 2_000.0
 NAMES = {
     "counter": r"prefstream_\w+s_total",
     "histogram": r"prefstream_\w+_seconds",
-    "gauge": r"prefstream_(\w+(s|_in_flight|_left|_closed)|ready)",
+    "gauge": r"prefstream_(\w+(s|_in_flight|_left|_closed|_ratio)|ready)",
 }
 
 # Where a label's value may come from, beside a word of the source itself. All but the topic, which the settings name, are
@@ -44,12 +44,15 @@ CLOSED = {
     "rejected.reason",  # RejectionReason
     "call.rejected.reason",  # RejectionReason
     "cut",  # Cut
-    "name",  # GateName
     "verdict",  # Verdict
     "value",  # the closed sets themselves, which begin at 0
     "kind",  # Kind of redaction; TokenKind
     "category",  # Category of what is sensitive
     "one.duty.name",  # DutyName
+    "tenant",  # a tenant whom the settings give topics
+    "self._metrics.tenants.of(step.tenant)",  # TenantLabels
+    "label",  # TenantLabels
+    "'system' if tenant is None else 'tenant'",
 }
 
 
@@ -130,6 +133,8 @@ def test_only_these_labels_exist() -> None:
         "duty",
         "verdict",
         "tokens",
+        "tenant",
+        "budget",
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 from agents.settings import PREFIX, InvalidSettings, Settings, read_effective, read_settings, shown, shown_default
 from model_server.profiles import profile_names
 from prefstream.security import Brokers, Security
+from streams.budgets import Budgets
 from streams.flush import FlushPolicy
 from streams.redaction import DEFAULT_KINDS, Redaction
 
@@ -351,3 +352,36 @@ def test_a_topic_may_be_a_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_tenant_is_refused(monkeypatch: pytest.MonkeyPatch, tenants: str, fix: str) -> None:
     with pytest.raises(InvalidSettings, match=f"PREFSTREAM_TENANT_SOURCES: {fix}"):
         read(monkeypatch, SOURCES="clicks=native", TENANT_SOURCES=tenants)
+
+
+def test_budgets_are_tokens_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(
+        monkeypatch,
+        TOKENS_PER_DAY="5000000",
+        TENANT_TOKENS_PER_DAY=" shop = 2_000_000, default=500, *=100,",
+        USER_TOKENS_PER_DAY="5000",
+        SOURCES="clicks=native",
+        TENANT_SOURCES="clicks=news",
+    )
+    assert settings.budgets == Budgets(5_000_000, 100, {"shop": 2_000_000, "": 500}, 5_000)
+    assert settings.named_tenants == {"shop", "news"}
+    assert shown(settings.tenant_tokens_per_day) == "shop=2000000,default=500,*=100"
+
+
+def test_without_budgets_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (read(monkeypatch).budgets, read(monkeypatch).named_tenants) == (Budgets(), set())
+
+
+@pytest.mark.parametrize(
+    ("value", "fix"),
+    [
+        ("shop", "write TENANT=TOKENS, each once"),
+        ("shop=5,shop=6", "write TENANT=TOKENS, each once"),
+        ("shop=-5", "write TENANT=TOKENS, each once"),
+        ("Shop=5", "'Shop': a tenant has up to 64"),
+        ("other=5", "'other' means something else here"),
+    ],
+)
+def test_what_is_no_budget_is_refused(monkeypatch: pytest.MonkeyPatch, value: str, fix: str) -> None:
+    with pytest.raises(InvalidSettings, match=f"PREFSTREAM_TENANT_TOKENS_PER_DAY: {fix}"):
+        read(monkeypatch, TENANT_TOKENS_PER_DAY=value)

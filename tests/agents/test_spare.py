@@ -125,6 +125,7 @@ async def test_impressions_are_covered_without_a_call(opened: Opened) -> None:
         "spared_calls size": 1,
         "spared_events": 3,
         "summaries": 1,
+        "tenant_summaries default": 1,
         "applied_events": 3,
     }
     # No model answered, so nothing is proven of it.

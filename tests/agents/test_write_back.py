@@ -174,6 +174,7 @@ async def test_an_accepted_answer_is_the_next_version_and_its_events_are_applied
         "prompt_tokens": 300,
         "completion_tokens": 11,
         "summaries": 1,
+        "tenant_summaries default": 1,
         "applied_events": 3,
     }
     value = call.metrics.registry.get_sample_value

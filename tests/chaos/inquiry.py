@@ -17,6 +17,7 @@ from kafka.partitioner.default import murmur2
 from tests.chaos.exhibits import Exhibits, RawRecord
 from tests.chaos.judgement import Fate, Findings
 from tests.chaos.readings import (
+    BUDGET_KEY,
     LEDGER_KEY,
     OWNER_KEY,
     Arrived,
@@ -169,7 +170,7 @@ class Pending:
         for record in exhibits.pending:
             if record.key == LEDGER_KEY:
                 self._read_ledger(record)
-            elif record.key != OWNER_KEY:
+            elif record.key not in (OWNER_KEY, BUDGET_KEY):
                 self._read_row(record)
 
     def _read_ledger(self, record: RawRecord) -> None:

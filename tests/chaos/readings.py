@@ -18,6 +18,7 @@ from tests.chaos.exhibits import RawRecord
 
 OWNER_KEY = b"\xffowner"
 LEDGER_KEY = b"l"
+BUDGET_KEY = b"b"
 _HEAD = struct.Struct(">cH")
 _OFFSET = struct.Struct(">Q")
 _MARK = re.compile(r"@(?P<topic>\S+)/(?P<partition>\d+)#(?P<sequence>\d+)\Z")

@@ -82,3 +82,48 @@ def assert_each_has_their_own(flow: Flow) -> None:
         assert (document["user"], document.get("tenant", "")) == ("ada", tenant[1] if tenant else "")
         assert (PINNED in output) is (own == "crime")
         assert len(document["topics"][flow.names.dead_letters]) == (2 if own == "western" else 0)
+
+
+def num_applied(flow: Flow, user: str) -> int:
+    flow.summaries.poll()
+    return flow.summaries.events_by_user.get(user, 0)
+
+
+def send(flow: Flow, tenant: str, numbers: range) -> None:
+    for number in numbers:
+        user = f"ada ({tenant})" if tenant else "ada"
+        flow.send("ratings", rating("ada", number, "drama", tenant=tenant), applied(user), key=b"ada")
+    flow.producer.flush()
+
+
+def test_a_tenant_over_its_budget_waits_through_a_restart_and_catches_up_when_it_has_more(
+    start_flow: StartFlow, engine: Engine
+) -> None:
+    flow = start_flow({"ratings": ("native", 1)})
+    settings: dict[str, Any] = {"flush_events": 5, "tenant_tokens_per_day": "shop=2400"}  # a hundred an hour: less than a call
+    worker = flow.start_worker(engine.url, **settings)
+    worker.await_ready()
+    send(flow, "shop", range(5))
+    until("first summary", lambda: num_applied(flow, "ada (shop)") == 5)
+    send(flow, "shop", range(5, 35))
+    send(flow, "", range(20))
+    until("the others' summary", lambda: num_applied(flow, "ada") == 20)
+    until("deferred user", lambda: worker.metric("prefstream_tenant_deferred_users", tenant="shop") == 1)
+    used = worker.metric("prefstream_tenant_budget_used_ratio", tenant="shop")
+    assert used > 1
+    assert worker.metric("prefstream_tenant_pending_events", tenant="shop") == 30
+    assert worker.stop() == 0
+    restarted = flow.start_worker(engine.url, **settings)
+    restarted.await_ready()
+    send(flow, "", range(20, 40))
+    until("the others' next summary", lambda: num_applied(flow, "ada") == 40)
+    assert num_applied(flow, "ada (shop)") == 5
+    assert flow.pending_by_user() == {"ada (shop)": 30}
+    assert_audit_holds(flow)
+    restarted.kill()
+    three_quarters_used = f"shop={int(2400 * used / 0.75)}"
+    flow.start_worker(engine.url, **settings | {"tenant_tokens_per_day": three_quarters_used}).await_ready()
+    flow.await_applied()
+    assert flow.summaries.current["ada (shop)"]["version"] == 2  # of thirty events, where a share has five
+    assert_audit_holds(flow)
+    flow.assert_accounted()

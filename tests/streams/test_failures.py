@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from prefstream.dead_letters import Origin
 from prefstream.events import Event, Item, Rating
 from streams.availability import Availability
+from streams.budgets import Debt
 from streams.evolution.records import Unavailable
 from streams.failures import (
     MAX_ATTEMPTS,
@@ -161,8 +162,8 @@ def test_the_next_event_starts_afresh_but_waits_as_long() -> None:
 
 
 def test_the_count_of_the_dead_is_the_first_field_of_the_row() -> None:
-    row = Failures(3, 8, 9, 1, 2, 4, 5, 6, 9, "why", 0.5)
-    assert msgspec.msgpack.decode(encode_failures(row)) == [3, 8, 9, 1, 2, 4, 5, 6, 9, "why", 0.5]
+    row = Failures(3, 8, 9, 1, 2, 4, 5, 6, 9, "why", 0.5, Debt(7.5, 8))
+    assert msgspec.msgpack.decode(encode_failures(row)) == [3, 8, 9, 1, 2, 4, 5, 6, 9, "why", 0.5, [7.5, 8]]
     assert decode_failures(encode_failures(row)) == row
     assert decode_failures(msgspec.msgpack.encode([3])) == Failures(3)
 

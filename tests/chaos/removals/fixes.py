@@ -14,6 +14,7 @@ from msgspec import Struct
 from agents import faust_fixes, fence, stamps, store, writer
 from agents.app import Worker
 from agents.collect import Collect
+from agents.dispatch import Dispatch
 from agents.faust_fixes import (
     CommittedConsumerThread,
     FixedApp,
@@ -22,13 +23,16 @@ from agents.faust_fixes import (
     Transport,
     WatermarkConsumer,
 )
+from agents.gate import Gates
 from agents.intake import Intake
 from agents.owned import Owned
 from agents.partitions import Partitions
 from agents.progress import Progress, _Watermark
+from agents.spending import Spending
 from agents.store import LoggedStore, Shard
 from agents.write_back import WriteBack
 from agents.writer import Lane, PartitionWriter
+from streams.turns import Turns
 from tests.chaos.removals.patches import Edited, Patch, Replaced, Stock
 
 
@@ -76,6 +80,8 @@ APP = "tests/agents/test_app.py::test_"
 COLLECT = "tests/agents/test_collect.py::test_"
 INTAKE = "tests/agents/test_intake.py::test_"
 WRITE_BACK = "tests/agents/test_write_back.py::test_"
+SPENDING = "tests/agents/test_spending.py::test_"
+GATE = "tests/agents/test_gate.py::test_"
 FENCING = "tests/kafka/test_fencing.py::test_"
 HOLES = "tests/kafka/test_holes.py::test_"
 BAD_INPUT = "tests/kafka/test_bad_input.py::test_"
@@ -885,11 +891,70 @@ _OF_AGENTS = (
             Edited(
                 WriteBack,
                 "write_back",
-                "if _is_overtaken(call):",
+                "if is_overtaken(call):",
                 "if False:",
             ),
         ),
     ),
 )
 
-REMOVALS = (*_OF_FAUST, *_WIRING, *_OF_WRITER, *_OF_STORE, *_OF_PROGRESS, *_OF_PARTITIONS, *_OF_APP, *_OF_AGENTS)
+_OF_SPENDING = (
+    Removal(
+        "tenants-in-turn",
+        "spending",
+        "whoever has been due longest is called for: a flood is in front of everybody behind it",
+        (SPENDING + "a_small_tenant_does_not_wait_for_anothers_flood",),
+        (Edited(Turns, "charge", "self._of(tenant) + tokens", "0.0"),),
+    ),
+    Removal(
+        "a-tenants-budget",
+        "spending",
+        "a tenant spends what it likes",
+        (SPENDING + "a_tenant_over_its_budget_waits_and_nobody_else_does",),
+        (Edited(Spending, "next_turn", "self._is_used_up(tenant, now_ms)", "False"),),
+    ),
+    Removal(
+        "the-systems-budget",
+        "spending",
+        "all together spend what they like",
+        (SPENDING + "over_the_systems_budget_everybody_waits_until_it_comes_in",),
+        (Edited(Spending, "next_turn", "self._is_used_up(None, now_ms)", "False"),),
+    ),
+    Removal(
+        "a-users-budget",
+        "spending",
+        "a user spends what they like",
+        (SPENDING + "a_user_over_their_own_budget_waits_alone_also_after_a_restart",),
+        (Edited(Spending, "admit", "if user_filled >= 1:", "if False:"),),
+    ),
+    Removal(
+        "what-is-owed-is-kept",
+        "spending",
+        "a restart forgives what was spent",
+        (SPENDING + "what_is_owed_survives_a_restart",),
+        (Edited(Spending, "write", "one.write_row(BUDGET_KEY, row)", "pass"),),
+    ),
+    Removal(
+        "nothing-of-a-stale-answers-user",
+        "dispatch",
+        "an answer that is thrown away writes a row of somebody who may have been forgotten",
+        (SPENDING + "an_answer_that_is_thrown_away_writes_nothing_of_its_user",),
+        (Edited(Dispatch, "_ask", " and not is_overtaken(call)", ""),),
+    ),
+    Removal(
+        "waiting-for-tokens-is-no-stall",
+        "dispatch",
+        "the watchdog ends a worker whose users wait for tokens",
+        (SPENDING + "who_waits_for_tokens_is_no_work_that_is_left_undone",),
+        (Edited(Spending, "next_turn", "self._is_used_up(tenant, now_ms)", "False"),),
+    ),
+    Removal(
+        "a-tenants-own-gate",
+        "gate",
+        "what waits of a tenant with topics of its own closes everybody's",
+        (GATE + "what_waits_of_a_tenant_with_its_own_topics_closes_them_alone",),
+        (Edited(Gates, "look", "self._of_tenants.items()", "()"),),
+    ),
+)
+
+REMOVALS = (*_OF_FAUST, *_WIRING, *_OF_WRITER, *_OF_STORE, *_OF_PROGRESS, *_OF_PARTITIONS, *_OF_APP, *_OF_AGENTS, *_OF_SPENDING)
