@@ -76,4 +76,4 @@ def test_a_worker_counts_under_the_labels_of_its_settings() -> None:
     for tenant in ("shop", "", *map(str, range(1_000))):
         metrics.tenant_calls.labels(metrics.tenants.of(tenant)).inc()
     names = {sample.labels["tenant"] for family in metrics.tenant_calls.collect() for sample in family.samples}
-    assert names == {"shop", "default", "other"}
+    assert names == set(LABELS) == {"shop", "news", "default", "other"}
