@@ -235,9 +235,9 @@ def test_two_of_three_replicas_killed_under_load_fail_nobody(start_flow: StartFl
     flow = start_flow(SOURCES)
     with ExitStack() as stack:
         engines = [stack.enter_context(Engine(tmp_path, delay_seconds=0.05)) for _ in range(3)]
-        worker = flow.start_worker(
-            ",".join(engine.url for engine in engines), flush_events=5, model_capacity=4, log_level="DEBUG"
-        )
+        urls = ",".join(engine.url for engine in engines)
+        # None is spared: there is always a call to be cut off.
+        worker = flow.start_worker(urls, flush_events=5, max_spared_events=0, model_capacity=4, log_level="DEBUG")
         worker.await_ready()
         for number, engine in enumerate(engines[:2], 1):
             send_rounds(flow, range(10 * number, 10 * number + 10))

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,9 +114,9 @@ def test_two_workers_restarted_in_turn_under_load(start_flow: StartFlow, drain_s
     with counted_engine(delay_seconds=0.3) as engine:
 
         def start(number: int) -> Worker:
-            return flow.start_worker(
-                engine.url, f"disk-{number}", model_capacity=CAPACITY, flush_events=5, drain_seconds=drain_seconds
-            )
+            # None is spared: each version is a call.
+            settings: dict[str, Any] = {"flush_events": 5, "max_spared_events": 0, "drain_seconds": drain_seconds}
+            return flow.start_worker(engine.url, f"disk-{number}", model_capacity=CAPACITY, **settings)
 
         workers = [start(0), start(1)]
         await_all(workers)
