@@ -18,6 +18,8 @@ from prefstream.tenants import TenantId
 
 # Much more than is ever accepted: a command that can be read is answered with a receipt, one that cannot is a dead letter.
 AskedText = Annotated[str, Meta(max_length=200_000)]
+MAX_VERSION = 2**63 - 1
+"""What the records inside can hold; no summary has as many versions."""
 
 
 class CommandBase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -74,7 +76,7 @@ class Forget(CommandBase, frozen=True, tag="forget"):
 class RollBack(CommandBase, frozen=True, tag="roll_back"):
     """Make the text of an earlier ``version`` the current one, as a new version."""
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Annotated[int, Meta(ge=1, le=MAX_VERSION)]
 
 
 Command = Edit | Pin | Unpin | Never | Allow | OptOut | OptIn | Forget | RollBack

@@ -70,6 +70,11 @@ def test_events_are_read_from_the_same_topic() -> None:
             "invalid",
             "version: expected `int` >= 1 (0)",
         ),
+        (
+            b'{"type":"roll_back","user":"ada","at":"2026-01-05T20:15:00Z","version":1000000000000000000000}',
+            "invalid",
+            "version: expected `int` <= 9223372036854775807 (1000000000000000000000)",
+        ),
         (b'{"type":"forget","at":"2026-01-05T20:15:00Z"}', "missing_user", "user: missing"),
         (b'{"type":"erase","user":"ada","at":"2026-01-05T20:15:00Z"}', "unknown_type", "type: unknown ('erase')"),
     ],
