@@ -265,6 +265,7 @@ class Metrics:
             "spared_calls",
             "Evolve calls not made, because the events of the user said nothing new, by why the user was due.",
             "reason",
+            values=get_args(FlushReason),
         )
         self.spared_events = self._counter("spared_events", "Events that these calls would have covered: counted without one.")
         self.cuts = self._counter(
