@@ -23,10 +23,12 @@ from agents.collect import Collect
 from agents.crash_points import reached
 from agents.dispatch import Dispatch
 from agents.duties import duties
+from agents.erase import Erase
 from agents.failed_calls import FailedCalls
 from agents.failstop import stop_unfinished, stopping_on_error
 from agents.faust_fixes import FixedApp, WatermarkConsumer
 from agents.faust_settings import RAW, faust_settings
+from agents.forget import Forget
 from agents.gate import Gates
 from agents.health import HealthServer
 from agents.intake import Intake
@@ -38,6 +40,7 @@ from agents.outbox import Outbox
 from agents.partitions import Partitions
 from agents.progress import CommitOutcome, Progress
 from agents.settings import Settings
+from agents.snapshots import Snapshots
 from agents.sources import TopicWatch
 from agents.spare import Spare
 from agents.spending import Spending
@@ -80,9 +83,11 @@ class Worker(FixedApp):
         self.progress = Progress()
         self._one_count = asyncio.Lock()
         self.metrics = Metrics(TenantLabels(settings.named_tenants))
-        self.partitions = Partitions(settings.brokers, self.topic_names, settings.flush_policy)
+        self.partitions = Partitions(settings.brokers, self.topic_names, settings.flush_policy, settings.hiding)
         self.outbox = Outbox(settings.brokers, self.topic_names, cluster.num_partitions)
         self.obey = Obey(self.outbox, self.metrics, settings.max_summary_tokens, frozenset(settings.sensitive))
+        self.erase = Erase(settings.brokers, self.topic_names, [*settings.sources], self.outbox, self.metrics)
+        self.forget = Forget(self.erase, self.flush, self.metrics)
         self.client = new_client(settings, model)
         self.spending = Spending(self.partitions, cluster.num_partitions, settings.budgets, self.metrics)
         self.dispatch = self._new_dispatch(cluster)
@@ -196,10 +201,13 @@ class Worker(FixedApp):
 
     def _add_agents(self, cluster: Cluster, adapters: Mapping[str, Adapter]) -> None:
         # acks=False: offsets advance only when our agents say so, through Progress.
-        intake = Intake(adapters, self.outbox, self.progress, self.metrics, self.settings.tenant_sources)
+        settings = self.settings
+        snapshots = Snapshots(settings.brokers, settings.namespace, adapters)
+        intake = Intake(adapters, self.outbox, self.progress, self.metrics, snapshots.take, settings.tenant_sources)
         self.agent(self.topic(*adapters, acks=False, **RAW), name="intake")(intake.run)
         events = self.topic_names.events
-        collect = Collect(self.partitions, self.outbox, self.obey, cluster.topic_ids[events], self.progress, self.metrics)
+        topic_id = cluster.topic_ids[events]
+        collect = Collect(self.partitions, self.outbox, self.obey, self.forget, topic_id, self.progress, self.metrics)
         self.agent(self.topic(events, acks=False, **RAW), name="collect")(collect.run)
 
     def is_ready(self) -> bool:
@@ -241,6 +249,7 @@ class Worker(FixedApp):
         self.add_future(self.topic_watch.run())
         self.add_future(self.lag.run())
         self.add_future(self.watchdog.run())
+        self.add_future(self.erase.run())
         settings = self.settings
         log.info(
             "worker started",
@@ -319,6 +328,7 @@ class Worker(FixedApp):
         self.spending.restore()
         for owned in self.partitions:
             self.obey.finish(owned)
+            self.forget.finish(owned)
 
     async def confirm_topics(self) -> None:
         """Wait until a look at the topics found each to be the one it was at the start; end the worker otherwise."""

@@ -6,12 +6,15 @@ so do commands, which are obeyed in their place, and the events of who has opted
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 from faust import StreamT
 from faust.types import Message
 
 from agents.clock import now_ms
 from agents.failstop import stopping_on_error
+from agents.forget import Forget
 from agents.intake import raw_record
 from agents.metrics import Metrics
 from agents.obey import Obey
@@ -20,21 +23,31 @@ from agents.owned import Owned
 from agents.partitions import Partitions
 from agents.progress import Progress
 from prefstream.commands import Command, CommandBase
+from prefstream.commands import Forget as ForgetCommand
 from prefstream.events import Event
 from prefstream.tenants import key_of
+from streams.forgetting import fate_behind
 from streams.ledger import Outcome
 from streams.pending import Known
 from streams.records import (
     FILTERED_MARK,
     Arrival,
+    Detailed,
     Filtered,
-    decode_arrival,
+    decode_detailed,
     decode_filtered,
     decode_record,
     filtered_key,
     not_after,
 )
 from streams.routing import refuse
+
+
+class _Read(NamedTuple):
+    """What intake wrote of an event or command."""
+
+    arrival: Detailed
+    record: Event | Command
 
 
 class Collect:
@@ -45,6 +58,7 @@ class Collect:
         partitions: Partitions,
         outbox: Outbox,
         obey: Obey,
+        forget: Forget,
         events_topic_id: str,
         progress: Progress,
         metrics: Metrics,
@@ -52,6 +66,7 @@ class Collect:
         self._partitions = partitions
         self._outbox = outbox
         self._obey = obey
+        self._forget = forget
         self._events_topic_id = events_topic_id
         self._progress = progress
         self._metrics = metrics
@@ -67,12 +82,14 @@ class Collect:
             if owned is None:
                 continue
             if message.offset >= owned.ledger.position:  # below it everything was counted before a crash
-                owned.count(message.offset, self._collect(owned, message))
+                read = _read(message)
+                if _is_forget(read) and not await self._forget.is_settled(owned):
+                    continue
+                owned.count(message.offset, self._collect(owned, message, read))
             self._progress.done(message.tp, message.offset)
             await owned.writer.room()
 
-    def _collect(self, owned: Owned, message: Message) -> Outcome:
-        read = _read(message)
+    def _collect(self, owned: Owned, message: Message, read: _Read | Filtered | None) -> Outcome:
         if read is None or self._outbox.partition_of(message.key) != message.partition:
             self._refuse(message)
             return "dead"
@@ -80,7 +97,13 @@ class Collect:
         self._metrics.collected.labels(outcome).inc()
         return outcome
 
-    def _take(self, owned: Owned, message: Message, arrival: Arrival, record: Event | Command) -> Outcome:
+    def _take(self, owned: Owned, message: Message, arrival: Detailed, record: Event | Command) -> Outcome:
+        fence = owned.fences.of(message.key)
+        if fence is not None and message.offset > fence.position and (fate := fate_behind(fence, arrival, record)):
+            return fate
+        if isinstance(record, ForgetCommand):
+            self._forget.forget(owned, message.key, message.offset, arrival, record)
+            return "command"
         if isinstance(record, CommandBase) or owned.controls(message.key).is_opted_out:
             return self._pass(owned, message, arrival, record)
         return self._admit(owned, message, arrival)
@@ -114,19 +137,23 @@ class Collect:
         self._outbox.refuse(refuse(raw_record(message), "undecodable", reason, self._events_topic_id, now_ms()))
 
 
+def _is_forget(read: _Read | Filtered | None) -> bool:
+    return isinstance(read, _Read) and isinstance(read.record, ForgetCommand)
+
+
 def _known(owned: Owned, user: bytes) -> Known | None:
     """What the index does not know of a user who is not in it."""
     return None if user in owned.index else owned.known(user)
 
 
-def _read(message: Message) -> tuple[Arrival, Event | Command] | Filtered | None:
+def _read(message: Message) -> _Read | Filtered | None:
     """What intake wrote, or ``None`` for what somebody else did: once stored, that would stop every worker that takes it up."""
     try:
         if (message.key or b"").startswith(FILTERED_MARK):
             filtered = decode_filtered(message.value)
             return filtered if filtered_key(filtered.origin) == message.key else None
-        arrival = decode_arrival(message.value)
+        arrival = decode_detailed(message.value)
         record = decode_record(arrival)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, OverflowError):
         return None
-    return (arrival, record) if key_of(record.tenant, record.user) == message.key else None
+    return _Read(arrival, record) if key_of(record.tenant, record.user) == message.key else None

@@ -19,6 +19,11 @@ Point = Literal[
     "call.answered",  # the model has answered, nothing is written back
     "poison.condemned",  # an event is durably condemned, its dead letter is not sent
     "poison.lettered",  # its dead letter is durable, the partition's rows do not know
+    "forget.fenced",  # the fence is durable and the rows are deleted, the summary is not
+    "forget.summary",  # the summary is deleted, the dead letters are not
+    "forget.letters",  # the dead letters are empty, the files on the disk are not
+    "forget.disk",  # the disk is swept, the receipt is not sent
+    "forget.receipt",  # the receipt is durable, its row and its last bytes on the disk are still there
     "commit.flushed",  # all is durable, the offsets are not committed
     "commit.done",  # the offsets are committed, nobody here knows yet
     "recovery.fenced",  # the barrier records are written, nothing is recovered

@@ -33,6 +33,7 @@ from streams.evolution.dialects import Dialect
 from streams.evolution.fitting import Context, Fitted, fit
 from streams.evolution.guards import Rejected
 from streams.evolution.records import CallResult, Unavailable
+from streams.forgetting import Life
 from streams.pending import Due
 from streams.redaction import Redaction
 from streams.sensitive_words import Category
@@ -120,7 +121,7 @@ class Dispatch:
                 continue
             is_probe = self._availability.calls(now_ms)
             self._metrics.flushes.labels(due.reason).inc()
-            task: asyncio.Task[None] = asyncio.create_task(self._evolve(owned, due, is_probe))
+            task: asyncio.Task[None] = asyncio.create_task(self._evolve(owned, due, owned.life(due.user), is_probe))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 
@@ -148,7 +149,10 @@ class Dispatch:
         self._call_ended.set()
 
     @stopping_on_error("evolve")
-    async def _evolve(self, owned: Owned, due: Due, is_probe: bool) -> None:
+    async def _evolve(self, owned: Owned, due: Due, life: Life, is_probe: bool) -> None:
+        if owned.life(due.user) != life:  # forgotten before this began: there are no such rows any more
+            owned.index.released(due.user, _now_ms())
+            return
         fitted = self._fit(owned, due)
         if fitted is None:
             return
@@ -181,9 +185,10 @@ class Dispatch:
     def _fit(self, owned: Owned, due: Due) -> Fitted | None:
         """The call for as much of the share as fits one prompt; the rest stays pending. ``None`` where that met a defect."""
         base, rows, controls = owned.summary(due.user), owned.rows(due), owned.controls(due.user)
+        life = owned.life(due.user)
 
         def step_of(num_events: int) -> Step:
-            return step_from(due.user, base, rows[:num_events], due.reason, controls, self._redaction, self._allowed)
+            return step_from(due.user, base, rows[:num_events], due.reason, controls, self._redaction, self._allowed, life)
 
         def fitted() -> Fitted:
             return fit(step_of, len(rows), self._max_summary_tokens, self._dialect, self._context)

@@ -88,10 +88,13 @@ class FailedCalls:
         """Give up the condemned event: first its dead letter, and when that is durable its row."""
         reached("poison.condemned")
         ((offset, arrival),) = owned.rows(due)
-        failures = owned.failures(due.user)
+        failures, life = owned.failures(due.user), owned.life(due.user)
         letter = poison_letter(due.user, arrival, failures, self._topic_names.get(arrival.origin.topic, ""), _now_ms())
 
         def durable() -> None:
+            if owned.life(due.user) != life:  # erased meanwhile, and counted so
+                owned.index.released(due.user, _now_ms())
+                return
             self._metrics.dead_letters.labels("poison").inc()
             log.warning(
                 "an event became a dead letter: no call with it succeeds", partition=owned.number, attempts=letter.attempts
@@ -100,7 +103,9 @@ class FailedCalls:
 
         def lettered() -> None:
             reached("poison.lettered")
-            if owned.is_alive:
+            if owned.is_alive and owned.life(due.user) == life:
                 owned.bury(due.user, offset, arrival, durable)
+            elif owned.is_alive:
+                owned.index.released(due.user, _now_ms())
 
         self._outbox.refuse(letter, lettered)

@@ -44,9 +44,16 @@ class History:
         stored = self._shard.get(version_key(user, version)) if is_kept(version, current) else None
         return decode_version(stored) if stored else None
 
-    def forget(self, user: bytes, current: int) -> None:
-        """Delete all versions of somebody whose current version this is, also what a crash left above it."""
+    def forget(self, user: bytes, current: int, then: Then) -> None:
+        """Delete all versions of somebody whose current version this is, also what a crash left above it.
+
+        ``then`` is called when that is durable, and every version that was sent before.
+        """
         stored = {key for key, _ in self._shard.scan(user_prefix(b"v", user))}
         newest = range(max(1, current - NUM_KEPT_VERSIONS), current + 1)  # some may not be stored yet
-        for key in sorted(stored.union(version_key(user, version) for version in newest)):
-            self._writer.put(self._topic, key, None)
+        keys = sorted(stored.union(version_key(user, version) for version in newest))
+        kept = [key for key in keys if self._shard.get(key) is not None]
+        if not kept:
+            then()
+        for key in kept:
+            self._writer.put(self._topic, key, None, then if key == kept[-1] else None)

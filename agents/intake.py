@@ -5,7 +5,8 @@ Place in the flow: first. Platforms key and partition as they like; after intake
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 import structlog
 from faust import StreamT
@@ -19,11 +20,22 @@ from agents.metrics import Metrics
 from agents.outbox import Outbox
 from agents.progress import Progress
 from prefstream.dead_letters import DeadLetter
-from streams.adapters import Adapter, RawRecord
+from streams.adapters import Adapter, Decoded, RawRecord
 from streams.adapters.replays import decode
-from streams.routing import Forward, refuse, route
+from streams.routing import Forward, asks_to_forget, refuse, route
 
 log = structlog.get_logger()
+
+
+Ends = Callable[[], Awaitable[Mapping[str, int]]]
+
+
+class _Read(NamedTuple):
+    """A record as it came, as it was before a replay, and what its adapter makes of it."""
+
+    raw: RawRecord
+    record: RawRecord
+    decoded: Decoded
 
 
 class Intake:
@@ -35,14 +47,19 @@ class Intake:
         outbox: Outbox,
         progress: Progress,
         metrics: Metrics,
+        ends: Ends,
         tenants: Mapping[str, str] | None = None,
     ) -> None:
-        """``tenants``: whose a topic is, of those that are declared for one."""
+        """``ends`` says where every source partition ends now, by ``topic-id/partition``.
+
+        ``tenants``: whose a topic is, of those that are declared for one.
+        """
         self._adapters = adapters
         self._tenants = tenants or {}
         self._outbox = outbox
         self._progress = progress
         self._metrics = metrics
+        self._ends = ends
         self._said: set[tuple[str, str]] = set()
 
     @stopping_on_error("intake")
@@ -52,13 +69,15 @@ class Intake:
             message = event.message
             if not self._progress.accept(message.tp, message.offset):
                 continue
-            self._take_in(message, self._progress.mark(message.tp).origin_topic)
+            await self._take_in(message, self._progress.mark(message.tp).origin_topic)
             self._progress.done(message.tp, message.offset)
             await self._outbox.room()
 
-    def _take_in(self, message: Message, origin_topic: str) -> None:
+    async def _take_in(self, message: Message, origin_topic: str) -> None:
         self._metrics.source_records.labels(message.topic).inc()
-        match self._decided(raw_record(message), origin_topic):
+        read = self._read(raw_record(message), origin_topic)
+        ends = await self._ends() if isinstance(read, _Read) and asks_to_forget(read.decoded) else {}
+        match self._decided(read, origin_topic, ends):
             case DeadLetter() as letter:
                 self._metrics.dead_letters.labels(letter.reason).inc()
                 self._say_once(letter)
@@ -66,19 +85,33 @@ class Intake:
             case forwards:
                 self._outbox.forward(forwards)
 
-    def _decided(self, raw: RawRecord, origin_topic: str) -> tuple[Forward, ...] | DeadLetter:
-        """What becomes of a record. A defect that it meets would stop every worker that reads it, one after the other."""
+    def _read(self, raw: RawRecord, origin_topic: str) -> _Read | DeadLetter:
+        """What a record says. A defect that it meets would stop every worker that reads it, one after the other."""
         try:
             record, decoded = decode(raw, self._adapters)
-            record = replace(record, tenant=self._tenants.get(record.topic) or record.tenant)
-            if decoded == ():
-                self._metrics.filtered_records.labels(raw.topic).inc()
-            return route(record, decoded, origin_topic, now_ms())
+            return _Read(raw, replace(record, tenant=self._tenants.get(record.topic) or record.tenant), decoded)
         except Exception as error:
-            place = place_of(error)
-            log.error("a record met a defect of this version: please report it", where=place)
-            raw = replace(raw, tenant=self._tenants.get(raw.topic, ""))
-            return refuse(raw, "unprocessable", to_be_replayed(place), origin_topic, now_ms())
+            return self._unprocessable(raw, error, origin_topic)
+
+    def _decided(
+        self, read: _Read | DeadLetter, origin_topic: str, ends: Mapping[str, int]
+    ) -> tuple[Forward, ...] | DeadLetter:
+        """What becomes of it; the same of a defect."""
+        if isinstance(read, DeadLetter):
+            return read
+        raw = read.raw
+        if read.decoded == ():
+            self._metrics.filtered_records.labels(raw.topic).inc()
+        try:
+            return route(read.record, read.decoded, origin_topic, now_ms(), ends)
+        except Exception as error:
+            return self._unprocessable(raw, error, origin_topic)
+
+    def _unprocessable(self, raw: RawRecord, error: Exception, origin_topic: str) -> DeadLetter:
+        place = place_of(error)
+        log.error("a record met a defect of this version: please report it", where=place)
+        raw = replace(raw, tenant=self._tenants.get(raw.topic, ""))
+        return refuse(raw, "unprocessable", to_be_replayed(place), origin_topic, now_ms())
 
     def _say_once(self, letter: DeadLetter) -> None:
         """The first of each topic and reason; all of them are counted. Not its message, which may quote the record."""

@@ -224,7 +224,7 @@ class Metrics:
         self.collected = self._counter(
             "collected_events",
             "Events and commands of the keyed topic by what became of them: accepted, redelivered, duplicate (another record, "
-            "the same id), filtered (a source record that makes no event, or an event of who has opted out), command.",
+            "the same id), filtered (without an event, or of who has opted out), erased (late, of who was forgotten), command.",
             "outcome",
             values=get_args(Outcome),
         )
@@ -347,6 +347,7 @@ class Metrics:
         )
 
     def _add_flow(self) -> None:
+        self.erased = self._counter("erased_events", "Events that were pending when their user was forgotten.")
         self.recovery_records_left = self._gauge(
             "recovery_records_left",
             "Changelog offsets a recovery has yet to read, at most so many records; 0 when no recovery runs.",

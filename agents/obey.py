@@ -68,6 +68,8 @@ class Obey:
     def finish(self, owned: Owned) -> None:
         """After a restore: what a crash cut short behind a decision, its version and its receipt."""
         for key, decided in owned.unreceipted():
+            if decided.receipt.command == "forget":  # agents.forget does
+                continue
             self._finish(owned, key.user, decided)
 
     def _finish(self, owned: Owned, user: bytes, decided: Decided) -> None:
@@ -86,7 +88,7 @@ class Obey:
         basis = past or summary
         max_tokens = budget(self._max_summary_tokens, len(basis.tally.domains) if basis else 1)
         tenant, name = user_of(user)
-        return Person(name, controls, summary, is_known, max_tokens, tenant, past, self._allowed)
+        return Person(name, controls, summary, is_known, max_tokens, tenant, past, self._allowed, owned.life(user))
 
     def _hand_out(self, owned: Owned, user: bytes, receipt: Receipt) -> None:
         """Publish the receipt; everything it says is durable."""

@@ -14,17 +14,30 @@ import msgspec
 from msgspec.structs import replace
 
 from agents.clock import now_ms
+from agents.ending import Ending
+from agents.fences import Fences
 from agents.history import History
 from agents.store import Shard
-from agents.writer import OWNER_VALUE, PartitionWriter
+from agents.writer import OWNER_VALUE, PartitionWriter, Then
 from prefstream.dead_letters import Origin
 from prefstream.history import KeptVersion, version_of
 from prefstream.summaries import Summary, decode_summary
 from prefstream.topics import OWNER_KEY, TopicNames
-from streams.controls import NO_CONTROLS, Controls, Decided, decode_controls, decode_decided, encode_controls, encode_decided
+from streams.controls import Controls, Decided, decode_controls, decode_decided, encode_controls, encode_decided
 from streams.failures import Failures, after_death, after_success, decode_failures, encode_failures, not_waiting_for
 from streams.flush import FlushPolicy
-from streams.keys import DecidedKey, EventKey, controls_key, decided_key, event_key, failures_key, parse_key, recent_ids_key
+from streams.forgetting import Ended, Fence, Hiding, Life
+from streams.keys import (
+    DecidedKey,
+    EventKey,
+    controls_key,
+    decided_key,
+    event_key,
+    event_offset,
+    failures_key,
+    parse_key,
+    recent_ids_key,
+)
 from streams.ledger import LEDGER_KEY, Ledger, Outcome, decode_ledger, encode_ledger
 from streams.pending import Due, Known, PendingIndex, Place, highest, place_of, source_name, source_of
 from streams.records import Arrival, Passed, Recent, decode_arrival, decode_recent, encode_recent, not_after, remember_ids
@@ -47,7 +60,13 @@ class Owned:
     """One owned partition: its writer, its two shards, its index of who waits."""
 
     def __init__(
-        self, number: int, writer: PartitionWriter, topics: TopicNames, shards: dict[str, Shard], policy: FlushPolicy
+        self,
+        number: int,
+        writer: PartitionWriter,
+        topics: TopicNames,
+        shards: dict[str, Shard],
+        policy: FlushPolicy,
+        hiding: Hiding,
     ) -> None:
         self.number = number
         self.writer = writer
@@ -63,6 +82,8 @@ class Owned:
         self._summaries = shards[topics.summaries]
         self.history = History(writer, topics.history, shards[topics.history])
         self._deciding: Counter[bytes] = Counter()
+        self.fences = Fences(self._pending, lambda key, value, then: writer.put(topics.pending, key, value, then), hiding)
+        self.ending = Ending(writer, topics, shards, self.fences, self.history)
 
     def known(self, user: bytes) -> Known:
         """What the stored state knows of a user's past events."""
@@ -87,7 +108,11 @@ class Owned:
     def controls(self, user: bytes) -> Controls:
         """What the user has asked for."""
         stored = self._pending.get(controls_key(user))
-        return decode_controls(stored) if stored else NO_CONTROLS
+        return decode_controls(stored) if stored else self.fences.controls(user)
+
+    def life(self, user: bytes) -> Life:
+        """Which of the user's lives it is: what began in another one is to come to nothing."""
+        return self.fences.life(user)
 
     def is_deciding(self, user: bytes) -> bool:
         """Whether a version that a command made is on its way: it can be read, and nobody may publish one before it."""
@@ -110,12 +135,15 @@ class Owned:
         self._deciding[user] += 1
 
         def committed() -> None:
-            self._deciding.subtract([user])
-            if not self._deciding[user]:
-                del self._deciding[user]
+            self._is_decided(user)
             self.history.send(kept, lambda: self.writer.send(self._topics.summaries, row, then))
 
         self.writer.put(self._topics.pending, controls_key(user), encode_controls(controls), committed)
+
+    def _is_decided(self, user: bytes) -> None:
+        self._deciding.subtract([user])
+        if not self._deciding[user]:
+            del self._deciding[user]
 
     def unreceipted(self) -> list[tuple[DecidedKey, Decided]]:
         """The commands that are decided and whose receipts are not known to be durable, each user's in their order."""
@@ -123,7 +151,7 @@ class Owned:
         return [
             (key, decided)
             for key, decided in rows
-            if isinstance(key, DecidedKey) and key.offset <= self.controls(key.user).position
+            if isinstance(key, DecidedKey) and key.offset <= max(self.controls(key.user).position, self.life(key.user).began_at)
         ]
 
     def republish(self, user: bytes, decided: Decided, then: Callable[[], None]) -> None:
@@ -139,9 +167,29 @@ class Owned:
         row = self.writer.stage(self._topics.summaries, user, summary)
         self.history.keep(user, kept, lambda: self.writer.send(self._topics.summaries, row, then))
 
-    def receipted(self, user: bytes, position: int) -> None:
+    def receipted(self, user: bytes, position: int, then: Then | None = None) -> None:
         """The receipt of the command at this offset is durable."""
-        self.writer.put(self._topics.pending, decided_key(user, position), None)
+        self.writer.put(self._topics.pending, decided_key(user, position), None, then)
+
+    def ended(self, user: bytes) -> Ended:
+        """What a `forget` ends. To be asked when everything collected is durable: rows that are on their way are not found."""
+        summary, failures = self.summary(user), self.failures(user)
+        position = summary.position if summary else -1
+        offsets = map(event_offset, self.ending.keys(b"e", user))
+        return Ended(
+            last_version=summary.version if summary else self.life(user).last_version,
+            num_applied=summary.num_events if summary else 0,
+            num_pending=sum(offset > position and offset != failures.last_dead for offset in offsets),
+            num_given_up=failures.num_dead,
+            is_opted_out=self.controls(user).is_opted_out,
+        )
+
+    def forget(self, user: bytes, fence: Fence, decided: Decided, then: Then) -> int:
+        """End the user's life; ``then`` is called when it is deleted on all topics. Returns how many events waited in it."""
+        self._deciding[user] += 1
+        num_waiting = self.index.forget(user)
+        self.ending.begin(user, fence, decided, lambda: self._is_decided(user), then)
+        return num_waiting
 
     def summary(self, user: bytes) -> Summary | None:
         """The user's current summary."""
@@ -222,7 +270,15 @@ class Owned:
 
     def fail(self, user: bytes, failures: Failures) -> None:
         """Keep what a failed call makes of the user, who is free again when that is durable."""
-        self._write_failures(user, failures, lambda: self.index.failed(user, failures))
+        life = self.life(user)
+
+        def durable() -> None:
+            if self.life(user) == life:
+                self.index.failed(user, failures)
+            else:
+                self.index.released(user, now_ms())
+
+        self._write_failures(user, failures, durable)
 
     def bury(self, user: bytes, offset: int, arrival: Arrival, then: Callable[[], None]) -> None:
         """Give up a condemned event whose dead letter is durable. ``then`` is called when its row is gone.
@@ -245,10 +301,14 @@ class Owned:
         """Publish a summary, which is its storing too. Once it is durable, its events are deleted and ``then`` is called."""
 
         def durable() -> None:
-            if self.is_alive:
-                self.forget_covered(user, step.offsets, step.event_ids)
-                self._forgive(user, step.offsets[-1])
-                then()
+            if not self.is_alive:
+                return
+            if self.life(user) != step.life:  # erased behind it, and counted so
+                self.index.released(user, now_ms())
+                return
+            self.forget_covered(user, step.offsets, step.event_ids)
+            self._forgive(user, step.offsets[-1])
+            then()
 
         self._publish(user, encoded, version_of(summary), durable)
 
@@ -272,11 +332,15 @@ class Owned:
             parsed = parse_key(key)
             if isinstance(parsed, EventKey) and parsed.offset < self.ledger.position:
                 waiting[parsed.user].append((parsed.offset, not_after(decode_arrival(value), restored_at_ms)))
+        self.fences.load()
         for user, rows in waiting.items():
-            self._restore_user(user, rows)
+            began_at = self.life(user).began_at
+            self._restore_user(user, [(offset, arrival) for offset, arrival in rows if offset > began_at])
         self.is_restored = True
 
     def _restore_user(self, user: bytes, rows: Rows) -> None:
+        if not rows:  # of a life that was ended, and about to be deleted
+            return
         known, failures = self.known(user), self.failures(user)
         rows = self._without_dead(user, rows, failures)
         covered = [(offset, arrival) for offset, arrival in rows if offset <= known.position]

@@ -15,6 +15,7 @@ from agents.writer import OWNER_VALUE, PartitionWriter, flush, start_producer
 from prefstream.security import Servers
 from prefstream.topics import OWNER_KEY, TopicNames
 from streams.flush import FlushPolicy
+from streams.forgetting import Hiding
 from streams.ledger import Ledger
 
 log = structlog.get_logger()
@@ -23,10 +24,11 @@ log = structlog.get_logger()
 class Partitions:
     """All owned partitions, by number."""
 
-    def __init__(self, bootstrap_servers: Servers, topics: TopicNames, policy: FlushPolicy) -> None:
+    def __init__(self, bootstrap_servers: Servers, topics: TopicNames, policy: FlushPolicy, hiding: Hiding) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topics = topics
         self._policy = policy
+        self._hiding = hiding
         self._owned: dict[int, Owned] = {}
         self._num_closes = 0
         self.num_restored_events = 0  # found pending when partitions came, over this process's life
@@ -66,7 +68,7 @@ class Partitions:
         for shard in shards.values():
             shard.unstage()
         writer = PartitionWriter(producer, number, shards, fence)
-        self._owned[number] = Owned(number, writer, self._topics, shards, self._policy)
+        self._owned[number] = Owned(number, writer, self._topics, shards, self._policy, self._hiding)
 
     def restore(self) -> None:
         """Rebuild every index after recovery."""

@@ -30,6 +30,7 @@ from prefstream.topics import TopicNames, topic_specs
 from streams.adapters.named import ADAPTERS, ENVELOPES
 from streams.budgets import Budgets
 from streams.flush import FlushPolicy
+from streams.forgetting import Hiding, hiding
 from streams.redaction import DEFAULT_KINDS, FIELDS, KINDS, Kind, Redaction
 from streams.redaction import Field as EventField
 from streams.sensitive_words import CATEGORIES, Category
@@ -146,6 +147,12 @@ class Settings(BaseSettings):
         (),
         description="sensitive matters that may be learnt and said of everybody, ...; otherwise of nobody but who allows it: "
         f"{', '.join(CATEGORIES)}",
+    )
+    forget_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="secret under which who was forgotten is remembered, as a keyed hash; the same for all workers, for ever; "
+        "with none, whoever can read the pending topic can try out user ids against the hashes",
     )
     drain_seconds: FiniteFloat = Field(
         20.0, ge=0, description="how long calls in flight are waited for when a worker stops or its group rebalances"
@@ -340,6 +347,11 @@ class Settings(BaseSettings):
     def redaction(self) -> Redaction:
         """What is taken out of events before they are evidence."""
         return Redaction({name: frozenset(kinds) for name, kinds in self.redact.items()}, self.phone_regions)
+
+    @property
+    def hiding(self) -> Hiding:
+        """How users are hidden in what remembers that they were forgotten."""
+        return hiding(self.forget_key.get_secret_value() if self.forget_key else "")
 
     @property
     def flush_policy(self) -> FlushPolicy:

@@ -16,6 +16,7 @@ from agents.owned import Owned, Rows
 from agents.write_back import NextVersion, WriteBack
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.controls import Controls
+from streams.forgetting import Life
 from streams.pending import Due
 from streams.redaction import Redaction
 from streams.sensitive_words import Category
@@ -52,8 +53,8 @@ class Spare:
         base = owned.summary(due.user)
         if base is None or not self._policy.max_events:
             return False
-        rows, controls = owned.rows(due), owned.controls(due.user)
-        match self._failed_calls.attempt(owned, due, lambda: self._version(due, base, rows, controls)):
+        rows, controls, life = owned.rows(due), owned.controls(due.user), owned.life(due.user)
+        match self._failed_calls.attempt(owned, due, lambda: self._version(due, base, rows, controls, life)):
             case "ask":
                 return False
             case NextVersion() as version:
@@ -62,9 +63,9 @@ class Spare:
                 self._write_back.publish(owned, due, version)
         return True
 
-    def _version(self, due: Due, base: Summary, rows: Rows, controls: Controls) -> NextVersion | Literal["ask"]:
+    def _version(self, due: Due, base: Summary, rows: Rows, controls: Controls, life: Life) -> NextVersion | Literal["ask"]:
         def step_of() -> Step:
-            return step_from(due.user, base, rows, due.reason, controls, self._redaction, self._allowed)
+            return step_from(due.user, base, rows, due.reason, controls, self._redaction, self._allowed, life)
 
         step = step_to_spare(base, rows, step_of, self._model, self._max_summary_tokens, self._policy)
         if step is None:

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +27,15 @@ import structlog
 from faust.stores import STORES
 from faust.stores.base import Store
 from faust.types import TP, EventT
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import (
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    CompactOptions,
+    Options,
+    Rdict,
+    WriteBatch,
+)
 
 from agents.crash_points import reached
 from agents.failstop import stop_now
@@ -38,11 +47,19 @@ STORES.aliases[SCHEME] = "agents.store:LoggedStore"
 
 # Like the owner's key neither a user id nor a key kind: 0xff never occurs in UTF-8 and is no kind byte.
 STAMP_KEY = b"\xffstamp"
+SWEPT_KEY = b"\xffswept"
 
 _WRITE_BUFFER_BYTES = 16 << 20
+# RocksDB's own journal of its files names their first and last keys, and what was in it before. So small, it is written anew,
+# without them, whenever a file comes or goes.
+_MANIFEST_BYTES = 1
+_AFTER_ALL = b"\xff" * 9  # behind every key with the prefix: no offset has so many
 _BLOCK_CACHE = Cache(64 << 20)  # one for all partitions: RocksDB's own default would take it per database
 
 _SIZES = ("total-sst-files-size", "size-all-mem-tables")
+_WHOLLY = CompactOptions()
+_WHOLLY.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
+_WHOLLY.set_exclusive_manual_compaction(False)
 
 Row = tuple[bytes, bytes | None]
 
@@ -61,6 +78,7 @@ def _rocksdb_options() -> Options:
     options.set_max_open_files(512)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
+    options.set_max_manifest_file_size(_MANIFEST_BYTES)
     return options
 
 
@@ -80,6 +98,8 @@ class Shard:
         self._changelog = changelog
         self._now_ms = now_ms
         self._staged: dict[bytes, Row] = {}
+        self._files = threading.Lock()  # held while they are swept, or closed
+        self._is_closed = False
         self._db = self._open()
         stamp = self._stamp()
         self.in_step_at_ms = stamp.in_step_at_ms if stamp else now_ms()
@@ -206,9 +226,29 @@ class Shard:
         age_ms = self._now_ms() - self.in_step_at_ms
         return not is_under_way and not 0 <= age_ms < self._changelog.refresh_after_ms
 
+    def sweep(self, prefixes: Iterable[bytes]) -> None:
+        """Take what is deleted under these prefixes off the disk: until then it lies in older files, and in RocksDB's journals.
+
+        Called in a thread of its own.
+        """
+        with self._files:
+            if self._is_closed:
+                return
+            self._db.flush()
+            for prefix in prefixes:
+                self._db.compact_range(prefix, prefix + _AFTER_ALL, _WHOLLY)
+            # One more file: the journal that is begun with it has no longer those that are gone.
+            self._db.put(SWEPT_KEY, b"")
+            self._db.flush()
+            # It says of which keys the files were rewritten. RocksDB goes on writing to it.
+            with suppress(FileNotFoundError):
+                os.truncate(self._path / "LOG", 0)
+
     def close(self) -> None:
         """Let go of the files, so that another owner in this process can open them again."""
-        self._db.close()
+        with self._files:
+            self._is_closed = True
+            self._db.close()
 
 
 # What RocksDB cannot do on this machine now, whatever the files hold: throwing them away would not help.

@@ -55,10 +55,12 @@ class NextVersion(Struct, frozen=True):
 
 
 def is_overtaken(call: Call) -> bool:
-    """Whether the user has another version, or has asked for something, since the call began, or a version is on its way."""
+    """Whether the user has another version or life, or has asked for something, since the call began, or is about to."""
     owned, user, step = call.owned, call.due.user, call.attempt.step
     current = owned.summary(user)
-    if (current.version if current else 0) != step.base_version or owned.is_deciding(user):
+    if owned.life(user) != step.life or owned.is_deciding(user):
+        return True
+    if (current.version if current else step.life.last_version) != step.base_version:
         return True
     return owned.controls(user).applied_position != step.controls.applied_position
 

@@ -13,13 +13,13 @@ from msgspec import Struct
 
 from prefstream.audit_folds import (
     _MAX_EXAMPLES,
-    EventRow,
     Finding,
     KeptFold,
     PendingFold,
     SourceFold,
     SummariesFold,
 )
+from prefstream.audit_rows import EventRow
 from prefstream.topics import TopicNames
 
 Verdict = Literal["holds", "undecided", "broken"]
@@ -29,6 +29,7 @@ class PartitionAccount(Struct, frozen=True, kw_only=True):
     """One partition of the keyed topics, at the ledger's ``position``.
 
     ``poison`` are accepted events that were given up later, ``dead`` are records that nobody should have written there,
+    ``erased`` are accepted events of people who were forgotten since, ``late`` such as came when they were forgotten already.
     ``filtered`` stand for source records without an event, or are events of who had opted out; ``commands`` are what people
     asked for, whatever became of it.
     ``num_on_topic`` events lie below it on the events topic, from the offset ``beginning`` on. ``is_moving``: the ledger went
@@ -41,6 +42,8 @@ class PartitionAccount(Struct, frozen=True, kw_only=True):
     applied: int
     pending: int
     poison: int
+    erased: int
+    late: int
     redelivered: int
     duplicate: int
     dead: int
@@ -123,6 +126,8 @@ def _partition_account(number: int, folds: PartitionFolds) -> PartitionAccount:
         applied=summaries.applied,
         pending=sum(_is_below(row, folds) and not summaries.covers(row) and pending.is_pending(row) for row in pending.waiting),
         poison=_num_given_up(folds),
+        erased=pending.forgets.num_erased,
+        late=ledger.erased,
         redelivered=ledger.redelivered,
         duplicate=ledger.duplicate,
         dead=ledger.dead,
@@ -163,16 +168,17 @@ def _partition_findings(account: PartitionAccount, folds: PartitionFolds, where:
 
 
 def _sum_findings(account: PartitionAccount, where: str) -> Iterator[Finding]:
-    """Every event that was accepted is applied, pending or given up, and no other is."""
-    surplus = account.applied + account.pending + account.poison - account.accepted
+    """Every event that was accepted is applied, pending, given up or erased, and no other is."""
+    surplus = account.applied + account.pending + account.poison + account.erased - account.accepted
     if surplus:
         fate = "too many" if surplus > 0 else "missing"
-        what = f"{_events(abs(surplus))} {fate}: {_fates(account.applied, account.pending, account.poison)}"
+        what = f"{_events(abs(surplus))} {fate}: {_fates(account.applied, account.pending, account.poison, account.erased)}"
         yield Finding("broken", where, f"{what}, of {account.accepted:,} accepted")
 
 
-def _fates(applied: int, pending: int, poison: int) -> str:
-    return f"{applied:,} applied + {pending:,} pending" + (f" + {poison:,} poison" if poison else "")
+def _fates(applied: int, pending: int, poison: int, erased: int) -> str:
+    rare = [f" + {count:,} {name}" for name, count in (("poison", poison), ("erased", erased)) if count]
+    return f"{applied:,} applied + {pending:,} pending{''.join(rare)}"
 
 
 def _topic_findings(account: PartitionAccount, counted: int, later: int, where: str) -> Iterator[Finding]:
@@ -250,7 +256,9 @@ def _sentence(
         more = f"; and {len(shown) - _MAX_EXAMPLES:,} more" if len(shown) > _MAX_EXAMPLES else ""
         return f"{opening}: {facts}{more}."
     accepted = sum(account.accepted for account in accounts)
-    fates = _fates(*(sum(getattr(account, name) for account in accounts) for name in ("applied", "pending", "poison")))
+    fates = _fates(
+        *(sum(getattr(account, name) for account in accounts) for name in ("applied", "pending", "poison", "erased"))
+    )
     replays = TopicNames(namespace).replays
     num_replays = sum(source.met for source in sources if source.topic == replays)
     met, older = sum(source.met for source in sources) - num_replays, sum(source.older for source in sources)
@@ -258,4 +266,6 @@ def _sentence(
     notes = f", and {_records(older)} older than retention reaches" if older else ""
     filtered = sum(account.filtered for account in accounts)
     notes += f"; {filtered:,} filtered" if filtered else ""
+    late = sum(account.late for account in accounts)
+    notes += f"; {late:,} of people who were forgotten came late" if late else ""
     return f"Holds: {_events(accepted)} accepted = {fates}, and {met:,} source records{again} found again{notes}."

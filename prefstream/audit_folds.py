@@ -5,7 +5,6 @@ Place in the flow: beside it. It shares no code with the worker: what that wrote
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Literal, NamedTuple
@@ -13,6 +12,21 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from prefstream.audit_forgets import Forgets
+from prefstream.audit_rows import (
+    LEDGER_KEY,
+    UNREADABLE,
+    Deaths,
+    EventRow,
+    Fence,
+    Ledger,
+    decode_deaths,
+    decode_fence,
+    decode_ledger,
+    event_row,
+    failures_user,
+    forget_row,
+)
 from prefstream.dead_letters import Origin
 from prefstream.topics import OWNER_KEY
 
@@ -23,30 +37,7 @@ FindingKind = Literal[
     "broken",  # something is lost, doubled, or other than it has to be
 ]
 
-LEDGER_KEY = b"l"
-_HEAD = struct.Struct(">cH")
-_OFFSET = struct.Struct(">Q")
 _MAX_EXAMPLES = 3
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-class Ledger(Struct, frozen=True, array_like=True):
-    """What became of the events of a partition below the offset ``position``, as collect counted it."""
-
-    position: int = 0
-    accepted: int = 0
-    redelivered: int = 0
-    duplicate: int = 0
-    dead: int = 0
-    topic_id: str = ""
-    filtered: int = 0
-    filtered_to: dict[str, int] = {}
-    commands: int = 0
-
-    @property
-    def total(self) -> int:
-        """All events and commands that were counted, and the records without one."""
-        return self.accepted + self.redelivered + self.duplicate + self.dead + self.filtered + self.commands
 
 
 class Finding(Struct, frozen=True):
@@ -55,41 +46,6 @@ class Finding(Struct, frozen=True):
     kind: FindingKind
     where: str
     what: str
-
-
-class EventRow(NamedTuple):
-    """Whose event waits, and its offset on the events topic."""
-
-    user: bytes
-    offset: int
-
-
-def event_row(key: bytes | None) -> EventRow | None:
-    """What the key of a pending event says: ``e``, the user's length (u16), the user, an offset (u64). None for other keys."""
-    if key is None or len(key) < _HEAD.size:
-        return None
-    kind, length = _HEAD.unpack_from(key)
-    if kind != b"e" or len(key) != _HEAD.size + length + _OFFSET.size:
-        return None
-    return EventRow(key[_HEAD.size : _HEAD.size + length], _OFFSET.unpack(key[_HEAD.size + length :])[0])
-
-
-def failures_user(key: bytes | None) -> bytes | None:
-    """Whose failures a row is about, by its key: ``f``, the user's length (u16), the user. None for other keys."""
-    if key is None or len(key) < _HEAD.size:
-        return None
-    kind, length = _HEAD.unpack_from(key)
-    return key[_HEAD.size :] if kind == b"f" and len(key) == _HEAD.size + length else None
-
-
-class Deaths(Struct, frozen=True, array_like=True):
-    """What the audit reads of a user's failures: how many accepted events were given up, and the offset of the last one.
-
-    The row says so before the event's own row is deleted.
-    """
-
-    num_dead: int = 0
-    last_dead: int = -1
 
 
 class Faults:
@@ -113,10 +69,6 @@ class Faults:
             yield Finding("broken", where, f"and {self.count - _MAX_EXAMPLES:,} more of this kind")
 
 
-_decode_ledger = msgspec.msgpack.Decoder(Ledger).decode
-_decode_deaths = msgspec.msgpack.Decoder(Deaths).decode
-
-
 class PendingFold:
     """One partition of the pending topic: which events wait, and the ledger, at one instant; then the ledger some time later.
 
@@ -128,11 +80,12 @@ class PendingFold:
         self.waiting: set[EventRow] = set()
         self.deaths: dict[bytes, Deaths] = {}
         self.died_later: list[EventRow] = []
+        self.forgets = Forgets()
         self._later_deaths: dict[bytes, Deaths] = {}
         self.ledger = Ledger()
         self.later = Ledger()
         self.last_deleted = -1
-        self.num_unseen = 0
+        self._num_unseen = 0
         self.faults = Faults()
 
     def read(self, key: bytes | None, value: bytes | None, offset: int) -> None:
@@ -142,6 +95,11 @@ class PendingFold:
             self.ledger = self.later
         elif (user := failures_user(key)) is not None:
             self._read_deaths(self.deaths, user, value, offset)
+        elif fence := self._fence(key, value, offset):
+            if (forgotten := self.forgets.fenced(key or b"", fence)) is not None:
+                self.deaths.pop(forgotten, None)
+        elif (asked := forget_row(key, value)) is not None:
+            self.forgets.asks(asked, is_deleted=value is None, is_later=False)
         elif (row := event_row(key)) is None:
             return
         elif value is None:
@@ -155,13 +113,25 @@ class PendingFold:
         if key == LEDGER_KEY:
             self._read_ledger(value, offset)
         elif (user := failures_user(key)) is not None:
-            before = self._later_deaths.setdefault(user, self.deaths.get(user, Deaths()))
-            after = self._read_deaths(self._later_deaths, user, value, offset)
-            if after.num_dead > before.num_dead:
-                self.died_later.append(EventRow(user, after.last_dead))
-                self.num_unseen += after.num_dead > before.num_dead + 1
+            self._read_deaths_later(user, value, offset)
+        elif fence := self._fence(key, value, offset):
+            self.forgets.fenced_later(key or b"", fence, self.ledger.position)
+        elif (asked := forget_row(key, value)) is not None:
+            self.forgets.asks(asked, is_deleted=value is None, is_later=True)
         elif value is None and (row := event_row(key)) is not None:
-            self.num_unseen += row.offset < self.ledger.position and row not in self.waiting
+            self._num_unseen += row.offset < self.ledger.position and row not in self.waiting
+
+    @property
+    def num_unseen(self) -> int:
+        """How much was missed."""
+        return self._num_unseen + self.forgets.num_unseen
+
+    def _read_deaths_later(self, user: bytes, value: bytes | None, offset: int) -> None:
+        before = self._later_deaths.setdefault(user, self.deaths.get(user, Deaths()))
+        after = self._read_deaths(self._later_deaths, user, value, offset)
+        if after.num_dead > before.num_dead:
+            self.died_later.append(EventRow(user, after.last_dead))
+            self._num_unseen += after.num_dead > before.num_dead + 1
 
     @property
     def last_settled(self) -> int:
@@ -169,27 +139,36 @@ class PendingFold:
         return max([self.last_deleted, *(deaths.last_dead for deaths in self.deaths.values())])
 
     def is_pending(self, row: EventRow) -> bool:
-        """Whether an event whose row is there waits, and is not given up already."""
+        """Whether an event whose row is there waits, and is neither given up nor erased already."""
         deaths = self.deaths.get(row.user)
-        return row in self.waiting and (deaths is None or deaths.last_dead != row.offset)
+        return row in self.waiting and (deaths is None or deaths.last_dead != row.offset) and not self.forgets.covers(row)
 
     def _read_deaths(self, known: dict[bytes, Deaths], user: bytes, value: bytes | None, offset: int) -> Deaths:
-        """What a row of failures says; a deleted one, that nothing was ever given up."""
+        """What a row of failures says; a deleted one, that nothing of the life that begins was given up."""
         before = known.get(user, Deaths())
         try:
-            found = Deaths() if value is None else _decode_deaths(value)
-        except _UNREADABLE:
+            found = Deaths() if value is None else decode_deaths(value)
+        except UNREADABLE:
             self.faults.add(f"the record at offset {offset} of the pending topic is no row of failures")
             return before
-        if found.num_dead < before.num_dead:
+        if value is not None and found.num_dead < before.num_dead:
             self.faults.add(f"the count of events given up goes back at offset {offset} of the pending topic")
         known[user] = found
         return found
 
+    def _fence(self, key: bytes | None, value: bytes | None, offset: int) -> Fence | None:
+        if key is None or key[:1] != b"x":
+            return None
+        try:
+            return decode_fence(value or b"")
+        except UNREADABLE:
+            self.faults.add(f"the record at offset {offset} of the pending topic is no forget fence")
+            return None
+
     def _read_ledger(self, value: bytes | None, offset: int) -> None:
         try:
-            ledger = _decode_ledger(value or b"")
-        except _UNREADABLE:
+            ledger = decode_ledger(value or b"")
+        except UNREADABLE:
             self.faults.add(f"the record at offset {offset} of the pending topic is no ledger")
             return
         if ledger.position < self.later.position or ledger.total < self.later.total:
@@ -214,14 +193,27 @@ class _Applied(NamedTuple):
     position: int = -1
 
 
+class _Life(NamedTuple):
+    """A life that a tombstone ended: its last version, and what counts of it. None where compaction removed all of it."""
+
+    version: int
+    at_instant: _Applied | None
+
+
 class _User:
-    __slots__ = ("at_instant", "digest", "is_past", "version")
+    __slots__ = ("at_instant", "digest", "ended", "is_past", "version")
 
     def __init__(self) -> None:
         self.version = 0
         self.digest = b""
         self.at_instant = _Applied()
         self.is_past = False
+        self.ended: tuple[_Life, ...] = ()
+
+    def end(self) -> None:
+        """A tombstone. The versions go on behind it, and what they count begins anew."""
+        self.ended += (_Life(self.version, self.at_instant if self.digest else None),)
+        self.at_instant, self.digest, self.is_past = _Applied(self.version), b"", False
 
 
 _decode_version = msgspec.json.Decoder(_Version).decode
@@ -242,7 +234,7 @@ class SummariesFold:
 
     @property
     def applied(self) -> int:
-        """How many events the summaries of the instant are based on; those of erased users are not among them."""
+        """How many events the summaries of the instant are based on; those of lives that were ended are not among them."""
         return sum(user.at_instant.num_events for user in self._users.values())
 
     def covers(self, row: EventRow) -> bool:
@@ -250,16 +242,35 @@ class SummariesFold:
         user = self._users.get(row.user)
         return user is not None and row.offset <= user.at_instant.position
 
+    def settle(self, forgets: Forgets) -> None:
+        """Tell the summaries of the instant from those that a `forget` ended before it, or ends after it."""
+        for name, fence in forgets.begun.items():
+            user = self._users.get(name)
+            if user is not None and user.version <= fence.last_version:
+                user.at_instant = _Applied(user.version)
+        for name, fence in forgets.later.items():
+            user = self._users.get(name)
+            if user is not None and fence.num_applied:
+                self._keep_ended(user, fence)
+
+    def _keep_ended(self, user: _User, fence: Fence) -> None:
+        """Of somebody forgotten after the instant the life that this ended counts, if its tombstone is read already."""
+        lives = [life for life in user.ended if fence.first_version <= life.version <= fence.last_version and life.at_instant]
+        if lives and lives[-1].at_instant:
+            user.at_instant = lives[-1].at_instant
+        elif any(life.at_instant is None for life in user.ended):
+            self.num_unseen += 1
+
     def read(self, key: bytes | None, value: bytes | None, offset: int) -> None:
         """The next record."""
         if key is None or key == OWNER_KEY:
             return
         if value is None:
-            self._users.pop(key, None)
+            self._users.setdefault(key, _User()).end()
             return
         try:
             record = _decode_version(value)
-        except _UNREADABLE:
+        except UNREADABLE:
             self.faults.add(f"the record at offset {offset} of the summaries topic is no summary")
             return
         user = self._users.setdefault(key, _User())
@@ -381,7 +392,7 @@ def letter_origin(value: bytes | None) -> Origin | None:
 def _origin(decode: Callable[[bytes], _WithOrigin | _ArrayWithOrigin], value: bytes | None) -> Origin | None:
     try:
         return decode(value or b"").origin
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 

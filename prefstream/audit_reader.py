@@ -136,6 +136,8 @@ def _read_tables(
         summaries[record.partition].read(record.key, record.value, record.offset)
     for record in reading.records_since(names.pending, instant):
         pending[record.partition].read_later(record.key, record.value, record.offset)
+    for number in numbers:
+        summaries[number].settle(pending[number].forgets)
     return pending, summaries
 
 

@@ -20,7 +20,7 @@ DeadLetterReason = Literal[
     "missing_user",  # no user to keep it for
     "invalid",  # a field has a wrong type or an impossible value
     "too_large",  # larger than an event may be
-    "unsupported",  # understood, but nothing here acts on it yet
+    "unsupported",  # understood, but the version that read it did not act on it yet
     "unprocessable",  # the program itself fails on it: a defect, mended by a later version
     "unknown_source",  # a replay whose topic is read no more
     "poison",  # an accepted event with which no rewrite succeeds, while the model works for others

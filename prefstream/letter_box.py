@@ -7,7 +7,7 @@ round, whenever this program ends. Its transactional id is one for the namespace
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -21,10 +21,12 @@ from prefstream.admin import topic_states
 from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
 from prefstream.dead_letters import DeadLetter, LetterState, decode_letter, encode_letter, letter_key
 from prefstream.errors import Overtaken, PublishFailed
+from prefstream.exports import Whose, is_about
 from prefstream.letter_stories import Filed, Story, filed, stories
 from prefstream.reading import TopicReading, Watch
 from prefstream.replays import header_of, replay_of
 from prefstream.security import Servers
+from prefstream.tenants import user_of
 from prefstream.topics import MIB, TopicNames
 
 _TRANSACTION_SECONDS = 30.0
@@ -69,6 +71,29 @@ def read_whole(bootstrap_servers: Servers, names: TopicNames, chosen: Sequence[F
         records = reading.records(names.dead_letters, starts, ends)
         letters = {place: _letter(one.value) for one in records if (place := (one.partition, one.offset)) in places}
     return {one: letter for one in chosen if (letter := letters.get((one.partition, one.offset))) is not None}
+
+
+def emptied_letters_about(bootstrap_servers: Servers, names: TopicNames, users: Collection[bytes]) -> list[DeadLetter]:
+    """The letters whose key or value names one of these users, by key, dropped and without what their records were made of.
+
+    Also behind a settlement that is not finished. Raises BrokerUnreachable, and TopicMismatch if the topic does not exist.
+    """
+    found: dict[bytes, DeadLetter] = {}
+    wanted = [Whose(*user_of(user)) for user in users]
+    with TopicReading(bootstrap_servers, lambda *_: None, "read_uncommitted") as reading:
+        numbers = range(_num_partitions(bootstrap_servers, names.dead_letters))
+        for record in reading.records_since(names.dead_letters, reading.beginnings(names.dead_letters, numbers)):
+            found.pop(record.key, None)
+            if any(is_about(record.key, record.value, one, names, names.dead_letters) for one in wanted):
+                letter = _letter(record.value)
+                if letter is not None:
+                    found[record.key] = _emptied(letter)
+    return list(found.values())
+
+
+def _emptied(letter: DeadLetter) -> DeadLetter:
+    now = datetime.now(UTC)
+    return msgspec.structs.replace(letter, key=None, value=None, headers=(), message="", state="dropped", settled_at=now)
 
 
 def _letter(value: bytes | None) -> DeadLetter | None:

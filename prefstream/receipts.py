@@ -41,10 +41,25 @@ RefusalReason = Literal[
 ]
 
 
+class Erasure(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a `forget` erased: events that were in the summary, that waited for one, and that had been given up.
+
+    ``kept_until``: by when the last copies on each of prefstream's own topics are gone, null where they are kept for ever.
+    ``not_reached`` are the platform's topics, which prefstream only reads.
+    """
+
+    num_applied: int = 0
+    num_pending: int = 0
+    num_given_up: int = 0
+    kept_until: dict[str, Instant | None] = {}
+    not_reached: tuple[str, ...] = ()
+
+
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of the command ``id``, whose type is ``command``, at the offset ``command_position`` of the events topic.
 
     ``version`` is the version of the summary that it made, 0 if none. ``message`` says more, without the person's words.
+    ``erasure`` is that of a `forget`.
     """
 
     user: UserId
@@ -57,6 +72,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     command_position: int
     version: int = 0
     tenant: TenantId = ""
+    erasure: Erasure | None = None
 
 
 _decoder = msgspec.json.Decoder(Receipt)

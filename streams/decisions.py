@@ -40,6 +40,7 @@ from streams.evolution.guards.wording import normalise, occurs, words_of
 from streams.evolution.markup import find_markup
 from streams.evolution.own_words import summarise
 from streams.evolution.prose import NOTHING_YET, parse, sentences
+from streams.forgetting import FIRST_LIFE, Life
 from streams.sensitive_words import Category
 from streams.subjects import speaks_of, tally_without, text_without
 from streams.tokens import estimate_text_tokens
@@ -65,6 +66,7 @@ class Person(Struct, frozen=True):
     tenant: str = ""
     past: KeptVersion | None = None
     allowed: frozenset[Category] = frozenset()
+    life: Life = FIRST_LIFE
 
     @property
     def off(self) -> frozenset[Category]:
@@ -162,7 +164,8 @@ def _version(person: Person, change: _Change, now: datetime) -> Summary | None:
     if base is None:
         if not change.is_authored:
             return None
-        base = Summary(user=person.user, tenant=person.tenant, version=0, text="", reason="control", updated_at=now)
+        version = person.life.last_version
+        base = Summary(user=person.user, tenant=person.tenant, version=version, text="", reason="control", updated_at=now)
     return replace(
         base,
         version=base.version + 1,

@@ -4,10 +4,11 @@ A row's key is one kind byte, the length of the user id (u16, big-endian), the u
 
     e  len  user  offset (u64, big-endian)   one pending event, at its offset in the keyed topic
     f  len  user                             failures, what is suspect, and how many events were given up
-    c  len  user                             controls and the forget fence
+    c  len  user                             controls
     i  len  user                             recent event ids
     r  len  user  offset (u64, big-endian)   one command that is decided, until its receipt is durable
     v  len  user  version (u64, big-endian)  one kept version, in the table ``history``
+    x  len  hash                             a forget fence: the keyed hash of a user who was forgotten, in place of the id
 
 A partition has two rows of its own: ``l``, the ledger, and ``b``, what it owes of budgets.
 
@@ -24,7 +25,8 @@ from msgspec import Struct
 from streams.errors import CorruptKey
 
 UserRowKind = Literal[b"f", b"c", b"i"]
-Kind = Literal[b"e", b"f", b"c", b"i", b"r", b"v"]
+Kind = Literal[b"e", b"f", b"c", b"i", b"r", b"v", b"x"]
+USER_KINDS: tuple[Kind, ...] = (b"e", b"f", b"c", b"i", b"r")  # whose keys hold a user id
 
 MAX_USER_BYTES = 0xFFFF
 _HEAD = Layout(">sH")
@@ -54,6 +56,12 @@ class VersionKey(Struct, frozen=True):
 
     user: bytes
     version: int
+
+
+class FenceKey(Struct, frozen=True):
+    """The key of a forget fence, by the keyed hash of the user."""
+
+    digest: bytes
 
 
 class UserKey(Struct, frozen=True):
@@ -93,6 +101,12 @@ def event_key(user: bytes, offset: int) -> bytes:
     return user_prefix(b"e", user) + _OFFSET.pack(offset)
 
 
+def event_offset(key: bytes) -> int:
+    """The offset in the key of a pending event."""
+    offset: int = _OFFSET.unpack(key[-_OFFSET.size :])[0]
+    return offset
+
+
 def decided_key(user: bytes, offset: int) -> bytes:
     """The key of a decided command, by its offset in the keyed topic."""
     return user_prefix(b"r", user) + _OFFSET.pack(offset)
@@ -109,7 +123,7 @@ def failures_key(user: bytes) -> bytes:
 
 
 def controls_key(user: bytes) -> bytes:
-    """The key of a user's controls and forget fence."""
+    """The key of a user's controls."""
     return user_prefix(b"c", user)
 
 
@@ -118,7 +132,12 @@ def recent_ids_key(user: bytes) -> bytes:
     return user_prefix(b"i", user)
 
 
-def parse_key(key: bytes) -> EventKey | DecidedKey | VersionKey | UserKey:
+def fence_key(digest: bytes) -> bytes:
+    """The key of a forget fence."""
+    return user_prefix(b"x", digest)
+
+
+def parse_key(key: bytes) -> EventKey | DecidedKey | VersionKey | FenceKey | UserKey:
     """What a stored key stands for. Raises `CorruptKey` for a key that none of the functions above makes."""
     if len(key) < _HEAD.size:
         raise CorruptKey(f"a key of {len(key)} bytes has no head")
@@ -133,6 +152,8 @@ def parse_key(key: bytes) -> EventKey | DecidedKey | VersionKey | UserKey:
             return DecidedKey(user, _OFFSET.unpack(suffix)[0])
         case b"v", _OFFSET.size:
             return VersionKey(user, _OFFSET.unpack(suffix)[0])
+        case b"x", 0:
+            return FenceKey(user)
         case ((b"f" | b"c" | b"i"), 0):
             return UserKey(kind, user)
     raise CorruptKey(f"no key has kind {kind!r} and a suffix of {len(suffix)} bytes")

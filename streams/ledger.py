@@ -18,6 +18,7 @@ Outcome = Literal[
     "duplicate",  # another source record with an id met before: a publisher's retry
     "dead",  # nothing intake wrote: refused
     "filtered",  # nothing is learnt from it: a source record that makes no event, or an event of who has opted out
+    "erased",  # of the past of somebody who was forgotten: not stored
     "command",  # decided, whatever became of it: its receipt says
 ]
 
@@ -39,6 +40,7 @@ class Ledger(Struct, frozen=True, array_like=True):
     filtered: int = 0
     filtered_to: dict[str, int] = {}
     commands: int = 0
+    erased: int = 0
 
     def counted(self, offset: int, outcome: Outcome) -> Ledger:
         """The ledger with one more event in it."""
@@ -52,6 +54,7 @@ class Ledger(Struct, frozen=True, array_like=True):
             self.filtered + (outcome == "filtered"),
             self.filtered_to,
             self.commands + (outcome == "command"),
+            self.erased + (outcome == "erased"),
         )
 
     def knows_filtered(self, source: str, offset: int) -> bool:

@@ -328,7 +328,25 @@ class PendingIndex:
         if state is None:
             return
         state.in_flight = False
-        self._schedule(user, state, not_before_ms, not_before_ms)
+        if state.backlog.num_events:
+            self._schedule(user, state, not_before_ms, not_before_ms)
+        else:  # forgotten during the call, and nothing has come since
+            self._leave(user, state)
+
+    def forget(self, user: bytes) -> int:
+        """Nothing of the user waits any more; returns how many events did. The next call waits for the end of one in flight."""
+        state = self._users.get(user)
+        if state is None:
+            return 0
+        num_dropped, state.backlog = state.backlog.num_events, Backlog()
+        self.num_events -= num_dropped
+        state.queue.num_events -= num_dropped
+        state.origins, state.event_ids, state.failures, state.due_at_ms = {}, {}, None, None
+        self._weigh(state)
+        self._is_no_longer_deferred(state)
+        if not state.in_flight:
+            self._leave(user, state)
+        return num_dropped
 
     def failed(self, user: bytes, failures: Failures) -> None:
         """The user's call failed, and it is durable what that makes of the user."""

@@ -33,6 +33,17 @@ class Arrival(Struct, frozen=True, array_like=True):
     event: msgspec.Raw
 
 
+class Detailed(Arrival, frozen=True, array_like=True):
+    """An arrival with what only some have, behind the rest: who reads an :class:`Arrival` does not see it.
+
+    ``ends`` goes with a `forget`: where every source partition (``topic-id/partition``) ended when intake took it in.
+    ``began`` goes with a replay: where its record was read before it was a dead letter.
+    """
+
+    ends: dict[str, int] = {}
+    began: Origin | None = None
+
+
 class Filtered(Struct, frozen=True, array_like=True):
     """On the keyed topic, in place of an event: a source record without one was read there, at this time (ms since 1970).
 
@@ -95,6 +106,7 @@ encode_recent = msgspec.msgpack.Encoder().encode
 decode_recent = msgspec.msgpack.Decoder(Recent).decode
 encode_arrival = msgspec.msgpack.Encoder().encode
 decode_arrival = msgspec.msgpack.Decoder(Arrival).decode
+decode_detailed = msgspec.msgpack.Decoder(Detailed).decode
 encode_filtered = msgspec.msgpack.Encoder().encode
 decode_filtered = msgspec.msgpack.Decoder(Filtered).decode
 encode_event = msgspec.msgpack.Encoder().encode

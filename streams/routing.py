@@ -5,6 +5,7 @@ Place in the flow: after the adapter, before anything is sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -16,7 +17,7 @@ from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter, DeadLett
 from prefstream.events import Event, EventBase
 from prefstream.tenants import key_of
 from streams.adapters import Decoded, RawRecord, Undecodable
-from streams.records import Arrival, Filtered, encode_arrival, encode_event, encode_filtered, filtered_key
+from streams.records import Arrival, Detailed, Filtered, encode_arrival, encode_event, encode_filtered, filtered_key
 from streams.tokens import estimate_event_tokens
 
 _MAX_LETTER_TEXT = 500
@@ -32,13 +33,16 @@ class Forward(Struct, frozen=True):
     value: bytes
 
 
-def route(record: RawRecord, decoded: Decoded, topic_id: str, now_ms: int) -> tuple[Forward, ...] | DeadLetter:
+def route(
+    record: RawRecord, decoded: Decoded, topic_id: str, now_ms: int, ends: Mapping[str, int] | None = None
+) -> tuple[Forward, ...] | DeadLetter:
     """What becomes of a source record: all its events forwarded, or the whole record refused. Never a part of each.
 
     Of a record without events, that it was filtered goes the way of an event, to be counted where events are.
 
     Where the topic is declared for a tenant, its events are that tenant's, and one that says another is refused.
-    ``topic_id`` is Kafka's id of the source topic, ``now_ms`` the time of arrival.
+    ``topic_id`` is Kafka's id of the source topic, ``now_ms`` the time of arrival. ``ends``, which a `forget` takes along, is
+    where every source partition ends now, by ``topic-id/partition``.
     """
     if isinstance(decoded, Undecodable):
         record = replace(record, tenant=record.tenant or decoded.tenant)
@@ -48,14 +52,20 @@ def route(record: RawRecord, decoded: Decoded, topic_id: str, now_ms: int) -> tu
         return (Forward(filtered_key(filtered.origin), encode_filtered(filtered)),)
     forwards = []
     for index, event in enumerate(decoded):
-        if isinstance(event, Forget):
-            kind = type(event).__struct_config__.tag
-            return refuse(record, "unsupported", f"type: the command {kind!r} is not acted on yet", topic_id, now_ms)
         if record.tenant and event.tenant not in ("", record.tenant):
             message = f"tenant: {event.tenant!r}, and this topic is declared for {record.tenant!r}"
             return refuse(record, "invalid", message, topic_id, now_ms)
-        forwards.append(_forward(_owned(event, record), Origin(topic_id, record.partition, record.offset, index), now_ms))
+        event = _owned(event, record)
+        arrival = _arrival(event, Origin(topic_id, record.partition, record.offset, index), now_ms)
+        if isinstance(event, Forget) or record.replay:
+            arrival = _detailed(arrival, event, record.replay.origin if record.replay else None, ends or {})
+        forwards.append(Forward(key_of(event.tenant, event.user), encode_arrival(arrival)))
     return tuple(forwards)
+
+
+def asks_to_forget(decoded: Decoded) -> bool:
+    """Whether there is a `forget` in a record, which takes along where every source ends."""
+    return not isinstance(decoded, Undecodable) and any(isinstance(one, Forget) for one in decoded)
 
 
 def _owned(event: Event | Command, record: RawRecord) -> Event | Command:
@@ -63,10 +73,21 @@ def _owned(event: Event | Command, record: RawRecord) -> Event | Command:
     return replace(event, tenant=record.tenant) if record.tenant and not event.tenant else event
 
 
-def _forward(event: Event | Command, origin: Origin, now_ms: int) -> Forward:
+def _arrival(event: Event | Command, origin: Origin, now_ms: int) -> Arrival:
     tokens = estimate_event_tokens(event) if isinstance(event, EventBase) else 0
-    arrival = Arrival(origin, now_ms, tokens, event.id, msgspec.Raw(encode_event(event)))
-    return Forward(key_of(event.tenant, event.user), encode_arrival(arrival))
+    return Arrival(origin, now_ms, tokens, event.id, msgspec.Raw(encode_event(event)))
+
+
+def _detailed(arrival: Arrival, event: Event | Command, began: Origin | None, ends: Mapping[str, int]) -> Detailed:
+    return Detailed(
+        arrival.origin,
+        arrival.arrived_at_ms,
+        arrival.tokens,
+        arrival.event_id,
+        arrival.event,
+        ends=dict(ends) if isinstance(event, Forget) else {},
+        began=began,
+    )
 
 
 def refuse(record: RawRecord, reason: DeadLetterReason, message: str, topic_id: str, now_ms: int) -> DeadLetter:

@@ -20,6 +20,7 @@ from streams.controls import NO_CONTROLS, Controls
 from streams.discretion import discreet_evidence, discreet_tally, discreet_text
 from streams.evidence import Evidence, evidence_of
 from streams.evolution.guards.sensitive import off_for
+from streams.forgetting import FIRST_LIFE, Life
 from streams.pending import Place, highest, place_of, source_of
 from streams.records import Arrival, decode_event
 from streams.redaction import DEFAULT_REDACTION, Kind, Redaction, redacted
@@ -53,11 +54,12 @@ class Step(Struct, frozen=True):
     off: frozenset[Category]
     controls: Controls = NO_CONTROLS
     tenant: str = ""
+    life: Life = FIRST_LIFE
 
     @property
     def base_version(self) -> int:
         """The version an answer to this step must still find in place."""
-        return self.base.version if self.base else 0
+        return self.base.version if self.base else self.life.last_version
 
     @property
     def old_text(self) -> str:
@@ -88,6 +90,7 @@ def step_from(
     controls: Controls = NO_CONTROLS,
     redaction: Redaction = DEFAULT_REDACTION,
     allowed: frozenset[Category] = frozenset(),
+    life: Life = FIRST_LIFE,
 ) -> Step:
     """The step that covers these pending events (at least one), without what the person never wants inferred.
 
@@ -116,6 +119,7 @@ def step_from(
         left_out=left_out,
         off=off,
         controls=controls,
+        life=life,
     )
 
 

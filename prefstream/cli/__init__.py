@@ -13,7 +13,7 @@ import typer
 
 from prefstream.cli.audit import audit
 from prefstream.cli.configuration import config
-from prefstream.cli.controls import allow, edit, never, opt_in, opt_out, pin, roll_back, unpin
+from prefstream.cli.controls import allow, edit, forget, never, opt_in, opt_out, pin, roll_back, unpin
 from prefstream.cli.dead_letters import dead_letters
 from prefstream.cli.export import export
 from prefstream.cli.history import diff, history
@@ -65,6 +65,7 @@ app.command(epilog="Example: `prefstream allow ada religion`")(allow)
 app.command("opt-out", epilog="Example: `prefstream opt-out ada`")(opt_out)
 app.command("opt-in", epilog="Example: `prefstream opt-in ada`")(opt_in)
 app.command("roll-back", epilog="Example: `prefstream roll-back ada 12`")(roll_back)
+app.command(epilog="Examples: `prefstream forget ada`, `prefstream forget ada --yes --json`")(forget)
 app.command(epilog="Example: `prefstream export ada > ada.json`")(export)
 app.command(epilog="Examples: `prefstream audit`, `prefstream audit --wait 60 --json | jq -r .sentence`")(audit)
 

@@ -1,4 +1,4 @@
-"""What the person summarised asks for: `prefstream edit`, `pin`, `never`, `opt-out`, what takes these back, and `roll-back`.
+"""What the person summarised asks for: `prefstream edit`, `pin`, `never`, `opt-out`, what undoes these, `roll-back`, `forget`.
 
 Each publishes one command and waits for its receipt. The exit code is 0 if it holds now, 1 if it was refused, and 2 if no
 receipt came in time: then it is on its way, and may be asked for again.
@@ -15,13 +15,14 @@ import typer
 
 from prefstream.cli.options import BootstrapServers, Namespace, Tenant
 from prefstream.cli.terminal import complain
-from prefstream.commands import Allow, Command, Edit, Never, OptIn, OptOut, Pin, RollBack, Unpin
+from prefstream.commands import Allow, Command, Edit, Forget, Never, OptIn, OptOut, Pin, RollBack, Unpin
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.publisher import Publisher
 from prefstream.receipt_reader import ReceiptReader
 from prefstream.receipts import Receipt, encode_receipt
 from prefstream.rendering.receipts import receipt_line
 from prefstream.security import Servers
+from prefstream.tenants import shown
 from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
 
 NO_RECEIPT = 2
@@ -134,6 +135,21 @@ def roll_back(
 ) -> None:
     """Have the text of an earlier version again, as a new version, with today's pins and without what is forbidden today."""
     _ask(RollBack(version=version, **_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
+
+
+def forget(
+    user: User,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
+    tenant: Tenant = "",
+    timeout: Timeout = 60.0,
+    as_json: AsJson = False,
+    bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
+    namespace: Namespace = DEFAULT_NAMESPACE,
+) -> None:
+    """Erase a user: summary, versions, waiting events, controls, dead letters. What comes later begins a new summary."""
+    if not yes:
+        typer.confirm(f"Erase everything about {shown(tenant, user)!r}, for good?", abort=True)
+    _ask(Forget(**_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
 
 
 def _mine(user: str, tenant: str) -> dict[str, Any]:

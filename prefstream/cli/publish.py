@@ -12,7 +12,7 @@ from rich.progress import DownloadColumn
 
 from prefstream.cli.options import BootstrapServers, Namespace
 from prefstream.cli.terminal import complain, progress_bar
-from prefstream.commands import Forget, decode_record
+from prefstream.commands import decode_record
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.errors import InvalidRecord
 from prefstream.publisher import Publisher
@@ -31,21 +31,17 @@ def publish(
     broker before this ends. The exit code is 1 if there was a bad line.
     """
     publisher = Publisher(bootstrap_servers, topic or TopicNames(namespace).inbox)
-    num_bad = num_unsupported = 0
+    num_bad = 0
     try:
         with publisher:
             for number, line in _numbered_lines(file):
                 try:
-                    record = decode_record(line)
-                    publisher.publish(record)
-                    num_unsupported += isinstance(record, Forget)
+                    publisher.publish(decode_record(line))
                 except InvalidRecord as error:
                     num_bad += 1
                     complain(f"line {number}: {error}")
     finally:  # also when interrupted: what is sent is sent
         Console(stderr=True).print(f"{publisher.num_acknowledged:,} published, {num_bad:,} bad lines.")
-        if num_unsupported:
-            complain(f"forget among them: {num_unsupported:,}. Nothing acts on it yet: each becomes a dead letter.")
     if num_bad:
         raise typer.Exit(1)
 

@@ -32,11 +32,13 @@ _ACCOUNT_COLUMNS = (
     "applied",
     "pending",
     "poison",
+    "erased",
     "redelivered",
     "duplicate",
     "dead",
     "filtered",
     "commands",
+    "late",
     "on topic",
 )
 _SOURCE_COLUMNS = ("from", "committed", "found", "older", "unsure", "lost")
@@ -59,8 +61,8 @@ def _accounts(found: Audit) -> list[Text]:
 
 
 def _account_numbers(account: PartitionAccount) -> _Numbers:
-    events = (account.accepted, account.applied, account.pending, account.poison)
-    others = (account.redelivered, account.duplicate, account.dead, account.filtered, account.commands)
+    events = (account.accepted, account.applied, account.pending, account.poison, account.erased)
+    others = (account.redelivered, account.duplicate, account.dead, account.filtered, account.commands, account.late)
     return (*events, *others, account.num_on_topic)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefstream.receipts import Receipt, RefusalReason
+from prefstream.receipts import Erasure, Receipt, RefusalReason
 from prefstream.rendering import printable
 
 REFUSALS: dict[RefusalReason, str] = {
@@ -26,6 +26,8 @@ def receipt_line(receipt: Receipt) -> str:
     """What became of the command, in a sentence."""
     command = printable(receipt.command.replace("_", "-"))
     match receipt.outcome:
+        case "applied" if receipt.erasure:
+            return f"{command}: {_erased(receipt.erasure)}"
         case "applied":
             made = f"version {receipt.version} says so" if receipt.version else "there is no summary yet to show it"
             return f"{command}: applied; {made}."
@@ -35,3 +37,16 @@ def receipt_line(receipt: Receipt) -> str:
             why = REFUSALS.get(receipt.reason, receipt.reason)
             more = f" ({receipt.message})" if receipt.message else ""
             return f"{command}: refused, because {why}{printable(more)}."
+
+
+def _erased(erasure: Erasure) -> str:
+    """What is gone, what goes by itself and by when, and what is somebody else's."""
+    events = f"{erasure.num_applied:,} events of the summary, {erasure.num_pending:,} that waited"
+    given_up = f", {erasure.num_given_up:,} given up" if erasure.num_given_up else ""
+    days = [
+        f"{printable(topic)} {'for ever' if until is None else f'{until:%Y-%m-%d %H:%M} UTC'}"
+        for topic, until in sorted(erasure.kept_until.items())
+    ]
+    others = ", ".join(map(printable, erasure.not_reached))
+    beyond = f" Not reached, because they are the platform's: {others}." if others else ""
+    return f"erased: {events}{given_up}. Older copies stay until: {', '.join(days) or 'unknown'}.{beyond}"

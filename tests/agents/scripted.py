@@ -21,11 +21,13 @@ from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Event
 from prefstream.topics import TopicNames
 from streams.flush import FlushPolicy
+from streams.forgetting import Hiding, hiding
 from streams.records import Arrival, encode_event
 from streams.tokens import estimate_event_tokens
 
 NAMES = TopicNames("t")
 TABLES = (NAMES.pending, NAMES.history, NAMES.summaries)
+HIDING = hiding("a secret of sixteen")
 KEPT_AN_HOUR = Changelog("T9", 3_600_000)
 POLICY = FlushPolicy(max_events=3, max_tokens=10_000, max_age_seconds=10.0, backoff_seconds=1.0, max_backoff_seconds=300.0)
 
@@ -180,7 +182,9 @@ class Opened(NamedTuple):
         self.summaries.close()
 
 
-async def open_partition(directory: Path, monkeypatch: pytest.MonkeyPatch, policy: FlushPolicy = POLICY) -> Opened:
+async def open_partition(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, policy: FlushPolicy = POLICY, hiding: Hiding = HIDING
+) -> Opened:
     """Own partition 0, whose tables are in this directory."""
     producer = ScriptedProducer()
 
@@ -189,7 +193,7 @@ async def open_partition(directory: Path, monkeypatch: pytest.MonkeyPatch, polic
 
     monkeypatch.setattr("agents.partitions.start_producer", start_producer)
     shards = {topic: Shard(directory / topic, KEPT_AN_HOUR) for topic in TABLES}
-    partitions = Partitions("nowhere:1", NAMES, policy)
+    partitions = Partitions("nowhere:1", NAMES, policy, hiding)
     await partitions.open(0, shards)
     owned = partitions.get(0)
     assert owned is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import msgspec
@@ -70,7 +71,8 @@ class Worker:
     def __init__(self, opened: Opened) -> None:
         self.opened, self.letters, self.progress, self.metrics = opened, Letters(), Progress(), Metrics()
         obey = Obey(self.letters, self.metrics, 160)
-        self.collect = Collect(opened.partitions, self.letters, obey, "EVENTS", self.progress, self.metrics)
+        forget: Any = None  # nobody asks for it here
+        self.collect = Collect(opened.partitions, self.letters, obey, forget, "EVENTS", self.progress, self.metrics)
 
     async def run(self, *messages: Message) -> None:
         """Have these messages collected; the first one follows the committed offset."""

@@ -79,9 +79,11 @@ async def test_what_was_never_published_or_is_too_old_is_not_read(opened: Opened
 async def test_whoever_is_forgotten_has_no_history(opened: Opened) -> None:
     await kept(opened, *map(version, range(1, 10)), version(1, "adam"), version(4, "bob"))
     opened.owned.history.stage(ADA, version(10))
-    opened.owned.history.forget(ADA, 10)
+    gone: list[bool] = []
+    opened.owned.history.forget(ADA, 10, lambda: gone.append(True))
     assert [opened.owned.history.at(ADA, number, 10) for number in range(1, 11)] == [None] * 10
     await opened.partitions.flush()
+    assert gone == [True]
     assert stored(opened) == [version_key(BOB, 4), version_key(b"adam", 1)]
     newest = dict(opened.producer.log[NAMES.history, 0])
     assert [key for key, value in newest.items() if value is not None] == [

@@ -32,6 +32,10 @@ SOURCE = ("clicks", 0)
 NUM_PARTITIONS = 3
 
 
+async def no_ends() -> dict[str, int]:
+    raise AssertionError("nobody asked to be forgotten")
+
+
 class Worker:
     """Intake of the topic ``clicks``, writing to a scripted producer."""
 
@@ -42,7 +46,7 @@ class Worker:
         """Have these messages taken in; the first one follows the committed offset."""
         self.progress.start(SOURCE, messages[0].offset, Mark(topic_id="CLICKS"))
         self.progress.hand_over(SOURCE, [one.offset for one in messages])
-        await Intake({"clicks": adapter}, self.outbox, self.progress, self.metrics, tenants).run(stream_of(messages))
+        await Intake({"clicks": adapter}, self.outbox, self.progress, self.metrics, no_ends, tenants).run(stream_of(messages))
 
     async def written(self) -> dict[tuple[str, int], list[tuple[bytes, Any]]]:
         await self.outbox.flush()
@@ -143,7 +147,7 @@ async def test_a_hole_stops_the_worker_with_the_record_undone(worker: Worker, mo
     stops = stops_recorded(monkeypatch, "agents.failstop")
     worker.progress.start(SOURCE, 40)
     worker.progress.hand_over(SOURCE, [40, 41, 42])
-    intake = Intake({"clicks": native}, worker.outbox, worker.progress, worker.metrics)
+    intake = Intake({"clicks": native}, worker.outbox, worker.progress, worker.metrics, no_ends)
     with pytest.raises(Stopped):
         await intake.run(stream_of(message("clicks", offset, b"?") for offset in (40, 42)))
     assert len(stops) == 1
@@ -222,6 +226,7 @@ async def test_a_replay_is_whose_its_topic_is_now(worker: Worker) -> None:
     worker.progress.start(("replays", 0), 40, Mark(topic_id="R"))
     worker.progress.hand_over(("replays", 0), [40])
     adapters = {"clicks": native, "replays": replays}
-    await Intake(adapters, worker.outbox, worker.progress, worker.metrics, {"clicks": "shop"}).run(stream_of([replayed]))
+    intake = Intake(adapters, worker.outbox, worker.progress, worker.metrics, no_ends, {"clicks": "shop"})
+    await intake.run(stream_of([replayed]))
     ((key, _),) = [row for rows in (await worker.written()).values() for row in rows]
     assert key == b"shop\xffada"

@@ -26,6 +26,7 @@ from streams.pending import Due, Known
 from streams.records import Passed, Recent, decode_recent, encode_arrival, encode_recent
 from streams.versions import Step, next_summary, step_from
 from tests.agents.scripted import (
+    HIDING,
     KEPT_AN_HOUR,
     NAMES,
     POLICY,
@@ -388,7 +389,7 @@ async def test_what_is_opened_behind_a_revoke_is_nobodys(tmp_path: Path, monkeyp
         return producers[len(fences) - 1]
 
     monkeypatch.setattr("agents.partitions.start_producer", start_producer)
-    partitions = Partitions("nowhere:1", NAMES, POLICY)
+    partitions = Partitions("nowhere:1", NAMES, POLICY, HIDING)
     shards = {number: {topic: Shard(tmp_path / f"{topic}-{number}", KEPT_AN_HOUR) for topic in TABLES} for number in range(3)}
     opening = asyncio.create_task(partitions.open_all(shards))
     await until(lambda: len(fences) == 2)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -16,20 +17,24 @@ from agents.metrics import Metrics
 from agents.write_back import Call as ModelCall
 from agents.write_back import WriteBack
 from model_server.tokenizer import TokenCounter, estimated, load_tokenizer
+from prefstream.commands import Forget
+from prefstream.dead_letters import Origin
 from prefstream.events import Choice, Item, Rating
+from prefstream.receipts import Receipt
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability
-from streams.controls import Controls, encode_controls
+from streams.controls import Controls, Decided, encode_controls
 from streams.evidence import evidence_of
 from streams.evolution.attempts import Attempt
 from streams.evolution.guards import GuardLimits, Rejected
 from streams.evolution.plain import Plain
 from streams.evolution.records import CallResult, Completion, Refused, Unavailable, Update
 from streams.failures import Failures
-from streams.keys import controls_key
-from streams.records import encode_arrival
+from streams.forgetting import fence_of
+from streams.keys import USER_KINDS, controls_key, decided_key
+from streams.records import Detailed, encode_arrival, encode_event
 from streams.versions import step_from
-from tests.agents.scripted import POLICY, Lettered, Opened, arrival_of, counted, open_partition, others_run, until
+from tests.agents.scripted import NAMES, POLICY, Lettered, Opened, arrival_of, counted, open_partition, others_run, until
 
 ADA = b"ada"
 AT = datetime(1970, 1, 1, 0, 33, tzinfo=UTC)
@@ -419,3 +424,97 @@ async def test_a_count_that_cannot_be_counted_is_that_users_failure(opened: Open
     await until(lambda: call.owned.failures(ADA) != Failures())
     assert call.owned.failures(ADA).reason.startswith("unprocessable: ")
     assert call.version() == 6
+
+
+def forgotten(call: Call) -> list[bool]:
+    """Ada is forgotten while the call runs; the list has an entry when that is durable."""
+    ended = call.owned.ended(ADA)
+    forget = Forget(user="ada", at=AT, id="f1")
+    arrival = Detailed(Origin("T1", 0, 9), 1_999_000, 0, "f1", msgspec.Raw(encode_event(forget)))
+    fence = fence_of(forget, arrival, 9, ended, None, call.owned.fences.check)
+    receipt = Receipt(user="ada", command="forget", outcome="applied", at=AT, command_position=9)
+    durable: list[bool] = []
+    call.owned.forget(ADA, fence, Decided(receipt), lambda: durable.append(True))
+    return durable
+
+
+RESULTS: dict[str, CallResult] = {
+    "an answer": GOOD,
+    "a rejected answer": replace(GOOD, text=""),
+    "an outage": Unavailable("timeout", "slow"),
+    "a refusal": Refused(400, "too long"),
+}
+
+
+@pytest.mark.parametrize("case", RESULTS)
+@pytest.mark.parametrize("base", [BASE, None], ids=["with a summary", "without"])
+async def test_what_comes_back_for_a_former_life_is_thrown_away(opened: Opened, case: str, base: Summary | None) -> None:
+    """Also where there was no summary before the forget, as there is none behind it."""
+    call = Call(opened, base)
+    await opened.partitions.flush()
+    durable = forgotten(call)
+    await until(lambda: durable)
+    call.ends(RESULTS[case])
+    await opened.partitions.flush()
+    assert (call.version(), ADA in call.index, call.owned.failures(ADA)) == (0, False, Failures())
+    assert call.counted() == {"calls stale": 1.0}
+    assert list(opened.pending.scan(b"e")) == []
+
+
+async def test_a_version_on_its_way_is_gone_with_the_rest(opened: Opened) -> None:
+    """It was sent before the forget, so the tombstone comes behind it, and nothing is kept of what it covered."""
+    call = Call(opened)
+    await opened.partitions.flush()
+    while not opened.producer.sent.empty():
+        opened.producer.sent.get_nowait()
+    opened.producer.is_held = True
+    call.step = replace(call.step, event_ids=("e3",))
+    call.ends(GOOD)
+    version = await opened.producer.sent.get()
+    durable = forgotten(call)
+    rows = await opened.producer.sent.get()
+    version.acknowledge(50)
+    rows.acknowledge(51)
+    opened.producer.is_held = False
+    await until(lambda: durable)
+    await opened.partitions.flush()
+    summaries = [value for key, value in opened.producer.log[NAMES.summaries, 0] if key == ADA]
+    assert [value is None for value in summaries] == [False, True]
+    kept = [key for kind in USER_KINDS for key, _ in opened.pending.scan(kind)]
+    assert kept == [decided_key(ADA, 9)]
+    assert (call.owned.life(ADA).last_version, ADA in call.index) == (7, False)
+
+
+async def test_the_new_life_waits_for_the_end_of_the_old_call(opened: Opened) -> None:
+    call = Call(opened)
+    await opened.partitions.flush()
+    durable = forgotten(call)
+    for offset in (10, 11, 12):
+        arrival = arrival_of(Rating(user="ada", at=AT, item=Item(id="9"), value=5), offset, 1_999_000)
+        assert call.index.admit(ADA, offset, arrival, None) == "accepted"
+    await until(lambda: durable)
+    assert call.index.take_due(NOW_MS) is None
+    call.ends(GOOD)
+    due = call.index.take_due(NOW_MS)
+    assert due is not None
+    assert (due.offsets, call.index.num_events) == ((10, 11, 12), 3)
+
+
+async def test_the_first_version_of_a_new_life_is_the_next_one(opened: Opened) -> None:
+    call = Call(opened)
+    await opened.partitions.flush()
+    durable = forgotten(call)
+    await until(lambda: durable)
+    call.ends(GOOD)
+    arrival = arrival_of(Rating(user="ada", at=AT, item=Item(id="9", title="Heat"), value=5), 10, 1_999_000)
+    call.index.admit(ADA, 10, arrival, call.owned.known(ADA))
+    call.owned.append(ADA, 10, encode_arrival(arrival))
+    due = call.index.take_due(NOW_MS + 10_000)
+    assert due is not None
+    owned, call.due = call.owned, due
+    call.step = step_from(ADA, owned.summary(ADA), owned.rows(due), due.reason, owned.controls(ADA), life=owned.life(ADA))
+    call.ends(replace(GOOD, text='Favourites: "Heat".'))
+    await until(lambda: ADA not in call.index)
+    summary = owned.summary(ADA)
+    assert summary is not None
+    assert (summary.version, summary.previous_version, summary.num_events) == (7, 6, 1)

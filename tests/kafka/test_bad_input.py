@@ -25,9 +25,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 AT = "2026-01-05T20:15:00Z"
 ITEM = {"id": "50", "title": "Star Wars (1977)"}
-COMMANDS: list[dict[str, object]] = [
-    {"type": "forget"},
-]
 
 
 def rating(user: object = "ada", **more: object) -> dict[str, object]:
@@ -71,7 +68,6 @@ UNREADABLE: dict[str, tuple[bytes | None, str]] = {
     "the end of the calendar, west of it": (as_json(rating(at="9999-12-31T23:59:59-12:00")), "invalid"),
     "the beginning of the calendar, east of it": (as_json(rating(at="0001-01-01T00:00:00+12:00")), "invalid"),
     "one bad element": (as_json([rating(), rating(value="five")]), "invalid"),
-    "a command among events": (as_json([rating(), {"type": "forget", "user": "ada", "at": AT}]), "unsupported"),
     "too large": (as_json(rating(item={"id": "1", "title": "x" * MAX_EVENT_BYTES})), "too_large"),
     "5 MB": (as_json(rating(item={"id": "1", "title": "x" * (5 << 20)})), "too_large"),
 }
@@ -132,11 +128,6 @@ def letters(flow: Flow) -> list[dict[str, Any]]:
 def test_what_cannot_be_read_is_a_dead_letter_with_its_reason(flow: Flow) -> None:
     for value, reason in UNREADABLE.values():
         flow.send("native", value, refused(reason), key=b"")
-
-
-def test_commands_that_are_not_acted_on_yet(flow: Flow) -> None:
-    for command in COMMANDS:
-        flow.send("native", as_json({"user": "ada", "at": AT} | command), refused("unsupported"))
 
 
 def test_what_is_odd_and_possible_is_applied(flow: Flow) -> None:

@@ -30,7 +30,6 @@ PROGRAM = "import signal; signal.signal(2, signal.default_int_handler); from pre
 EXAMPLES = Path(cli.__file__).parents[2] / "examples"
 GOOD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":"x"}'
 BAD = '{"type":"search","user":"ada","at":"2026-01-05T20:15:00Z","query":5}'
-UNHEARD = "forget among them: 1. Nothing acts on it yet: each becomes a dead letter."
 COMMAND = '{"type":"forget","user":"ada","at":"2026-01-05T20:15:00Z"}'
 
 run = CliRunner().invoke
@@ -116,14 +115,13 @@ def test_publish_sends_the_good_lines_and_names_the_bad_ones(environment: dict[s
         "line 2: query: expected `str`, got `int` (5)",
         "line 5: not JSON: JSON is malformed: invalid character (byte 4)",
         "3 published, 2 bad lines.",
-        UNHEARD,
     ]
 
 
 @pytest.mark.usefixtures("write")
 def test_publish_reads_standard_input(environment: dict[str, str]) -> None:
     result = run(cli.app, ["publish", "-"], input=f"{GOOD}\n{COMMAND}\n", env=environment)
-    assert (result.exit_code, result.output) == (0, f"2 published, 0 bad lines.\n{UNHEARD}\n")
+    assert (result.exit_code, result.output) == (0, "2 published, 0 bad lines.\n")
 
 
 def test_summary_is_shown_for_people_and_for_programs(environment: dict[str, str], write: Write) -> None:

@@ -331,6 +331,7 @@ class SummaryFold:
     def __init__(self, bootstrap_servers: str, topic: str) -> None:
         self._consumer = consumer_at_beginning(bootstrap_servers, topic)
         self.current: dict[str, dict[str, Any]] = {}
+        self._ended: dict[str, dict[str, Any]] = {}
         self.num_records = 0
         self.faults: list[str] = []
 
@@ -358,10 +359,13 @@ class SummaryFold:
     def _fold(self, record: Any) -> None:
         if is_barrier(record):
             return
+        if record.value is None:  # forgotten: the versions go on from there, and the events are counted anew
+            self._forget(record.key)
+            return
         # A version that a command makes has no new events, the first one perhaps none at all.
         tenant, user_id = user_of(record.key)
         user, summary = shown(tenant, user_id), {"num_events": 0, "num_new_events": 0} | json.loads(record.value)
-        before = self.current.get(user, {"version": 0, "num_events": 0})
+        before = self.current.get(user) or self._ended.get(user, {"version": 0, "num_events": 0})
         expected = {
             "user": user_id,
             "version": before["version"] + 1,
@@ -372,6 +376,16 @@ class SummaryFold:
         if found != expected or summary.get("tenant", "") != tenant:
             self.faults.append(f"offset {record.offset} of partition {record.partition}: {found}, not {expected}")
         self.current[user] = summary
+        self.num_records += 1
+
+    def _forget(self, key: bytes) -> None:
+        """A tombstone."""
+        user = shown(*user_of(key))
+        before = self.current.pop(user, None)
+        if before is None:
+            self.faults.append(f"a tombstone of {user!r}, who has no summary")
+        else:
+            self._ended[user] = {"version": before["version"], "num_events": 0}
         self.num_records += 1
 
     def close(self) -> None:

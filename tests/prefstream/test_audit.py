@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.console import Console
 
 from prefstream import audit_reader
@@ -19,22 +20,24 @@ from prefstream.audit import Audit, PartitionFolds, Verdict, conclude
 from prefstream.audit_folds import (
     Finding,
     KeptFold,
-    Ledger,
     Offsets,
     PendingFold,
     Reach,
     SourceFold,
     SummariesFold,
     event_origin,
-    event_row,
     letter_origin,
     reach,
 )
+from prefstream.audit_rows import Ledger, event_row
 from prefstream.dead_letters import DeadLetter, Origin
+from prefstream.receipts import Receipt
 from prefstream.rendering.audit import audit_report
 from prefstream.summaries import Summary, encode_summary
 from prefstream.topics import OWNER_KEY
-from streams.keys import MAX_USER_BYTES, controls_key, event_key, failures_key, recent_ids_key
+from streams.controls import Decided, encode_decided
+from streams.forgetting import ALL_GONE, ROWS_GONE, Fence, encode_fence
+from streams.keys import MAX_USER_BYTES, controls_key, decided_key, event_key, failures_key, fence_key, recent_ids_key
 from streams.ledger import LEDGER_KEY, encode_ledger
 from streams.ledger import Ledger as WorkersLedger
 from streams.records import Arrival, Filtered, encode_arrival, encode_filtered
@@ -53,9 +56,17 @@ def deleted(offset: int, user: str = "ada") -> Record:
 
 
 def ledger(
-    position: int, accepted: int, redelivered: int = 0, duplicate: int = 0, dead: int = 0, *, filtered: int = 0
+    position: int,
+    accepted: int,
+    redelivered: int = 0,
+    duplicate: int = 0,
+    dead: int = 0,
+    *,
+    filtered: int = 0,
+    erased: int = 0,
 ) -> Record:
-    counts = WorkersLedger(position, accepted, redelivered, duplicate, dead, filtered=filtered, filtered_to={"s/0": 7})
+    to = {"s/0": 7}
+    counts = WorkersLedger(position, accepted, redelivered, duplicate, dead, filtered=filtered, filtered_to=to, erased=erased)
     return LEDGER_KEY, encode_ledger(counts)
 
 
@@ -77,6 +88,26 @@ def failures(num_dead: int, last_dead: int = -1, user: str = "ada") -> Record:
     return failures_key(user.encode()), msgspec.msgpack.encode([num_dead, last_dead, -1, 0, "why"])
 
 
+def decided(offset: int, user: str = "ada", command: str = "forget") -> Record:
+    """The row ``r`` of a command that is decided."""
+    receipt = Receipt(user=user, command=command, outcome="applied", at=NOW, command_position=offset)
+    return decided_key(user.encode(), offset), encode_decided(Decided(receipt, b"{}"))
+
+
+def receipted(offset: int, user: str = "ada") -> Record:
+    return decided_key(user.encode(), offset), None
+
+
+def fence(
+    position: int, num_applied: int = 0, num_waiting: int = 0, *, user: str = "ada", version: int = 0, before: int = 0
+) -> Record:
+    """A forget fence, under a hash that says nothing of the user."""
+    ended = num_applied + num_waiting
+    made = Fence(position, "f1", NOW, {"s/0": 7}, version, version, num_applied, ended, before + ended, False, b"check")
+    return fence_key(b"ada".hex().encode()), encode_fence(made)
+
+
+TOMBSTONE: Record = (b"ada", None)
 BARRIER: Record = (OWNER_KEY, b"owner")
 
 
@@ -97,6 +128,7 @@ def folded(
         versions.read(key, value, offset)
     for offset, (key, value) in enumerate(later, start=len(pending)):
         waiting.read_later(key, value, offset)
+    versions.settle(waiting.forgets)
     kept = KeptFold(waiting.ledger.position)
     for offset in range(waiting.ledger.position) if events is None else events:
         kept.read(offset, 0)
@@ -151,6 +183,72 @@ CASES = [
     Case("given up across the instant", folded([*THREE, failures(1, 0)], [summary(1, 2, 2)], [deleted(0), failures(1, 0)])),
     Case("two of them", folded([*THREE, failures(1, 0), deleted(0)], [summary(1, 1, 2)], [failures(2, 1), deleted(1)])),
     Case("given up before it was counted here", folded([row(0), ledger(1, 1)], [], [row(1), ledger(2, 2), failures(1, 1)])),
+    # forgotten
+    Case("late events", folded([row(0), ledger(6, 1, erased=5)])),
+    Case("forgotten while they wait", folded([*THREE, decided(3), fence(3, 0, 3), deleted(0), deleted(1), deleted(2)])),
+    Case("forgotten, and the rows are still there", folded([*THREE, decided(3), fence(3, 0, 3)])),
+    Case("decided, and not fenced yet", folded([*THREE, decided(3)])),
+    Case("another command", folded([*THREE, decided(3, command="pin")])),
+    Case("forgotten, and the summary is still there", folded([*DONE, decided(3), fence(3, 3, version=1)], [summary(1, 3, 2)])),
+    Case("forgotten", folded([*DONE, decided(3), fence(3, 3, version=1)], [summary(1, 3, 2), TOMBSTONE])),
+    Case("receipted", folded([*DONE, decided(3), fence(3, 3, version=1), receipted(3)], [summary(1, 3, 2), TOMBSTONE])),
+    Case("long forgotten", folded([fence(3, 3, version=1), ledger(3, 3)])),
+    Case("forgotten while reading", folded(DONE, [summary(1, 3, 2), TOMBSTONE], [decided(3), fence(3, 3, version=1)])),
+    Case("forgotten while reading, tombstone to come", folded(DONE, [summary(1, 3, 2)], [decided(3), fence(3, 3, version=1)])),
+    Case(
+        "forgotten with what was given up",
+        folded([*THREE, failures(1, 0), deleted(0), decided(3), fence(3, 0, 3), (failures_key(b"ada"), None)]),
+    ),
+    Case("a new life", folded([*DONE, fence(3, 3, version=1), row(4), ledger(5, 4, erased=1)], [summary(1, 3, 2), TOMBSTONE])),
+    Case(
+        "a new life with a summary",
+        folded([*DONE, fence(3, 3, version=1), ledger(5, 4, erased=1)], [summary(1, 3, 2), TOMBSTONE, summary(2, 1, 4)]),
+    ),
+    Case(
+        "forgotten twice",
+        folded(
+            [*DONE, fence(3, 3, version=1), ledger(5, 4, erased=1), fence(5, 1, version=2, before=3)],
+            [summary(1, 3, 2), TOMBSTONE, summary(2, 1, 4), TOMBSTONE],
+        ),
+    ),
+    Case(
+        "the second time while reading",
+        folded(
+            [*DONE, fence(3, 3, version=1), ledger(5, 4, erased=1)],
+            [summary(1, 3, 2), TOMBSTONE, summary(2, 1, 4), TOMBSTONE, summary(3, 1, 7)],
+            [decided(5), fence(5, 1, version=2, before=3), ledger(8, 5, erased=3)],
+        ),
+    ),
+    Case("forgotten while reading, by whom is gone", folded(DONE, [TOMBSTONE], [fence(3, 3, version=1)]), "undecided", "again"),
+    Case("forgotten, and not all counted", folded([*DONE, fence(3, 2, version=1)], [TOMBSTONE]), "broken", "1 event missing"),
+    Case("forgotten, and too much", folded([*DONE, fence(3, 4, version=1)], [TOMBSTONE]), "broken", "1 event too many"),
+    Case(
+        "forgotten, and the summary stays",
+        folded([*DONE, decided(3), fence(3, 3, version=1), receipted(3)], [summary(1, 3, 2)]),
+        "broken",
+        "3 events too many: 3 applied + 0 pending + 3 erased, of 3 accepted",
+    ),
+    Case(
+        "forgotten, and a row stays",
+        folded([*THREE, decided(3), fence(3, 0, 3), deleted(0), deleted(1), receipted(3)]),
+        "broken",
+        "1 event too many",
+    ),
+    Case(
+        "versions begin anew",
+        folded([*DONE, fence(3, 3, version=2), row(3), ledger(4, 4)], [summary(2, 3, 2), TOMBSTONE, summary(1, 1, 3)]),
+        "broken",
+        "version 2 is followed by 1",
+    ),
+    Case(
+        "the version before comes again",
+        folded([*DONE, fence(3, 3, version=2), ledger(4, 4)], [summary(2, 3, 2), TOMBSTONE, summary(2, 1, 3)]),
+        "broken",
+        "2 comes again with another text",
+    ),
+    Case(
+        "no fence", folded([*THREE, (fence_key(b"x"), b"\xff")]), "broken", "offset 4 of the pending topic is no forget fence"
+    ),
     # compacted while it was read
     Case("failures gone", folded(THREE, [], [failures(2, 1), deleted(0), deleted(1)]), "undecided", "read again"),
     Case("row gone", folded(THREE[1:], [summary(1, 3, 2)], [deleted(0)]), "undecided", "read again"),
@@ -306,6 +404,9 @@ class Flow:
         self._applied: dict[str, tuple[int, int]] = dict.fromkeys("ab", (0, 0))
         self._deletes: list[Record] = []
         self._num_dead = dict.fromkeys("ab", 0)
+        self._erased = dict.fromkeys("ab", 0)
+        self._last_version = dict.fromkeys("ab", 0)
+        self._unfinished: list[tuple[str, Fence]] = []
 
     def act(self, action: str, user: str, count: int) -> None:
         match action:
@@ -324,6 +425,10 @@ class Flow:
                 self._flush(user, count)
             case "give up":
                 self._give_up(user)
+            case "forget":
+                self._forget(user)
+            case "finish":
+                self._finish()
             case _:
                 self.pending += self._deletes[:count]
                 self._deletes = self._deletes[count:]
@@ -349,6 +454,45 @@ class Flow:
         self.moments.append((len(self.pending), len(self.summaries)))
         self.pending.append(deleted(offset, user))
 
+    def _write(self, *records: Record) -> None:
+        """Records that the audit may see one by one."""
+        for record in records:
+            self.pending.append(record)
+            self.moments.append((len(self.pending), len(self.summaries)))
+
+    def _forget(self, user: str) -> None:
+        """What was collected is counted first, then decision, fence and deletes in one order; the rest comes later."""
+        self._written = self._ledger
+        offset, (version, num_applied) = self._ledger.position, self._applied[user]
+        ended = num_applied + len(self._waiting[user]) + self._num_dead[user]
+        self._erased[user] += ended
+        first, last = self._last_version[user] + 1, max(version, self._last_version[user])
+        self._last_version[user] = last
+        made = Fence(offset, "f", NOW, {}, first, last, num_applied, ended, self._erased[user], False, b"")
+        rows = [deleted(waiting, user) for waiting in self._waiting[user]]
+        rows += [(failures_key(user.encode()), None)] if self._num_dead[user] else []
+        done = replace(made, stage=ROWS_GONE)
+        self._write((LEDGER_KEY, encode_ledger(self._ledger)), decided(offset, user), self._fence(user, made), *rows)
+        self._write(self._fence(user, done))
+        self._ledger = self._ledger.counted(offset, "command")
+        self._waiting[user], self._num_dead[user], self._applied[user] = [], 0, (last, 0)
+        self._unfinished.append((user, done))
+
+    def _finish(self) -> None:
+        """The tombstone, and when that is durable the receipt, its row, and that nothing is left."""
+        if not self._unfinished:
+            return
+        user, made = self._unfinished.pop(0)
+        if made.num_applied:
+            self.summaries.append((user.encode(), None))
+            self.moments.append((len(self.pending), len(self.summaries)))
+        self._write(receipted(made.position, user))
+        if user not in [other for other, _ in self._unfinished]:  # else a newer fence stands there
+            self._write(self._fence(user, replace(made, stage=ALL_GONE)))
+
+    def _fence(self, user: str, made: Fence) -> Record:
+        return fence_key(user.encode().hex().encode()), encode_fence(made)
+
 
 def cleaned(log: Sequence[Record], end: int) -> list[Record | None]:
     """What compaction of everything before ``end`` leaves; ``None`` where it removed a record."""
@@ -367,7 +511,9 @@ def up_to(end: int) -> st.SearchStrategy[int]:
 
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(["accept", "accept", "refuse", "filter", "count", "flush", "flush", "delete", "give up"]),
+        st.sampled_from(
+            ["accept", "accept", "refuse", "filter", "count", "flush", "flush", "delete", "give up", "forget", "finish"]
+        ),
         st.sampled_from("ab"),
         st.integers(1, 4),
     ),
@@ -533,15 +679,25 @@ def test_a_key_of_another_kind_is_no_event_however_long() -> None:
     assert event_row(event_key(b"x" * MAX_USER_BYTES, 1)) == (b"x" * MAX_USER_BYTES, 1)
 
 
-@given(*[st.integers(0, 2**60)] * 7, st.text())
+@given(*[st.integers(0, 2**60)] * 8, st.text())
 def test_the_ledger(
-    position: int, accepted: int, redelivered: int, duplicate: int, dead: int, filtered: int, commands: int, topic_id: str
+    position: int,
+    accepted: int,
+    redelivered: int,
+    duplicate: int,
+    dead: int,
+    filtered: int,
+    commands: int,
+    erased: int,
+    topic_id: str,
 ) -> None:
     to = {"s/0": 7}
-    written = encode_ledger(WorkersLedger(position, accepted, redelivered, duplicate, dead, topic_id, filtered, to, commands))
+    written = encode_ledger(
+        WorkersLedger(position, accepted, redelivered, duplicate, dead, topic_id, filtered, to, commands, erased)
+    )
     read = msgspec.msgpack.decode(written, type=Ledger)
-    assert read == Ledger(position, accepted, redelivered, duplicate, dead, topic_id, filtered, to, commands)
-    assert read.total == accepted + redelivered + duplicate + dead + filtered + commands
+    assert read == Ledger(position, accepted, redelivered, duplicate, dead, topic_id, filtered, to, commands, erased)
+    assert read.total == accepted + redelivered + duplicate + dead + filtered + commands + erased
 
 
 def test_origins() -> None:

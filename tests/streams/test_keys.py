@@ -109,6 +109,8 @@ def test_any_other_key_is_corrupt(key: bytes) -> None:
             assert key == keys.event_key(user, offset)
         case keys.VersionKey(user, version):
             assert key == keys.version_key(user, version)
+        case keys.FenceKey(digest):
+            assert key == keys.fence_key(digest)
         case keys.UserKey(kind, user):
             assert key == keys.user_prefix(kind, user)
 
@@ -121,7 +123,7 @@ def test_any_other_key_is_corrupt(key: bytes) -> None:
         (b"f\0\2a", "ends inside its user id"),
         (b"f\0\1ab", "suffix of 1 bytes"),
         (b"e\0\1a" + b"\0" * 7, "suffix of 7 bytes"),
-        (b"x\0\1a", "kind b'x'"),
+        (b"q\0\1a", "kind b'q'"),
     ],
 )
 def test_a_corrupt_key_is_named(key: bytes, message: str) -> None:

@@ -8,15 +8,16 @@ import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from prefstream.commands import Forget
 from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter, DeadLetterReason, Origin
-from prefstream.events import Click, Event, Item, Rating, Search
+from prefstream.events import Click, Event, Item, Rating
 from prefstream.replays import Replay
 from prefstream.topics import topic_specs
 from streams.adapters import RawRecord, Undecodable
-from streams.records import Filtered, decode_arrival, decode_event, decode_filtered
-from streams.routing import Forward, route
+from streams.records import Filtered, decode_arrival, decode_detailed, decode_event, decode_filtered
+from streams.routing import Forward, asks_to_forget, route
 from streams.tokens import estimate_event_tokens
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -91,13 +92,22 @@ def test_a_replay_that_is_refused_is_as_old_as_its_record_and_tried_once_more() 
     assert (again.attempts, again.first_seen_at, again.last_seen_at, again.is_event) == (3, AT, NOW, False)
 
 
-@pytest.mark.parametrize("at", [0, 1, 2])
-def test_one_command_refuses_the_whole_record(at: int) -> None:
-    decoded: list[Event | Forget] = [click("ada"), Search(user="bob", at=AT, query="war")]
-    decoded.insert(at, Forget(user="ada", at=AT))
-    letter = route(RECORD, tuple(decoded), "TID", NOW_MS)
-    assert isinstance(letter, DeadLetter)
-    assert (letter.reason, letter.message) == ("unsupported", "type: the command 'forget' is not acted on yet")
+def test_only_a_forget_takes_along_where_the_sources_end() -> None:
+    ends = {"TID/0": 7, "OTHER/3": 9}
+    decoded = (click("ada"), Forget(user="ada", at=AT))
+    assert (asks_to_forget(decoded), asks_to_forget(decoded[:1]), asks_to_forget(())) == (True, False, False)
+    forwards = route(RECORD, decoded, "TID", NOW_MS, ends)
+    assert not isinstance(forwards, DeadLetter)
+    assert [decode_detailed(one.value).ends for one in forwards] == [{}, ends]
+
+
+def test_a_replay_takes_along_where_it_began() -> None:
+    origin = Origin("OLD", 2, 5)
+    replay = Replay(source="clicks", origin=origin, attempts=1, first_seen_at=AT)
+    forwards = route(replace(RECORD, replay=replay), (click("ada"),), "REPLAYS", NOW_MS)
+    assert not isinstance(forwards, DeadLetter)
+    (arrival,) = (decode_detailed(one.value) for one in forwards)
+    assert (arrival.began, arrival.origin.topic) == (origin, "REPLAYS")
 
 
 @pytest.mark.parametrize(

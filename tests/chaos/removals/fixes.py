@@ -11,10 +11,12 @@ from typing import Any
 from faust.transport.drivers import aiokafka as driver
 from msgspec import Struct
 
-from agents import faust_fixes, fence, stamps, store, writer
+from agents import faust_fixes, fence, stamps, store, write_back, writer
 from agents.app import Worker
 from agents.collect import Collect
 from agents.dispatch import Dispatch
+from agents.ending import Ending
+from agents.erase import Erase
 from agents.faust_fixes import (
     CommittedConsumerThread,
     FixedApp,
@@ -23,6 +25,8 @@ from agents.faust_fixes import (
     Transport,
     WatermarkConsumer,
 )
+from agents.fences import Fences
+from agents.forget import Forget
 from agents.gate import Gates
 from agents.intake import Intake
 from agents.owned import Owned
@@ -32,6 +36,7 @@ from agents.spending import Spending
 from agents.store import LoggedStore, Shard
 from agents.write_back import WriteBack
 from agents.writer import Lane, PartitionWriter
+from streams.pending import PendingIndex
 from streams.turns import Turns
 from tests.chaos.removals.patches import Edited, Patch, Replaced, Stock
 
@@ -703,7 +708,7 @@ _OF_PARTITIONS = (
         "partitions",
         "an owner that lost the partition deletes in it",
         (PARTITIONS + "an_owner_that_lost_the_partition_deletes_nothing",),
-        (Edited(Owned, "publish", "if self.is_alive:", "if True:"),),
+        (Edited(Owned, "publish", "if not self.is_alive:", "if False:"),),
     ),
     Removal(
         "open-until-a-revoke",
@@ -770,6 +775,102 @@ _OF_PARTITIONS = (
         "a filtered record that intake sends again after a crash is counted twice",
         (COLLECT + "a_filtered_record_is_known_after_a_crash_as_long_as_it_was_counted",),
         (Edited(Owned, "note_filtered", "self.ledger = self.ledger.with_filtered(source, origin.offset)"),),
+    ),
+)
+
+FORGET = "tests/agents/test_forget.py::test_"
+
+_OF_FORGETTING = (
+    Removal(
+        "counted-before-the-fence",
+        "forget",
+        "an event that a fence has counted is read again, and counted twice",
+        (FORGET + "what_lies_before_it_is_counted_for_good_before_the_fence",),
+        (Edited(Collect, "run", "_is_forget(read) and not await self._forget.is_settled(owned)", "False"),),
+    ),
+    Removal(
+        "late-events",
+        "forget",
+        "late events of the past are learnt from again",
+        (FORGET + "late_events_of_the_past_are_counted_and_not_stored",),
+        (Edited(Collect, "_take", "(fate := fate_behind(fence, arrival, record))", "(fate := None)"),),
+    ),
+    Removal(
+        "which-life",
+        "forget",
+        "an answer for somebody who was forgotten meanwhile is published",
+        (WRITE_BACK + "what_comes_back_for_a_former_life_is_thrown_away",),
+        (Edited(write_back, "is_overtaken", "owned.life(user) != step.life or owned", "owned"),),
+    ),
+    Removal(
+        "nothing-of-a-former-life",
+        "forget",
+        "a version on its way leaves ids of the past behind",
+        (WRITE_BACK + "a_version_on_its_way_is_gone_with_the_rest",),
+        (Edited(Owned, "publish", "self.life(user) != step.life", "False"),),
+    ),
+    Removal(
+        "one-call-over-two-lives",
+        "forget",
+        "a new life's call starts while the old one's runs",
+        (WRITE_BACK + "the_new_life_waits_for_the_end_of_the_old_call",),
+        (Edited(PendingIndex, "forget", "if not state.in_flight:", "if True:"),),
+    ),
+    Removal(
+        "versions-go-on",
+        "forget",
+        "the public topic goes back to version 1",
+        (WRITE_BACK + "the_first_version_of_a_new_life_is_the_next_one",),
+        (Edited(Fences, "life", "fence.life if fence else FIRST_LIFE", "FIRST_LIFE"),),
+    ),
+    Removal(
+        "opt-out-survives",
+        "forget",
+        "who has opted out is learnt from again",
+        (FORGET + "who_has_opted_out_stays_so_and_can_come_back",),
+        (Edited(Fences, "controls", "fence is not None and fence.is_opted_out", "False"),),
+    ),
+    Removal(
+        "finish-the-deletes",
+        "forget",
+        "rows stay whose deletes a crash cut short",
+        (FORGET + "a_crash_after_any_row_is_finished_by_the_next_owner",),
+        (Edited(Ending, "finish", "if fence.stage == BEGUN:", "if False:"),),
+    ),
+    Removal(
+        "restore-no-past",
+        "forget",
+        "events of a life that was ended are pending again after a crash",
+        (FORGET + "a_crash_after_any_row_is_finished_by_the_next_owner",),
+        (Edited(Owned, "restore", " if offset > began_at", ""),),
+    ),
+    Removal(
+        "off-the-disk",
+        "forget",
+        "deleted rows lie in RocksDB's files",
+        (FORGET + "no_byte_of_a_person_is_left_in_the_files",),
+        (Edited(Shard, "sweep", "self._db.compact_range(prefix, prefix + _AFTER_ALL, _WHOLLY)"),),
+    ),
+    Removal(
+        "disk-after-a-crash",
+        "forget",
+        "what a crash leaves on the disk behind a receipt stays there",
+        (FORGET + "a_crash_between_the_receipt_and_the_disk_is_made_up_for",),
+        (Edited(Forget, "finish", "self._erase.sweep_rest(owned)"),),
+    ),
+    Removal(
+        "one-receipt",
+        "forget",
+        "a receipt says something else when a crash repeats it",
+        (FORGET + "a_receipt_that_was_cut_short_says_the_same_when_it_comes_again",),
+        (Edited(Erase, "_amend", "if not erasure.kept_until:", "if True:"),),
+    ),
+    Removal(
+        "the-same-key",
+        "forget",
+        "under another key nobody who was forgotten is recognised",
+        (FORGET + "another_key_is_noticed",),
+        (Edited(Fences, "load", " or fence.check != self._hiding.check", ""),),
     ),
 )
 
@@ -957,4 +1058,15 @@ _OF_SPENDING = (
     ),
 )
 
-REMOVALS = (*_OF_FAUST, *_WIRING, *_OF_WRITER, *_OF_STORE, *_OF_PROGRESS, *_OF_PARTITIONS, *_OF_APP, *_OF_AGENTS, *_OF_SPENDING)
+REMOVALS = (
+    *_OF_FAUST,
+    *_WIRING,
+    *_OF_WRITER,
+    *_OF_STORE,
+    *_OF_PROGRESS,
+    *_OF_PARTITIONS,
+    *_OF_FORGETTING,
+    *_OF_APP,
+    *_OF_AGENTS,
+    *_OF_SPENDING,
+)
