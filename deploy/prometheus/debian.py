@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -35,6 +36,17 @@ def program(name: Program) -> Path:
             if not (folder / "usr/bin" / name).exists():
                 _fetch(folder)
     return folder / "usr/bin" / name
+
+
+def main() -> int:
+    """``python -m deploy.prometheus.debian``: has both programs, or says why not. Returns the exit status."""
+    try:
+        names: tuple[Program, ...] = ("prometheus", "promtool")
+        print(*(program(name) for name in names), sep="\n")
+    except PrometheusUnavailable as reason:
+        print(reason, file=sys.stderr)
+        return 1
+    return 0
 
 
 def cache_folder() -> Path:
@@ -79,3 +91,7 @@ def _run(command: Sequence[str], folder: Path | None = None) -> None:
         said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
         why = said[-1] if said else type(error).__name__
         raise PrometheusUnavailable(f"{' '.join(command[:3])}: {why}; or install Prometheus yourself") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -213,6 +213,19 @@ async def test_who_is_due_is_called_for_and_the_answer_is_their_summary(run: Run
     assert one.metrics.registry.get_sample_value("prefstream_call_seconds_count") == 2
 
 
+async def test_taking_somebody_up_and_coming_to_an_end_are_steps_and_a_call_in_flight_is_work(run: Run) -> None:
+    """What the watchdog asks: a call that hangs is work without a step."""
+    one = run(4)
+    assert not one.dispatch.has_work(one.now_ms)
+    one.store("ada", 3)
+    assert one.dispatch.has_work(one.now_ms)
+    await one.calls(1)
+    assert (one.dispatch.num_steps, one.dispatch.has_work(one.now_ms)) == (1, True)
+    one.model.answer(GOOD)
+    await until(lambda: not one.dispatch.num_in_flight)
+    assert (one.dispatch.num_steps, one.dispatch.has_work(one.now_ms)) == (2, False)
+
+
 def lines(prompt: Prompt) -> int:
     """A tokenizer for whom every event is a token, and nothing else is."""
     return prompt.turns[-1].content.count('wrote "')
