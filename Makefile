@@ -12,7 +12,7 @@ ENGINE_INSTALLED := $(ENGINE_VENV)/.installed
 TRAINING_INSTALLED := $(ENGINE_VENV)/.training-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo demo-controls test test-model train chaos removals check bench eval eval-quick docs up down clean
+.PHONY: help setup engine demo demo-controls test test-model train chaos removals check bench eval eval-quick docs deploy-check up down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,9 @@ eval-quick: $(INSTALLED) ## The same in five minutes, with the counting engine, 
 docs: $(INSTALLED) ## Write the reference pages from the code and check what the documents say
 	@$(RUN) -m docs.generate
 	@$(RUN) -m pytest -q tests/test_docs.py
+
+deploy-check: $(INSTALLED) ## Check every Dockerfile, compose.yaml and the manifests for Kubernetes
+	@$(RUN) -m deploy.check
 
 up: setup ## Start a Kafka broker in the background and print its address: eval "$(make up)"
 	@$(RUN) -m deploy.kafka.broker up

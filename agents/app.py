@@ -58,7 +58,7 @@ from streams.evolution.guards import GuardLimits
 
 log = structlog.get_logger()
 
-_LEAVE_SECONDS = 8.0  # to commit and leave after the drain: with its default less than the 30 s that Kubernetes waits
+LEAVE_SECONDS = 8.0  # to commit and leave after the drain: with its default less than the 30 s that Kubernetes waits
 _REFRESH_SECONDS = 10.0
 
 
@@ -285,7 +285,7 @@ class Worker(FixedApp):
 
         While the broker is away all but the first would wait for it: then the process ends without them.
         """
-        limit_seconds = self.settings.drain_seconds + _LEAVE_SECONDS
+        limit_seconds = self.settings.drain_seconds + LEAVE_SECONDS
         asyncio.get_running_loop().call_later(limit_seconds, stop_unfinished, f"it took longer than {limit_seconds:g} seconds")
         if self._consumer is not None:
             self.consumer.stop_flow()

@@ -45,6 +45,7 @@ def faust_settings(settings: Settings, num_partitions: int) -> dict[str, Any]:
         "topic_disable_leader": True,
         "table_standby_replicas": 0,
         "web_enabled": False,
+        "consumer_group_instance_id": settings.instance,
         "broker_commit_interval": 0.5,
         "broker_session_timeout": settings.session_timeout_seconds,
         "broker_heartbeat_interval": min(3.0, settings.session_timeout_seconds / 6),

@@ -163,6 +163,14 @@ class Settings(BaseSettings):
     give_up_after_seconds: FiniteFloat = Field(
         240.0, gt=0, description="a worker that was stalled for so long ends itself, to be started again"
     )
+    instance: str | None = Field(
+        None,
+        min_length=1,
+        max_length=249,
+        pattern=r"^[a-zA-Z0-9._-]+$",
+        description="a name that this worker keeps over restarts, and no other has: while it is away its partitions wait, "
+        "as long as for a silent one, instead of moving twice",
+    )
     session_timeout_seconds: FiniteFloat = Field(45.0, ge=6, description="how long a silent worker keeps its partitions")
     fence_renewal_seconds: FiniteFloat = Field(
         4 * 3_600.0, ge=1, description="how often an owner renews its fences: well below the broker's producer.id.expiration.ms"

@@ -129,6 +129,8 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         ("KAFKA_PASSWORD", SECRET, "PREFSTREAM_KAFKA_PROTOCOL is PLAINTEXT, without names"),
         ("KAFKA_CA_FILE", "nowhere.pem", "PREFSTREAM_KAFKA_PROTOCOL is PLAINTEXT, without TLS: write SSL or SASL_SSL there"),
         ("MODEL_CA_FILE", "nowhere.pem", "nowhere.pem: [Errno 2] No such file or directory; name a PEM file of certificates"),
+        ("INSTANCE", "", "at least 1 character"),
+        ("INSTANCE", "worker 1", "match pattern"),
         ("HTTP_PORT", "65536", "less than or equal to 65535"),
         ("HTTP_PORT", "-1", "greater than or equal to 0"),
         ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),

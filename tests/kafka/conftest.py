@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from deploy.kafka.broker import external_bootstrap_servers
+from tests.kafka.fortress import Fortress, open_fortress
 from tests.kafka.worker_process import Engine, Flow
 
 StartFlow = Callable[[Mapping[str, tuple[str, int]]], Flow]
@@ -42,3 +44,12 @@ def start_flow(bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory)
     yield start
     for flow in flows:
         flow.close()
+
+
+@pytest.fixture(scope="module")
+def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
+    """A broker with listeners that ask for more than an address; skipped where the broker is somebody else's."""
+    if external_bootstrap_servers():
+        pytest.skip("PREFSTREAM_BOOTSTRAP_SERVERS names a broker, and this needs one with listeners of its own")
+    with open_fortress(tmp_path_factory.mktemp("fortress")) as fortress:
+        yield fortress

@@ -6,17 +6,14 @@ import asyncio
 import json
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from aiohttp import web
 from typer.testing import CliRunner
 
-from deploy.kafka.broker import Broker, external_bootstrap_servers
 from deploy.kafka.node import free_port
-from deploy.kafka.secured import Secured
 from model_server.counting import Settings, make_app
 from prefstream import cli, connection
 from prefstream.admin import create_topics, topic_states
@@ -26,51 +23,15 @@ from prefstream.publisher import Publisher
 from prefstream.reader import SummaryReader
 from prefstream.security import Brokers, security_of
 from prefstream.topics import TopicNames, topic_specs
-from tests.authority import Authority, Files
+from tests.authority import Authority
+from tests.kafka.fortress import KEY_PASSWORD, PASSWORD, Fortress
 from tests.kafka.worker_process import Flow, Worker, applied, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
-USER, PASSWORD, KEY_PASSWORD, API_KEY = "ada", "ada-is-very-secret", "the-key-is-locked", "sk-bearer-very-secret"
+API_KEY = "sk-bearer-very-secret"
 SECRETS = (PASSWORD, KEY_PASSWORD, API_KEY)
 run = CliRunner().invoke
-
-
-class Fortress(NamedTuple):
-    """A broker with every kind of listener, and what its clients need; ``ours`` has a locked key."""
-
-    open_servers: str
-    ports: Mapping[str, int]
-    authority: Authority
-    ours: Files
-
-    def variables(self, protocol: str, **others: str) -> dict[str, str]:
-        """The environment of a client that comes in by this listener."""
-        values = {"protocol": protocol}
-        if protocol.endswith("SSL"):
-            values["ca_file"] = str(self.authority.trusted)
-        if protocol == "SSL":
-            values |= {"certificate_file": str(self.ours.chain), "key_file": str(self.ours.key), "key_password": KEY_PASSWORD}
-        if protocol.startswith("SASL"):
-            values |= {"username": USER, "password": PASSWORD}
-        return {f"PREFSTREAM_KAFKA_{name.upper()}": value for name, value in (values | others).items() if value}
-
-    def address(self, protocol: str) -> str:
-        """Where this listener is."""
-        return self.open_servers if protocol == "PLAINTEXT" else f"127.0.0.1:{self.ports[protocol]}"
-
-
-@pytest.fixture(scope="module")
-def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
-    if external_bootstrap_servers():
-        pytest.skip("PREFSTREAM_BOOTSTRAP_SERVERS names a broker, and this needs one with listeners of its own")
-    folder = tmp_path_factory.mktemp("fortress")
-    authority = Authority(folder)
-    ports = {protocol: free_port() for protocol in ("SSL", "SASL_PLAINTEXT", "SASL_SSL")}
-    certificate = authority.sign("broker", "127.0.0.1").whole
-    secured = Secured(ports, certificate, authority.trusted, {USER: PASSWORD})
-    with Broker.start(folder / "kafka", secured=secured) as broker:
-        yield Fortress(broker.bootstrap_servers, ports, authority, authority.sign("ours", "ada", password=KEY_PASSWORD))
 
 
 def rating(user: str) -> bytes:
