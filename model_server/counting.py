@@ -72,7 +72,7 @@ _STRENGTHS = {
     "searched for": 0.3,
     "wrote": 0.2,
 }
-_EVENT = re.compile(rf'(?:([^"]+): )?({"|".join(_STRENGTHS)}) "([^"]*)"(?: \(([^"]*)\))?')
+_EVENT = re.compile(rf'(?:([^"]+): )?({"|".join(_STRENGTHS)}) "([^"]*)"(?: \(([^"]*)\))?(, as recommended)?')
 
 
 def _weighed(old: Claims, events: Iterable[str]) -> Claims:
@@ -101,8 +101,8 @@ def _total(weights: Iterable[Weight]) -> Weight:
 
 
 def _evidence(match: re.Match[str]) -> Evidence:
-    domain, verb, words, attributes = match.groups()
-    strength = _STRENGTHS[verb]
+    domain, verb, words, attributes, echo = match.groups()
+    strength = _STRENGTHS[verb] / (2 if echo else 1)
     kind = {"searched for": "search", "wrote": "post"}.get(verb, "rating")
     item = Item(id=words or "?", title=words, attributes={"": tuple((attributes or "").split(", "))})
     return Evidence(
@@ -114,7 +114,7 @@ def _evidence(match: re.Match[str]) -> Evidence:
         chosen=item if kind == "rating" and strength >= 0 else None,
         rejected=(item,) if kind == "rating" and strength < 0 else (),
         quote=words if kind == "post" else "",
-        recommended=False,
+        recommended=bool(echo),
     )
 
 

@@ -166,6 +166,8 @@ _PRIOR_EVENTS = 3.0
 _MOST = {"loves": 4, "likes": 5, "mixed": 3, "dislikes": 4}
 _MAX_OFTEN = 2
 _MIN_OFTEN_EVENTS = 5.0
+_AGAINST = -0.1
+"""A mean of this and less speaks against an attribute, unless the user's own average is no better; it is never liked."""
 _SAYS_NOTHING = frozenset({"yes", "true", "false", "none", "other"})
 
 
@@ -238,12 +240,16 @@ def _mean(weight: Weight, usual: float, prior: float) -> float:
 
 
 def _level(weight: Weight, usual: float) -> str:
+    """The level of an attribute: absolute bounds, which move with the ``usual`` strength of what the user says.
+
+    Upwards for a generous user, so that not everything is liked, and downwards for a severe one, who would dislike everything.
+    """
     mean = _mean(weight, usual, _PRIOR_EVENTS)
     if mean >= max(0.4, min(usual + 0.1, 0.75)):
         return "loves"
-    if mean >= max(0.15, min(usual - 0.05, 0.4)):
+    if mean >= max(min(0.15, usual + 0.2), min(usual - 0.05, 0.4)) and _mean(weight, 0.0, 0.0) > _AGAINST:
         return "likes"
-    if mean <= -0.1:
+    if mean <= min(_AGAINST, usual + 0.05):
         return "dislikes"
     return "mixed" if min(weight.liked, weight.disliked) >= 0.75 else ""
 

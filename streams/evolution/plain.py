@@ -167,7 +167,7 @@ def word_event(evidence: Evidence, with_domain: bool = False) -> str:
 def _worded(evidence: Evidence) -> str:
     match evidence.kind:
         case "search":
-            return f"searched for {_quoted(evidence.query)}" if evidence.query else ""
+            return f"searched for {_quoted(evidence.query)}{_echo(evidence)}" if evidence.query else ""
         case "post" | "message":
             return f"wrote {_quoted(evidence.quote)}" if evidence.quote else ""
         case "comment":
@@ -180,14 +180,15 @@ def _worded(evidence: Evidence) -> str:
 
 def _worded_comment(evidence: Evidence) -> str:
     about = _item(evidence.chosen) if evidence.chosen else _quoted(evidence.query) if evidence.query else "something"
-    return f"commented on {about}: {_quoted(evidence.quote)}"
+    return f"commented on {about}{_echo(evidence)}: {_quoted(evidence.quote)}"
 
 
 def _worded_choice(evidence: Evidence) -> str:
-    chosen = f"chose {_item(evidence.chosen)}" if evidence.chosen else "chose nothing"
+    chosen = f"chose {_item(evidence.chosen)}{_echo(evidence)}" if evidence.chosen else "chose nothing"
     others = ", ".join(_quoted(title_of(item), MAX_TITLE_CHARS) for item in evidence.rejected[:MAX_REJECTED])
     asked = f" when asking for {_quoted(evidence.query)}" if evidence.query else ""
-    return chosen + (f" over {others}" if others else "") + asked
+    comma = "," if evidence.recommended and (others or asked) else ""
+    return chosen + comma + (f" over {others}" if others else "") + asked
 
 
 def _worded_item(evidence: Evidence) -> str:
@@ -195,7 +196,12 @@ def _worded_item(evidence: Evidence) -> str:
     if item is None:
         return ""
     saying = f", saying {_quoted(evidence.quote)}" if evidence.quote else ""
-    return f"{_verb(evidence)} {_item(item)}{', as recommended' if evidence.recommended else ''}{saying}"
+    return f"{_verb(evidence)} {_item(item)}{_echo(evidence)}{saying}"
+
+
+def _echo(evidence: Evidence) -> str:
+    """The mark of what the platform put forward itself."""
+    return ", as recommended" if evidence.recommended else ""
 
 
 def _verb(evidence: Evidence) -> str:

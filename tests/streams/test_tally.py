@@ -225,6 +225,18 @@ def test_a_generous_user_does_not_love_everything() -> None:
     assert set(section_of(evidence).likes) == {"drama", "war"}
 
 
+def test_a_severe_user_does_not_dislike_everything() -> None:
+    evidence = [*mixed("horror", *[-1] * 9), *mixed("drama", *[-0.5] * 9), *mixed("war", *[0] * 9)]
+    found = section_of(evidence)
+    assert (found.likes, set(found.dislikes)) == (("war",), {"drama", "horror"})
+
+
+def test_what_is_against_is_never_liked_however_severe_the_user() -> None:
+    evidence = [*mixed("horror", *[-1] * 20), *mixed("drama", *[-0.4] * 5)]
+    found = section_of(evidence)
+    assert (found.likes, found.dislikes) == ((), ("horror",))
+
+
 def test_often_is_said_of_what_is_neither_loved_nor_liked() -> None:
     others = [about(film("x", genre), 0.1) for genre in "abcdefgh"]
     evidence = [*mixed("comedy", *[0.1] * 20), *others]
