@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from tests.chaos.journal import Former
 
-OWN_TOPICS = ("events", "dead-letters", "pending", "summaries", "history")
+OWN_TOPICS = ("events", "dead-letters", "pending", "summaries", "history", "receipts")
 Offsets = dict[tuple[str, int], int]  # by topic and partition
 
 _SILENCE_SECONDS = 60.0
@@ -49,6 +49,7 @@ class Exhibits(Struct, frozen=True, kw_only=True):
     pending: tuple[RawRecord, ...]
     summaries: tuple[RawRecord, ...]
     history: tuple[RawRecord, ...]
+    receipts: tuple[RawRecord, ...]
     topic_ids: dict[str, str]
     committed: Offsets
     beginnings: Offsets
@@ -61,7 +62,7 @@ def read_exhibits(bootstrap_servers: str, namespace: str, sources: Iterable[str]
 
     Source topics are the inbox, those of the consumer group's offsets, and ``sources``.
     """
-    events, letters, pending, summaries, history = own = [f"{namespace}.{name}" for name in OWN_TOPICS]
+    events, letters, pending, summaries, history, receipts = own = [f"{namespace}.{name}" for name in OWN_TOPICS]
     with KafkaAdminClient(bootstrap_servers=bootstrap_servers) as admin:
         committed = _committed(admin, namespace)
         raw = sorted({f"{namespace}.inbox", *sources, *(topic for topic, _ in committed)} - {*own})
@@ -69,7 +70,7 @@ def read_exhibits(bootstrap_servers: str, namespace: str, sources: Iterable[str]
     with _Reading(bootstrap_servers) as reading:
         # A row goes when its event is in a summary or dead, a version is kept before it is published, and what a record became
         # comes after it: in this order nothing looks lost, or as if it came from nowhere, because it moved on meanwhile.
-        found = {topic: reading.records(topic) for topic in (pending, summaries, history, letters, events, *raw)}
+        found = {topic: reading.records(topic) for topic in (receipts, pending, summaries, history, letters, events, *raw)}
     with _Reading(bootstrap_servers, isolation_level="read_uncommitted") as uncommitted:
         seen = {one[:3] for topic in raw for one in found[topic]}
         aborted = {one[:3] for topic in raw for one in uncommitted.records(topic, reading.ends)} - seen
@@ -83,6 +84,7 @@ def read_exhibits(bootstrap_servers: str, namespace: str, sources: Iterable[str]
         pending=found[pending],
         summaries=found[summaries],
         history=found[history],
+        receipts=found[receipts],
         topic_ids=topic_ids,
         committed=committed,
         beginnings=reading.beginnings,

@@ -35,8 +35,9 @@ from tests.chaos.readings import (
     read_row,
     read_summary,
 )
+from tests.chaos.wishes import Wishes
 
-Outcome = Literal["accepted", "redelivered", "duplicate", "dead", "filtered"]
+Outcome = Literal["accepted", "redelivered", "duplicate", "dead", "filtered", "command"]
 
 
 class Found(NamedTuple):
@@ -54,6 +55,8 @@ class Events:
         self.duplicates: dict[Origin, Found] = {}
         self.by_origin: dict[Origin, Arrived] = {}
         self.filtered: dict[Origin, Found] = {}
+        self.commands: dict[bytes, list[Arrived]] = defaultdict(list)  # by user, in offset order
+        self.unlearnt: dict[Origin, Found] = {}
         self.late: set[Origin] = set()
         self.strangers: list[RawRecord] = []
         self.outcomes: dict[int, list[tuple[int, Outcome]]] = defaultdict(list)  # by partition: offset and outcome
@@ -63,6 +66,7 @@ class Events:
         self._findings = findings
         self._highest: dict[tuple[bytes, str], Arrived] = {}
         self._last_mark: dict[tuple[bytes, str], int] = {}
+        self._opted_out: dict[bytes, Arrived] = {}
         self._first_of_id: dict[tuple[bytes, str], Arrived] = {}
         for record in exhibits.events:
             self.outcomes[record.partition].append((record.offset, self._read(record, exhibits.num_partitions)))
@@ -109,9 +113,22 @@ class Events:
             if first is not arrived:
                 self.duplicates[arrived.origin] = Found("duplicate", f"{self.where(first)} has its id {arrived.event_id!r}")
                 return "duplicate"
+        if arrived.command:
+            self._obey(arrived)
+            return "command"
         self._check_mark(arrived)
+        if arrived.user in self._opted_out:
+            self.unlearnt[arrived.origin] = Found("filtered", f"{self.where(self._opted_out[arrived.user])} opts out")
+            return "filtered"
         self.accepted[arrived.user].append(arrived)
         return "accepted"
+
+    def _obey(self, command: Arrived) -> None:
+        self.commands[command.user].append(command)
+        if command.command == "opt_out":
+            self._opted_out.setdefault(command.user, command)
+        elif command.command == "opt_in":
+            self._opted_out.pop(command.user, None)
 
     def _is_late(self, arrived: Arrived) -> bool:
         """Whether a later event of its source partition is already there: collect takes it for a redelivered one."""
@@ -203,8 +220,8 @@ class Pending:
         """Each ledger has counted what lies below its position on the events topic."""
         for partition, ledger in sorted(self.ledgers.items()):
             below = Counter(outcome for offset, outcome in events.outcomes[partition] if offset < ledger.position)
-            counted = (below["accepted"], below["redelivered"], below["duplicate"], below["dead"], below["filtered"])
-            if counted != ledger[1:]:
+            names: tuple[Outcome, ...] = ("accepted", "redelivered", "duplicate", "dead", "filtered", "command")
+            if tuple(below[name] for name in names) != ledger[1:]:
                 words = f"the ledger of partition {partition} says {ledger}, and the events topic {dict(below)}"
                 self._findings.add("miscounted", words)
 
@@ -227,6 +244,7 @@ class Summaries:
     def __init__(self, exhibits: Exhibits, events: Events, letters: Letters, findings: Findings) -> None:
         self.chains: dict[bytes, Chain] = defaultdict(Chain)
         self.found: dict[Origin, Found] = {}
+        self.versions: dict[bytes, list[SummaryValue]] = defaultdict(list)
         self.num_versions = 0
         self.progress: list[tuple[int, int]] = []  # when, in ms, and how many events
         self._num_partitions = exhibits.num_partitions
@@ -251,6 +269,7 @@ class Summaries:
         if self._goes_on(chain, value, named(record)):
             self.progress.append((record.timestamp_ms, value.num_new_events))
             self._cover(user, chain, value, named(record))
+            self.versions[user].append(value)
 
     def _goes_on(self, chain: Chain, value: SummaryValue, where: str) -> bool:
         """Whether this version comes after all before it."""
@@ -295,10 +314,16 @@ class Summaries:
             self._findings.add("dead_and_applied", f"{where} has {new} new events, and {num_alive} are not dead", more)
         if value.num_events != chain.num_events + new:
             self._findings.add("miscounted", f"{where}: {chain.num_events} and {new} events are not {value.num_events}")
-        if tally != TallyValue() and tally.num_events != value.num_events:
+        if tally != TallyValue() and tally.num_events != value.num_events and not self._is_rolled_back(value):
             self._findings.add("miscounted", f"{where}: {value.num_events} events, and its tally has {tally.num_events}")
         if sum(domain.num_events for domain in tally.domains.values()) > tally.num_events:
             self._findings.add("impossible", f"{where}: its tally has fewer events than its domains")
+
+    def _is_rolled_back(self, value: SummaryValue) -> bool:
+        """Whether the tally may be that of an earlier version: a roll back learns from nothing again."""
+        asked = self._events.commands[value.user.encode()]
+        rolled_back = any(one.command == "roll_back" and one.offset <= value.command_position for one in asked)
+        return rolled_back and value.tally.num_events < value.num_events
 
     def _check_origins(self, chain: Chain, alive: Iterable[Arrived], value: SummaryValue, where: str) -> None:
         for one in alive:
@@ -309,10 +334,19 @@ class Summaries:
 
 
 def settle(
-    exhibits: Exhibits, events: Events, letters: Letters, pending: Pending, summaries: Summaries, findings: Findings
+    exhibits: Exhibits,
+    events: Events,
+    letters: Letters,
+    pending: Pending,
+    summaries: Summaries,
+    wishes: Wishes,
+    findings: Findings,
 ) -> dict[Origin, Found]:
-    """What became of every event of the events topic, by origin: in a summary, a duplicate, waiting, dead, or lost."""
-    found = summaries.found | events.duplicates
+    """What became of every event of the events topic, by origin: in a summary, a duplicate, waiting, dead, or lost.
+
+    Of every command too: it is decided when it has a receipt.
+    """
+    found = summaries.found | events.duplicates | events.unlearnt | _decided(events, wishes)
     for user, accepted in events.accepted.items():
         chain = summaries.chains[user]
         for one in accepted:
@@ -323,6 +357,17 @@ def settle(
             found |= dict.fromkeys(erased, Found("erased", f"the tombstone of user {user!r}"))
     _check_rows(events, pending, findings)
     _check_failures(events, letters, pending, findings)
+    return found
+
+
+def _decided(events: Events, wishes: Wishes) -> dict[Origin, Found]:
+    found = {}
+    for user, asked in events.commands.items():
+        for one in asked:
+            where = wishes.receipt_of(user, one.offset)
+            found[one.origin] = (
+                Found("command", where) if where else Found("pending", f"{events.where(one)} has no receipt yet")
+            )
     return found
 
 

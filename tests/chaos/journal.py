@@ -6,7 +6,7 @@ Written by ``tests/chaos/workload.py``, read by ``tests/chaos/judge.py``; it sha
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -36,11 +36,18 @@ class Former(Struct, frozen=True):
         return f"{self.topic}@{self.topic_id}"
 
 
+Fate = Literal["applied", "filtered", "command"]
+
+
 class IntendedEvent(Struct, frozen=True):
-    """One event of a record. ``event_id`` is the publisher's, or empty; of a user's events with one id, one is applied."""
+    """One event or command of a record. ``event_id`` is the publisher's, or empty; of a user's events with one id, one counts.
+
+    An event is to be applied, or ``filtered`` because its user has opted out before it, by the same way.
+    """
 
     user: str
     event_id: str = ""
+    fate: Fate = "applied"
 
 
 class Sent(Struct, frozen=True):
@@ -67,8 +74,12 @@ class Journal(Struct, frozen=True):
     @property
     def num_events(self) -> int:
         """How many events have to end in summaries: those without an id, and one for each id of a user."""
-        events = [event for record in self.records for event in record.events]
+        events = [event for record in self.records for event in record.events if event.fate == "applied"]
         return len({event for event in events if event.event_id}) + sum(not event.event_id for event in events)
+
+    def count(self, fate: Fate) -> int:
+        """How many events and commands have to end so."""
+        return sum(event.fate == fate for record in self.records for event in record.events)
 
     @property
     def num_dead(self) -> int:

@@ -31,6 +31,7 @@ from tests.chaos.journal import Journal, Place, Sent, load_journal
 from tests.chaos.judgement import FATES, Fate, Findings, Judgement, Whereabouts
 from tests.chaos.keeping import check_kept
 from tests.chaos.readings import Arrived, Letter, Origin
+from tests.chaos.wishes import Wishes
 
 
 def judge(
@@ -57,7 +58,9 @@ def judge_records(exhibits: Exhibits, journal: Journal | None = None, *, expects
     letters = Letters(exhibits, events, findings)
     pending = Pending(exhibits, findings)
     summaries = Summaries(exhibits, events, letters, findings)
-    found = settle(exhibits, events, letters, pending, summaries, findings)
+    wishes = Wishes(exhibits, findings)
+    found = settle(exhibits, events, letters, pending, summaries, wishes, findings)
+    wishes.check(events.commands, summaries.versions)
     pending.check_ledgers(events)
     check_history(exhibits, findings)
     check_kept(exhibits, summaries.chains, findings)
@@ -179,12 +182,22 @@ class _Sources:
         intended = [(index, event.user.encode(), event.event_id) for index, event in enumerate(sent.events)]
         actual = [(one.origin.number, one.user, one.event_id) for one in made]
         # Its events go to several partitions, each on its own way: until it is committed, some may not have arrived.
+        if problem := _unlike_intended(sent, fates):
+            return problem
         is_right = actual == intended if self._is_read(sent.place) else set(actual) <= set(intended)
         return "" if is_right else f"its events are {actual}, not {intended}"
 
     def _is_read(self, place: Place) -> bool:
         """Whether the group has committed the record: all that is made of it is there."""
         return place.offset < self._exhibits.committed.get((place.topic, place.partition), 0)
+
+
+def _unlike_intended(sent: Sent, fates: Sequence[Fate]) -> str:
+    """Whether an event was left out that was to be learnt from, or the other way round; and the same of commands."""
+    for event, fate in zip(sent.events, fates, strict=False):
+        if fate in ("applied", "filtered", "command") and fate != event.fate:
+            return f"{fate}, not {event.fate}"
+    return ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-Fate = Literal["applied", "duplicate", "filtered", "erased", "dead", "pending", "lost"]
+Fate = Literal["applied", "duplicate", "filtered", "command", "erased", "dead", "pending", "lost"]
 FATES: tuple[Fate, ...] = get_args(Fate)
 Crime = Literal[
     "lost",  # in no summary, not waiting, not dead
@@ -21,6 +21,8 @@ Crime = Literal[
     "version_rewritten",  # one version, two texts
     "not_kept",  # published, and not on the history topic as it was
     "went_backwards",  # position, number of events or version fell on the public topic
+    "receipt_rewritten",  # one command, two receipts that differ
+    "pin_lost",  # a version without what its user had pinned
     "miscounted",  # a summary, a ledger or a row of failures counts other than what it covers
     "impossible",  # a record that no correct worker writes
     "wrong_fate",  # not what the journal says should become of it

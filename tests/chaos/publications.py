@@ -1,7 +1,7 @@
 """Publications: the records of a platform that is as unkind as platforms are, one after the other, decided by a seed alone.
 
-Users of every shape, one of them with a fifth of all events; publisher's retries; records with several events, commands, and
-records that cannot be read, in every way a dead letter knows.
+Users of every shape, one of them with a fifth of all events; publisher's retries; records with several events; what people ask
+of their summaries, and who opts out and in; and records that cannot be read, in every way a dead letter knows.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _ODD = (
     '"quoted"',
     "long" * 100,
 )
+LEAVERS = tuple(f"leaver-{number}" for number in range(5))
 _TITLES = ("Heat", "Fargo", "Alien", "Amélie", "Ran", "Brazil", "Solaris", "Up")
 _GENRES = ("drama", "comedy", "sci-fi", "war", "noir")
 
@@ -82,14 +83,16 @@ class Publications:
         self._users = user_ids(num_users)
         self._sequences: Counter[tuple[str, str, int]] = Counter()
         self._retriable: dict[str, deque[_Retriable]] = {}
+        self._opted_out: set[str] = set()
         self._num_events = 0
 
     def __iter__(self) -> Iterator[Publication]:
         kinds: list[tuple[Callable[[], Publication], float]] = [
-            (self._one_event, 0.78),
+            (self._one_event, 0.73),
             (self._retry, 0.07),
             (self._several_events, 0.05),
-            (self._command, 0.02),
+            (self._wish, 0.04),
+            (self._leaver, 0.03),
             (self._malformed, 0.07),
             (self._aborted, 0.01),
         ]
@@ -129,11 +132,35 @@ class Publications:
         intended = tuple(IntendedEvent(user) for user in users)
         return Publication(source.topic, partition, key, json.dumps(events).encode(), (), intended, "")
 
-    def _command(self) -> Publication:
-        source, user = self._native(), self._user()
+    def _wish(self) -> Publication:
+        """What somebody wants of their summary. It is decided, whatever becomes of it."""
+        source, user, number = self._native(), self._user(), self._chance.randrange(6)
+        wishes: tuple[dict[str, Any], ...] = (
+            {"type": "pin", "statement": f"Wants film number {number} again."},
+            {"type": "unpin", "statement": f"Wants film number {number} again."},
+            {"type": "edit", "text": f"Sees films on day {number}."},
+            {"type": "never", "subject": f"subject {number}"},
+            {"type": "allow", "subject": f"subject {number}"},
+            {"type": "roll_back", "version": number + 1},
+        )
+        (wish,) = self._chance.choices(wishes, (5, 2, 2, 1, 1, 1))
+        return self._asked(source, user, wish)
+
+    def _leaver(self) -> Publication:
+        """Somebody who opts out and in, with events in between: all by one way, so that it is known which are learnt from."""
+        source, user = self._sources[0], self._chance.choice(LEAVERS)
+        is_out = user in self._opted_out
+        if self._chance.random() < 0.2:
+            (self._opted_out.discard if is_out else self._opted_out.add)(user)
+            return self._asked(source, user, {"type": "opt_in" if is_out else "opt_out"})
         key, partition = self._placed(source, user)
-        command = {"type": "forget", "user": user, "at": "2026-01-05T20:15:00Z"}
-        return Publication(source.topic, partition, key, json.dumps(command).encode(), (), (), "unsupported")
+        sent = self._sent(source, partition, key, self._event(user, source, partition) | {"id": ""})
+        return sent._replace(events=(IntendedEvent(user, fate="filtered" if is_out else "applied"),))
+
+    def _asked(self, source: Source, user: str, wish: dict[str, Any]) -> Publication:
+        key, partition = self._placed(source, user)
+        value = json.dumps({"user": user, "at": "2026-01-05T20:15:00Z"} | wish).encode()
+        return Publication(source.topic, partition, key, value, (), (IntendedEvent(user, fate="command"),), "")
 
     def _malformed(self) -> Publication:
         source, user = self._native(), self._user()

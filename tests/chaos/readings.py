@@ -18,6 +18,7 @@ from tests.chaos.exhibits import RawRecord
 
 OWNER_KEY = b"\xffowner"
 LEDGER_KEY = b"l"
+COMMANDS = frozenset({"edit", "pin", "unpin", "never", "allow", "opt_out", "opt_in", "roll_back"})
 BUDGET_KEY = b"b"
 _HEAD = struct.Struct(">cH")
 _OFFSET = struct.Struct(">Q")
@@ -35,7 +36,10 @@ class Origin(NamedTuple):
 
 
 class Arrived(Struct, frozen=True):
-    """An event on the events topic. ``mark`` is what a workload wrote at the end of its title: topic, partition, sequence."""
+    """An event on the events topic, or a ``command``, whose ``statement`` is what it pins or unpins.
+
+    ``mark`` is what a workload wrote at the end of an event's title: topic, partition, sequence.
+    """
 
     partition: int
     offset: int
@@ -44,6 +48,8 @@ class Arrived(Struct, frozen=True):
     event_id: str
     mark: tuple[str, int, int] | None
     value: bytes
+    command: str = ""
+    statement: str = ""
 
     @property
     def source(self) -> str:
@@ -63,7 +69,10 @@ def read_arrival(record: RawRecord, num_partitions: int) -> Arrived | None:
         origin, _, _, event_id, event = msgspec.msgpack.decode(value)[:5]
         if event["user"].encode() != key or (murmur2(key) & 0x7FFFFFFF) % num_partitions != record.partition:
             return None
-        return Arrived(record.partition, record.offset, key, _origin(origin), event_id, _mark(event), value)
+        command = event["type"] if event["type"] in COMMANDS else ""
+        statement = event.get("statement", "")
+        mark = _mark(event)
+        return Arrived(record.partition, record.offset, key, _origin(origin), event_id, mark, value, command, statement)
     except _UNREADABLE:
         return None
 
@@ -139,6 +148,7 @@ class SummaryValue(Struct, frozen=True):
     num_events: int = 0
     num_new_events: int = 0
     position: int = -1
+    command_position: int = -1
     tally: TallyValue = TallyValue()
     origins: dict[str, tuple[int, int]] = {}
 
@@ -154,6 +164,27 @@ def read_summary(record: RawRecord) -> SummaryValue | None:
         return None
 
 
+class ReceiptValue(Struct, frozen=True):
+    """What is read of a receipt."""
+
+    user: str
+    command: str
+    outcome: str
+    command_position: int
+    version: int = 0
+
+
+_decode_receipt = msgspec.json.Decoder(ReceiptValue).decode
+
+
+def read_receipt(record: RawRecord) -> ReceiptValue | None:
+    """The receipt in a record, None where there is none."""
+    try:
+        return _decode_receipt(record.value or b"")
+    except _UNREADABLE:
+        return None
+
+
 class LedgerValue(NamedTuple):
     """What a partition's owner counted up to ``position``."""
 
@@ -163,6 +194,7 @@ class LedgerValue(NamedTuple):
     duplicate: int = 0
     dead: int = 0
     filtered: int = 0
+    commands: int = 0
 
 
 class Row(NamedTuple):
@@ -184,17 +216,18 @@ def read_row(key: bytes) -> Row | None:
             return Row("event", user, _OFFSET.unpack(suffix)[0])
         case b"f", 0:
             return Row("failures", user, -1)
-        case _, 0:
+        case (_, 0) | (b"r", _OFFSET.size):
             return Row("other", user, -1)
     return None
 
 
 def read_ledger(record: RawRecord) -> LedgerValue | None:
-    """The ledger in a record: its first five numbers and, behind the topic's id, a sixth; None where they are not there."""
+    """The ledger in a record: its first five numbers and, behind the topic's id, two more; None where they are not there."""
     if (numbers := _numbers(record.value, 5)) is None:
         return None
-    filtered = msgspec.msgpack.decode(record.value or b"")[6:7] or [0]
-    return LedgerValue(*numbers, *filtered) if isinstance(filtered[0], int) else None
+    fields = msgspec.msgpack.decode(record.value or b"")
+    more = [*fields[6:7], *fields[8:9]]
+    return LedgerValue(*numbers, *more) if all(isinstance(number, int) for number in more) else None
 
 
 def read_num_dead(value: bytes) -> int | None:

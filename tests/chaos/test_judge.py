@@ -21,7 +21,7 @@ from tests.chaos.keeping import NUM_SURE, kept_key
 SECOND = 1_000
 IDS = {"s": "ID-s", "ns.events": "ID-events"}
 NEW_ID = "ID-s-again"
-OWN = ("events", "dead-letters", "pending", "summaries", "history")
+OWN = ("events", "dead-letters", "pending", "summaries", "history", "receipts")
 
 
 class World:
@@ -93,7 +93,7 @@ class World:
             "previous_version": before["version"],
             "num_events": num_events,
             "num_new_events": len(places),
-            "position": places[-1],
+            "position": places[-1] if places else before["position"],
             "tally": {"num_events": num_events, "domains": {"": {"num_events": num_events}}},
             "origins": before["origins"] | dict(self._origin(place) for place in places),
         }
@@ -107,15 +107,35 @@ class World:
         origin = msgspec.msgpack.decode(self.topics["events"][place].value or b"")[0]
         return f"{origin[0]}/{origin[1]}", origin[2:]
 
+    def ask(self, user: str, kind: str, statement: str = "", text: str = "", *, is_decided: bool = True) -> int:
+        """A command, and where it is decided its receipt; with a ``text`` also its version. Returns its place."""
+        offset = self.publish(0)
+        asked = IntendedEvent(user, fate="command")
+        self.sent[-1] = msgspec.structs.replace(self.sent[-1], events=(asked,))
+        command = {"type": kind, "user": user} | ({"statement": statement} if statement else {})
+        arrival = [[self.topic_ids["s"], 0, offset, 0], 1_700_000_000_000, 0, "", command]
+        place = self.write("events", user.encode(), msgspec.msgpack.encode(arrival))
+        self.committed["ns.events", 0] = place + 1
+        if text:
+            self.cover(user, [], text=text, command_position=place)
+        if is_decided:
+            self.receive(user, kind, place, version=3 if text else 0)
+        return place
+
+    def receive(self, user: str, kind: str, place: int, **fields: Any) -> None:
+        """A receipt."""
+        receipt = {"user": user, "command": kind, "outcome": "applied", "command_position": place} | fields
+        self.write("receipts", user.encode(), msgspec.json.encode(receipt))
+
     def filter(self, partition: int, offset: int) -> None:
         """That a source record makes no event, on the events topic."""
         value = msgspec.msgpack.encode([[self.topic_ids["s"], partition, offset, 0], 1_700_000_000_000])
         self.committed["ns.events", 0] = self.write("events", b"\xff" + struct.pack(">Q", offset), value) + 1
 
-    def count(self, position: int, *counts: int, filtered: int = 0) -> None:
-        """A ledger: accepted, redelivered, duplicate, dead; the topic's id, which is not read; filtered."""
+    def count(self, position: int, *counts: int, filtered: int = 0, commands: int = 0) -> None:
+        """A ledger: accepted, redelivered, duplicate, dead; the topic's id, which is not read; filtered; places; commands."""
         numbers = (*counts, 0, 0, 0)[:4]
-        self.write("pending", b"l", msgspec.msgpack.encode([position, *numbers, "ID-events", filtered]))
+        self.write("pending", b"l", msgspec.msgpack.encode([position, *numbers, "ID-events", filtered, {}, commands]))
 
     def create_again(self) -> None:
         """The source is deleted, with all that is on it, and created again."""
@@ -193,7 +213,7 @@ def test_an_honest_run_is_clean() -> None:
     judgement = honest().judged()
     assert judgement.findings == ()
     assert judgement.counts == {
-        "applied": 6, "duplicate": 1, "filtered": 0, "erased": 0, "dead": 1, "pending": 1, "lost": 0
+        "applied": 6, "duplicate": 1, "filtered": 0, "command": 0, "erased": 0, "dead": 1, "pending": 1, "lost": 0
     }  # fmt: skip
     assert (judgement.num_redelivered, judgement.num_users, judgement.num_versions) == (1, 2, 3)
     assert judgement.is_clean
@@ -210,7 +230,7 @@ def test_a_source_that_was_created_again_is_two_sources() -> None:
     judgement = created_again().judged()
     assert judgement.findings == ()
     assert judgement.counts == {
-        "applied": 9, "duplicate": 1, "filtered": 0, "erased": 0, "dead": 1, "pending": 0, "lost": 0
+        "applied": 9, "duplicate": 1, "filtered": 0, "command": 0, "erased": 0, "dead": 1, "pending": 0, "lost": 0
     }  # fmt: skip
     fates = {(one.topic, one.partition, one.offset, one.index): one.fate for one in judgement.whereabouts}
     assert (fates["s@ID-s", 1, 1, 0], fates["s", 0, 0, 0], fates["s", 1, 0, 0]) == ("dead", "applied", "applied")
@@ -274,6 +294,89 @@ def test_a_record_without_an_event_is_filtered() -> None:
     judgement = world.judged()
     assert (judgement.crimes, judgement.counts["filtered"]) == ({}, 1)
     assert judgement.whereabouts[4].evidence == "ns.events/0/9 says so"
+
+
+def pinned(world: World) -> int:
+    """Ada pins a statement, which makes her third version."""
+    place = world.ask(ADA, "pin", "Vegetarian.", "Vegetarian. Text 3.")
+    world.count(10, 7, 1, 1, commands=1)
+    return place
+
+
+def test_what_somebody_asks_for_is_decided_once_and_stands() -> None:
+    world = honest()
+    place = pinned(world)
+    world.receive(ADA, "pin", place, version=3)  # once more, after a crash
+    world.cover(ADA, [world.take(0, ADA)], text="Vegetarian. Text 4.", command_position=place)
+    unpinned = world.ask(ADA, "unpin", "Vegetarian.")
+    world.cover(ADA, [world.take(0, ADA)], text="Text 5.", command_position=unpinned)
+    world.count(13, 9, 1, 1, commands=2)
+    judgement = world.judged()
+    assert judgement.findings == ()
+    assert judgement.counts["command"] == 2
+
+
+def test_a_command_without_a_receipt_is_pending() -> None:
+    world = honest()
+    world.ask(ADA, "never", is_decided=False)
+    world.count(10, 7, 1, 1, commands=1)
+    judgement = world.judged()
+    assert (judgement.crimes, judgement.counts["pending"], judgement.counts["command"]) == ({}, 2, 0)
+
+
+def test_of_who_has_opted_out_nothing_is_learnt_until_they_opt_in() -> None:
+    world = honest()
+    world.ask(ADA, "opt_out")
+    left_out = world.publish(0, ADA)
+    world.sent[-1] = msgspec.structs.replace(world.sent[-1], events=(IntendedEvent(ADA, fate="filtered"),))
+    world.forward(0, left_out, ADA)
+    world.ask(ADA, "opt_in")
+    world.take(0, ADA)
+    world.count(13, 8, 1, 1, filtered=1, commands=2)
+    judgement = world.judged()
+    assert judgement.findings == ()
+    assert (judgement.counts["filtered"], judgement.counts["command"]) == (1, 2)
+
+
+def another_receipt(world: World) -> None:
+    world.receive(ADA, "pin", pinned(world), version=3, outcome="refused")
+
+
+def a_receipt_of_nothing(world: World) -> None:
+    world.receive(ADA, "pin", 8)
+
+
+def a_receipt_of_another_command(world: World) -> None:
+    place = world.ask(ADA, "never", is_decided=False)
+    world.receive(ADA, "pin", place)
+    world.count(10, 7, 1, 1, commands=1)
+
+
+def a_receipt_names_a_version_of_others(world: World) -> None:
+    place = world.ask(ADA, "never", is_decided=False)
+    world.receive(ADA, "never", place, version=2)
+    world.count(10, 7, 1, 1, commands=1)
+
+
+def no_receipt(world: World) -> None:
+    world.write("receipts", ADA.encode(), b"{}")
+
+
+def a_command_was_not_counted(world: World) -> None:
+    world.ask(ADA, "never")
+    world.count(10, 7, 1, 1)
+
+
+def a_pin_is_gone(world: World) -> None:
+    place = pinned(world)
+    world.cover(ADA, [world.take(0, ADA)], command_position=place)
+    world.count(11, 8, 1, 1, commands=1)
+
+
+def an_event_is_left_out_of_who_never_left(world: World) -> None:
+    world.ask(ADA, "opt_out")
+    world.forward(0, world.publish(0, ADA), ADA)
+    world.count(11, 7, 1, 1, filtered=1, commands=1)
 
 
 def an_event_was_filtered(world: World) -> None:
@@ -621,6 +724,14 @@ def a_new_record_is_taken_for_a_former_one(world: World) -> None:
 
 
 CRIMES: list[tuple[Callable[[World], None], dict[Crime, int]]] = [
+    (another_receipt, {"receipt_rewritten": 1}),
+    (a_receipt_of_nothing, {"impossible": 1}),
+    (a_receipt_of_another_command, {"impossible": 1}),
+    (a_receipt_names_a_version_of_others, {"impossible": 1}),
+    (no_receipt, {"impossible": 1}),
+    (a_command_was_not_counted, {"miscounted": 1}),
+    (a_pin_is_gone, {"pin_lost": 1}),
+    (an_event_is_left_out_of_who_never_left, {"wrong_fate": 1}),
     (an_event_was_filtered, {"wrong_fate": 1}),
     (filtered_and_an_event, {"impossible": 1}),
     (filtered_from_nowhere, {"from_nowhere": 1}),

@@ -18,13 +18,14 @@ from prefstream.dead_letters import DeadLetter, DeadLetterReason
 from streams.adapters import RawRecord
 from streams.adapters.cloudevents import cloudevents
 from streams.adapters.native import native
-from streams.records import decode_arrival, decode_event
+from streams.records import decode_arrival, decode_record
 from streams.routing import route
 from tests.chaos.exhibits import read_exhibits
+from tests.chaos.journal import Fate
 from tests.chaos.judge import judge, main
 from tests.chaos.judgement import Judgement
 from tests.chaos.model import ScriptedModel
-from tests.chaos.publications import HOT_SHARE, Publication, Publications, Source, user_ids
+from tests.chaos.publications import HOT_SHARE, LEAVERS, Publication, Publications, Source, user_ids
 from tests.chaos.workload import Workload
 from tests.kafka.worker_process import Worker, until
 
@@ -52,7 +53,7 @@ def intake_of(publication: Publication) -> tuple[str, list[tuple[str, str]]]:
             return reason, []
         case forwards:
             arrivals = [decode_arrival(forward.value) for forward in forwards]
-            return "", [(decode_event(arrival).user, arrival.event_id) for arrival in arrivals]
+            return "", [(decode_record(arrival).user, arrival.event_id) for arrival in arrivals]
 
 
 def test_the_seed_decides_everything() -> None:
@@ -69,11 +70,14 @@ def test_what_is_intended_is_what_intake_finds() -> None:
 def test_every_kind_occurs() -> None:
     sent = publications()
     users = Counter(event.user for publication in sent for event in publication.events)
-    # Of the others, one is for a replay, one for an event that was accepted, and one for a defect of ours.
-    others = {"unknown_source", "poison", "unprocessable"}
+    # Of the others, one is for a replay, one for an event that was accepted, one for a defect of ours, and one for what a
+    # version does not act on: there is nothing left of that.
+    others = {"unknown_source", "poison", "unprocessable", "unsupported"}
     assert {publication.reason for publication in sent} == {"", *get_args(DeadLetterReason)} - others
-    assert set(users) == set(user_ids(NUM_USERS))
-    assert abs(users[user_ids(NUM_USERS)[0]] / users.total() - HOT_SHARE) < 0.02
+    assert set(users) == {*user_ids(NUM_USERS), *LEAVERS}
+    fates = Counter(event.fate for publication in sent for event in publication.events)
+    assert min(fates[fate] for fate in get_args(Fate)) > 100
+    assert abs(users[user_ids(NUM_USERS)[0]] / users.total() - HOT_SHARE) < 0.03
     assert any(publication.is_aborted for publication in sent)
     assert any(len(publication.events) > 1 for publication in sent)
     assert {(publication.topic, publication.partition) for publication in sent} == {
@@ -108,6 +112,8 @@ def test_titles_say_where_they_were_sent_and_rise_there() -> None:
     for publication in publications(5_000):
         elements = msgspec.json.decode(publication.value or b"") if publication.events else []
         for event in elements if isinstance(elements, list) else [elements]:
+            if "item" not in event:
+                continue  # a command
             user, title = event["user"], event["item"]["title"]
             place, _, number = title.rpartition("@")[2].rpartition("#")
             if (user, title) not in seen:
@@ -154,7 +160,9 @@ def await_settled(bootstrap_servers: str, workload: Workload, worker: Worker) ->
 
     until("settled judgement", is_settled, explain=lambda: judgements[-1].report())
     assert journal.num_unacknowledged == 0
-    assert (judgements[-1].counts["applied"], judgements[-1].counts["dead"]) == (journal.num_events, journal.num_dead)
+    counts = judgements[-1].counts
+    assert (counts["applied"], counts["dead"]) == (journal.num_events, journal.num_dead)
+    assert (counts["filtered"], counts["command"]) == (journal.count("filtered"), journal.count("command"))
     return judgements[-1]
 
 
@@ -183,6 +191,7 @@ def test_a_worker_killed_in_the_middle_is_judged_clean(
         judgement = await_settled(bootstrap_servers, workload, worker)
         assert worker.stop() == 0, worker.last_words()
     assert judgement.counts["duplicate"] > 50
+    assert min(judgement.counts["command"], judgement.counts["filtered"]) > 10
     assert judgement.longest_stall_seconds > 1
     assert main(["--bootstrap-servers", bootstrap_servers, "--namespace", namespace]) == 0
     assert "Clean." in capsys.readouterr().out
