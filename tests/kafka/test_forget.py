@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from prefstream import cli
 from prefstream.topics import topic_specs
 from tests.kafka.conftest import StartFlow
 from tests.kafka.test_controls import ask, ask_json, assert_audit_holds, receipts, send_command
@@ -80,6 +82,14 @@ def is_swept(flow: Flow) -> bool:
     return not traces(flow)
 
 
+def left_of_ada(flow: Flow) -> tuple[int, dict[str, Any]]:
+    """What `prefstream audit --user` says: its exit code and its document."""
+    environment = {"PREFSTREAM_BOOTSTRAP_SERVERS": flow.bootstrap_servers, "PREFSTREAM_NAMESPACE": flow.namespace}
+    command = ["audit", "--user", ADA, "--canary", CANARY, "--state", str(flow.directory / "disk"), "--json"]
+    result = CliRunner().invoke(cli.app, command, env=environment)
+    return result.exit_code, json.loads(result.stdout)
+
+
 def begin(flow: Flow) -> int:
     """Ada has a summary and dead letters; bob has a summary. Returns the version of ada's."""
     send_ratings(flow, ADA, range(4), counts=False)
@@ -102,6 +112,10 @@ def test_a_person_is_forgotten_and_can_come_back(flow: Flow) -> None:
     last_version = begin(flow) + 1  # the pin makes one
     assert ask(flow, "pin", ADA, CANARY)[0] == 0
     assert traces(flow)
+    exit_code, found = left_of_ada(flow)
+    names, live_topics = flow.names, {one["topic"] for one in found["topics"] if one["live"]}
+    assert live_topics == {names.pending, names.history, names.summaries, names.dead_letters}
+    assert (exit_code, bool(found["files"])) == (1, True)
     receipt = ask_json(flow, "forget", ADA, "--yes")
     assert (receipt["outcome"], receipt["erasure"]["num_applied"]) == ("applied", 4)
     assert set(receipt["erasure"]["kept_until"]) == {spec.name for spec in topic_specs(flow.namespace)}
@@ -110,6 +124,11 @@ def test_a_person_is_forgotten_and_can_come_back(flow: Flow) -> None:
     until("end of its row", lambda: not live_records(flow), explain=lambda: live_records(flow))
     assert letter_states(flow) == EMPTIED
     until("clean disk", lambda: is_swept(flow), explain=lambda: traces(flow))
+    exit_code, found = left_of_ada(flow)
+    assert (exit_code, found["files"], [one["topic"] for one in found["topics"] if one["live"]]) == (0, [], [])
+    counts = {one["topic"]: one["counts"] for one in found["topics"]}
+    assert counts[flow.names.summaries].keys() == {"replaced", "tombstone"}
+    assert counts[flow.names.events].keys() == {"retained"}
     assert assert_audit_holds(flow)["accepted"] == 6
 
     send_ratings(flow, ADA, range(10, 13), counts=False)  # late events of the past
