@@ -17,7 +17,7 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from msgspec import Struct
 
-from prefstream.audit_folds import event_row
+from prefstream.audit_rows import event_row
 from prefstream.dead_letters import DeadLetter, DeadLetterReason
 from prefstream.summaries import Summary, decode_summary
 from prefstream.topics import TopicNames
