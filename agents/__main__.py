@@ -13,21 +13,12 @@ from faust.exceptions import ImproperlyConfigured
 from agents import crash_points
 from agents.app import Worker
 from agents.boot import NotReadyToStart, check_port, read_adapters, read_cluster
+from agents.effective import Effective, asks_to_crash, read_effective, read_settings, shown, shown_default
 from agents.failstop import stop_unfinished
 from agents.faust_fixes import UnprovenVersion, assert_versions
 from agents.logs import set_up_logging
 from agents.model import read_model
-from agents.settings import (
-    PREFIX,
-    Effective,
-    InvalidSettings,
-    Settings,
-    asks_to_crash,
-    read_effective,
-    read_settings,
-    shown,
-    shown_default,
-)
+from agents.settings import PREFIX, InvalidSettings, Settings
 from agents.store import DirectoryUnusable, claim_directory
 from prefstream.errors import PrefstreamError
 

@@ -1,6 +1,6 @@
 """Names of settings: what is meant by one that nobody reads, because a typing error would silently change nothing.
 
-Place in the flow: below :mod:`agents.settings`.
+Place in the flow: below :mod:`agents.effective`.
 """
 
 from __future__ import annotations

@@ -1,31 +1,25 @@
-"""Settings: the one reader of the environment. Every value is named ``PREFSTREAM_`` plus its name in capitals.
+"""Settings: everything a worker can be told, each with its type, its bounds and its default.
 
-Place in the flow: read once at the start of a worker; everything after takes explicit values. What the environment does not
-say, the file says that ``PREFSTREAM_SETTINGS`` names, if it names one (:mod:`agents.settings_file`).
+Place in the flow: read once at the start of a worker (:mod:`agents.effective`); everything after takes explicit values. Every
+value is named ``PREFSTREAM_`` plus its name in capitals.
 """
 
 from __future__ import annotations
 
-import os
 import ssl
-from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from msgspec import Struct
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import Field, FiniteFloat, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, FiniteFloat, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from agents import crash_points, settings_file
 from agents.budget_settings import budgets_of, check_tenant, named_in, parse_tenant_budgets
 from agents.prices import TokenKind, read_prices
-from agents.setting_names import nobody_reads
 from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
-from prefstream.security import Brokers, Mechanism, Protocol, Security, mistakes
+from prefstream.security import Brokers, Mechanism, Protocol, Security
 from prefstream.topics import TopicNames, topic_specs
 from streams.adapters.named import ADAPTERS, ENVELOPES
 from streams.budgets import Budgets
@@ -37,11 +31,6 @@ from streams.sensitive_words import CATEGORIES, Category
 from streams.sparing import SparePolicy
 
 PREFIX = "PREFSTREAM_"
-
-
-# The development broker's and the demo's; the model server's; the fault tests'.
-_READ_BY_OTHERS = {f"{PREFIX}CACHE", f"{PREFIX}WEIGHTS", crash_points.VARIABLE}
-_MASKED = "********"
 
 
 class InvalidSettings(Exception):
@@ -385,96 +374,3 @@ def _check_url(url: str) -> None:
         raise ValueError(f"leave the password out of the addresses: a key goes into {PREFIX}MODEL_API_KEY")
     if parts is None or not is_address or parts.query or parts.fragment:
         raise ValueError(f"{url} is no address of a server: write http://HOST:PORT or https://HOST, separated by commas")
-
-
-def shown_default(field: FieldInfo) -> str:
-    """A setting's default, for people."""
-    return shown(field.get_default(call_default_factory=True, validated_data={}))
-
-
-def shown(value: object) -> str:
-    """A setting's value as the environment would hold it; a secret is masked."""
-    match value:
-        case None:
-            return "none"
-        case SecretStr():
-            return _MASKED
-        case tuple():
-            return ",".join(value) or "none"
-        case dict():
-            return ",".join(f"{name}={_shown_item(item)}" for name, item in value.items()) or "none"
-        case _:
-            return str(value)
-
-
-def _shown_item(item: str | float | tuple[str, ...]) -> str:
-    return ("+".join(item) or "none") if isinstance(item, tuple) else str(item)
-
-
-def unknown_variables(names: Iterable[str]) -> list[str]:
-    """A sentence for each variable with our prefix that nobody reads: a typing error would silently change nothing."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | _READ_BY_OTHERS | {settings_file.VARIABLE}
-    unknown = sorted(set(filter(lambda name: name.startswith(PREFIX), names)) - known)
-    return [f"{name}: {nobody_reads(name.removeprefix(PREFIX), known, PREFIX)}" for name in unknown]
-
-
-def _unknown_names(path: Path, names: Iterable[str]) -> list[str]:
-    """The same for the names of a file."""
-    known = list(Settings.model_fields)
-    return [f"{path}: {name}: {nobody_reads(name, known, '')}" for name in names if name not in known]
-
-
-def asks_to_crash() -> bool:
-    """Whether the environment names a crash point, which only the worker of the fault tests heeds."""
-    return crash_points.VARIABLE in os.environ
-
-
-class Effective(Struct, frozen=True):
-    """The settings, and for each by its name where it came from: its variable, the file, or its default."""
-
-    settings: Settings
-    sources: Mapping[str, str]
-
-
-def read_settings() -> Settings:
-    """The settings of this process. Raises :class:`InvalidSettings` naming every wrong variable, and every wrong line."""
-    return read_effective().settings
-
-
-def read_effective() -> Effective:
-    """The same, with where each came from."""
-    path, texts = _read_file()
-    wrong = unknown_variables(os.environ) + (_unknown_names(path, texts) if path else [])
-    sources = {name: _source(name, path if name in texts else None) for name in Settings.model_fields}
-    try:
-        settings = Settings(**cast(Any, texts))
-    except ValidationError as error:
-        wrong += [f"{_place(str(e['loc'][0]), sources)}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
-        raise InvalidSettings("\n".join(wrong)) from None
-    found = mistakes(settings.brokers.security)
-    wrong += [f"{_place(f'kafka_{name}', sources)}: {sentence}" for name, sentence in found]
-    if wrong:
-        raise InvalidSettings("\n".join(wrong))
-    return Effective(settings, sources)
-
-
-def _read_file() -> tuple[Path | None, Mapping[str, str]]:
-    name = os.environ.get(settings_file.VARIABLE)
-    if not name:
-        return None, {}
-    try:
-        return Path(name), settings_file.read_texts(Path(name))
-    except settings_file.InvalidFile as error:
-        raise InvalidSettings(str(error)) from None
-
-
-def _source(name: str, path: Path | None) -> str:
-    if PREFIX + name.upper() in map(str.upper, os.environ):
-        return "environment"
-    return str(path) if path else "default"
-
-
-def _place(name: str, sources: Mapping[str, str]) -> str:
-    """Where somebody looks for this setting to mend it."""
-    source = sources.get(name, "environment")
-    return PREFIX + name.upper() if source in ("environment", "default") else f"{source}: {name}"

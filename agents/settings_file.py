@@ -1,6 +1,6 @@
 """Settings of a file: what ``PREFSTREAM_SETTINGS`` names, as the same texts that the environment would hold.
 
-Place in the flow: below :mod:`agents.settings`, which takes from here what the environment does not say.
+Place in the flow: below :mod:`agents.effective`, which takes from here what the environment does not say.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from agents.effective import shown_default
 from agents.metrics import Metrics, at_a_scrape
-from agents.settings import PREFIX, Settings, shown_default
+from agents.settings import PREFIX, Settings
 from prefstream.topics import topic_specs
 
 FOLDER = Path(__file__).parent

@@ -12,7 +12,8 @@ import yaml
 from msgspec import Struct
 
 from agents.app import LEAVE_SECONDS
-from agents.settings import Settings, unknown_variables
+from agents.effective import unknown_variables
+from agents.settings import Settings
 from deploy.check import keda
 from deploy.check.dockerfiles import ROOT, image_name, paths, read_image
 from model_server.profiles import load_profile

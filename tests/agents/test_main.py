@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 
 from agents import __main__ as command
 from agents.boot import read_adapters, read_cluster
+from agents.effective import read_settings, shown_default
 from agents.faust_fixes import PINNED
-from agents.settings import PREFIX, Settings, read_settings, shown_default
+from agents.settings import PREFIX, Settings
 from agents.stamps import Changelog
 from agents.store import claim_directory
 from prefstream.admin import TopicState

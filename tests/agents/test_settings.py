@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.settings import PREFIX, InvalidSettings, Settings, read_effective, read_settings, shown, shown_default
+from agents.effective import read_effective, read_settings, shown, shown_default
+from agents.settings import PREFIX, InvalidSettings, Settings
 from model_server.profiles import profile_names
 from prefstream.security import Brokers, Security
 from streams.budgets import Budgets
