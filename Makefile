@@ -27,7 +27,7 @@ demo: $(INSTALLED) ## See it work: real ratings, live summaries (DEMO_SECONDS=60
 	@needs=$$($(RUN) -m deploy.demo --check) && $(MAKE) --silent --no-print-directory setup $$needs
 	@$(RUN) -m deploy.demo
 
-demo-controls: setup ## See the person decide: edit, pin, never, roll back, and every promise checked, in half a minute
+demo-controls: setup ## See the person decide: edit, pin, never, roll back, forget, and every promise checked, in half a minute
 	@$(RUN) -m deploy.demo_controls
 
 test: setup ## Run the tests on a real broker (ARGS="-k keys" picks some)

@@ -13,12 +13,23 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from deploy.demo.processes import CannotRun
-from deploy.demo_controls.promises import Broken, Story, check, check_accounts, check_history, check_step, wished
+from deploy.demo_controls.promises import (
+    Broken,
+    Story,
+    check,
+    check_accounts,
+    check_forgotten,
+    check_history,
+    check_step,
+    wished,
+)
 from deploy.demo_controls.script import SCRIPT, USER, Step
 from deploy.demo_controls.stage import set_stage
 from deploy.demo_controls.telling import Telling
 from deploy.kafka.jars import KafkaUnavailable, say
+from prefstream.absence import Wanted, search
 from prefstream.audit_reader import audit
+from prefstream.commands import Command, Forget
 from prefstream.errors import PrefstreamError
 from prefstream.history_reader import read_history
 from prefstream.publisher import Publisher
@@ -26,6 +37,7 @@ from prefstream.reader import SummaryReader
 from prefstream.receipt_reader import ReceiptReader
 from prefstream.receipts import Receipt
 from prefstream.summaries import Summary
+from prefstream.tenants import key_of
 from prefstream.topics import TopicNames
 
 FORESEEN = (KafkaUnavailable, CannotRun, PrefstreamError)
@@ -73,6 +85,21 @@ class _Play:
         found = audit(self._address, self._names.namespace, lambda *_: None, _PATIENCE_SECONDS)
         self._telling.says(found.sentence)
         self._telling.kept([check_accounts(self._story, found)])
+        self._telling.step(len(script) + 3, "She asks to be forgotten")
+        self._forget()
+
+    def _forget(self) -> None:
+        """Erase her, and look for what is left: her id, and the words that only she wrote."""
+        receipt = self._asked(Forget(user=USER, at=datetime.now(UTC), id=uuid.uuid4().hex))
+        wanted = Wanted(key_of("", USER), (*self._story.pins, *self._story.own_words))
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:  # the row with the receipt goes when the receipt is durable
+            left = search(self._address, self._names.namespace, wanted, None, datetime.now(UTC), lambda *_: None)
+            if left.is_proven or time.monotonic() > deadline:
+                break
+        found = audit(self._address, self._names.namespace, lambda *_: None, _PATIENCE_SECONDS)
+        self._telling.says(found.sentence)
+        self._telling.kept(check_forgotten(self._story, receipt, found, left))
 
     def _play(self, step: Step) -> None:
         before = self._story
@@ -90,10 +117,13 @@ class _Play:
         assert step.asks is not None
         carried: dict[str, Any] = {"user": USER, "at": datetime.now(UTC), "id": uuid.uuid4().hex}
         command = step.asks(self._story, carried)
+        self._story = wished(self._story, command, step.foreseen)
+        return self._asked(command)
+
+    def _asked(self, command: Command) -> Receipt:
         self._telling.command(command)
         self._publisher.publish(command)
         self._publisher.flush()
-        self._story = wished(self._story, command, step.foreseen)
         receipt = self._receipts.receipt_of(USER, command.id, _PATIENCE_SECONDS)
         if receipt is None:
             raise Broken("every command has a receipt", f"none came in {_PATIENCE_SECONDS:g} s")

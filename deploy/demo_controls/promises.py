@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from prefstream.absence import Absence
 from prefstream.audit import Audit
 from prefstream.commands import Allow, Command, Never, Pin, Unpin
 from prefstream.history import KeptVersion
@@ -190,6 +191,19 @@ def check_accounts(story: Story, found: Audit) -> str:
     wanted = {"applied": story.num_events, "pending": 0, "commands": story.num_commands}
     _require(name, "" if sums == wanted else f"{sums}, and it should be {wanted}")
     return name
+
+
+def check_forgotten(story: Story, receipt: Receipt, found: Audit, left: Absence) -> list[str]:
+    """That nothing live of the person is left, and the accounts say so. Returns the promises' names, or raises Broken."""
+    erased = receipt.erasure
+    told = "" if erased and erased.num_applied == story.num_events else f"the receipt says {erased}"
+    _require("the receipt says what was erased", told)
+    live = [place for traces in left.topics for place in traces.live]
+    _require("nothing live of her is left", "" if left.is_proven else f"there is {', '.join(live)}")
+    num_erased = sum(one.erased for one in found.partitions)
+    exact = found.verdict == "holds" and num_erased == story.num_events
+    _require("the accounts are exact", "" if exact else f"{num_erased} of {story.num_events} events erased: {found.sentence}")
+    return ["the receipt says what was erased", "nothing live of her is left", "the accounts are exact"]
 
 
 def _require(name: str, wrong: str) -> None:

@@ -15,14 +15,16 @@ from deploy.demo_controls.promises import (
     Story,
     check,
     check_accounts,
+    check_forgotten,
     check_history,
     check_step,
     wished,
 )
+from prefstream.absence import Absence, Traces
 from prefstream.audit import Audit, PartitionAccount
 from prefstream.commands import Allow, Edit, Never, OptOut, Pin, Unpin
 from prefstream.history import version_of
-from prefstream.receipts import Receipt
+from prefstream.receipts import Erasure, Receipt
 from prefstream.summaries import DomainTally, Mention, Summary, Tally
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -137,6 +139,27 @@ def test_the_accounts_are_those_of_the_story() -> None:
     for other in others:
         with pytest.raises(Broken, match="the accounts are exact"):
             check_accounts(STORY, other)
+
+
+RECEIPT = Receipt(
+    user="ada", command="forget", outcome="applied", at=AT, command_position=9, erasure=Erasure(num_applied=STORY.num_events)
+)
+GONE = Absence(topics=(Traces(topic="t.pending", counts={"replaced": 2}, live=(), gone_by=AT),), files=(), num_files=0)
+
+
+def test_of_who_is_forgotten_nothing_live_is_left() -> None:
+    erased = replace(AUDIT, partitions=(replace(ACCOUNT, applied=0, erased=STORY.num_events),))
+    assert len(check_forgotten(STORY, RECEIPT, erased, GONE)) == 3
+    live = Traces(topic="t.summaries", counts={"live": 1}, live=("t.summaries/0/1",), gone_by=None)
+    wrong = {
+        "the receipt says what was erased": (replace(RECEIPT, erasure=Erasure(num_applied=1)), erased, GONE),
+        "nothing live of her is left": (RECEIPT, erased, replace(GONE, topics=(live,))),
+        "the accounts are exact": (RECEIPT, AUDIT, GONE),
+    }
+    for promise, (receipt, found, left) in wrong.items():
+        with pytest.raises(Broken) as broken:
+            check_forgotten(STORY, receipt, found, left)
+        assert broken.value.promise == promise
 
 
 def test_what_is_wished_is_what_the_commands_say() -> None:
