@@ -232,6 +232,10 @@ class Metrics:
             "receipts", "Receipts of commands: applied, unchanged or refused.", "outcome", values=get_args(ReceiptOutcome)
         )
         self.applied = self._counter("applied_events", "Events covered by a durable summary.")
+        self.impressions = self._counter(
+            "applied_impressions",
+            "Of these events the impressions without a reaction, of which several count as one for a flush.",
+        )
         self.summaries = self._counter("summaries", "Summaries made durable.")
         self.tested_choices = self._counter(
             "tested_choices",

@@ -107,8 +107,14 @@ class Settings(BaseSettings):
     flush_events: int = Field(20, ge=1, description="a user with so many pending events is due")
     flush_tokens: int = Field(1_200, ge=1, description="a user with so many pending tokens is due")
     flush_age_seconds: FiniteFloat = Field(60.0, gt=0, description="a user whose oldest pending event waits so long is due")
+    impressions_per_event: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="so many impressions without a reaction count as one event towards a flush, and in a call",
+    )
     max_spared_events: int = Field(
-        100,
+        500,
         ge=0,
         description="so many events in a row that say nothing new of a user are covered without a call at most; "
         "0 asks the model at every flush",
@@ -354,7 +360,11 @@ class Settings(BaseSettings):
     def flush_policy(self) -> FlushPolicy:
         """When a user is due."""
         return FlushPolicy(
-            self.flush_events, self.flush_tokens, self.flush_age_seconds, max_backoff_seconds=self.max_backoff_seconds
+            self.flush_events,
+            self.flush_tokens,
+            self.flush_age_seconds,
+            max_backoff_seconds=self.max_backoff_seconds,
+            impressions_per_event=self.impressions_per_event,
         )
 
     @property

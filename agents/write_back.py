@@ -20,6 +20,7 @@ from agents.owned import Owned
 from model_server.tokenizer import TokenCounter
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from streams.availability import Availability
+from streams.evidence import is_impression
 from streams.evolution.attempts import Attempt, applied, judged
 from streams.evolution.dialects import Dialect
 from streams.evolution.guards import Accepted, GuardLimits, Rejected
@@ -157,6 +158,7 @@ class WriteBack:
             self._metrics.summaries.inc()
             self._metrics.tenant_summaries.labels(self._metrics.tenants.of(step.tenant)).inc()
             self._metrics.applied.inc(summary.num_new_events)
+            self._metrics.impressions.inc(sum(map(is_impression, step.evidence)))
             for kind, number in step.redacted.items():
                 self._metrics.redacted.labels(kind).inc(number)
             for verdict, number in version.verdicts.items():

@@ -72,11 +72,16 @@ _STRENGTHS = {
     "searched for": 0.3,
     "wrote": 0.2,
 }
-_EVENT = re.compile(rf'(?:([^"]+): )?({"|".join(_STRENGTHS)}) "([^"]*)"(?: \(([^"]*)\))?(, as recommended)?')
+_TIMES = {"twice": 2, "several times": 4, "many times": 12}
+# A line that says of impressions how many there were names none of them: nothing of it could be weighed.
+_EVENT = re.compile(
+    rf'(?:([^"]+): )?({"|".join(_STRENGTHS)}) "([^"]*)"(?: \(([^"]*)\))?(, as recommended)?(?:, saying "[^"]*")?'
+    rf"(?:, ({'|'.join(_TIMES)}))?"
+)
 
 
 def _weighed(old: Claims, events: Iterable[str]) -> Claims:
-    evidence = [_evidence(match) for line in events if (match := _EVENT.match(line))]
+    evidence = [one for line in events if (match := _EVENT.match(line)) for one in _evidence(match)]
     domains = {section.domain: _remembered(section) for section in old.sections}
     return levels(fold(Tally(domains=domains), evidence))
 
@@ -100,12 +105,12 @@ def _total(weights: Iterable[Weight]) -> Weight:
     return total
 
 
-def _evidence(match: re.Match[str]) -> Evidence:
-    domain, verb, words, attributes, echo = match.groups()
+def _evidence(match: re.Match[str]) -> list[Evidence]:
+    domain, verb, words, attributes, echo, times = match.groups()
     strength = _STRENGTHS[verb] / (2 if echo else 1)
     kind = {"searched for": "search", "wrote": "post"}.get(verb, "rating")
     item = Item(id=words or "?", title=words, attributes={"": tuple((attributes or "").split(", "))})
-    return Evidence(
+    one = Evidence(
         kind=kind,
         at_seconds=0.0,
         domain=domain or "",
@@ -116,6 +121,7 @@ def _evidence(match: re.Match[str]) -> Evidence:
         quote=words if kind == "post" else "",
         recommended=bool(echo),
     )
+    return [one] * _TIMES.get(times, 1)
 
 
 class Settings(Struct, frozen=True):

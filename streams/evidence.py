@@ -43,6 +43,10 @@ from prefstream.events import (
     View,
 )
 
+FAINT = 0.25
+"""Under this strength nobody reacted to what was shown: it was passed over, glanced at, opened as it was put forward."""
+_SHOWN = frozenset({"skip", "view", "click", "message"})
+
 MAX_QUOTE_CHARS = 600
 """Some 100 words: a flush of twenty, about 5,000 tokens, fits a context of 8 k beside the old summary and the answer."""
 
@@ -68,6 +72,14 @@ class Evidence(Struct, frozen=True, kw_only=True):
     rejected: tuple[Item, ...]
     quote: str
     recommended: bool
+
+
+def is_impression(evidence: Evidence) -> bool:
+    """Whether it is an impression without a reaction and without words: it says nothing by itself, however many may tell.
+
+    A rating of three stars has strength 0 too, and says something.
+    """
+    return evidence.kind in _SHOWN and abs(evidence.strength) < FAINT and not (evidence.quote or evidence.query)
 
 
 def title_of(item: Item) -> str:

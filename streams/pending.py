@@ -176,7 +176,9 @@ class PendingIndex:
             state.event_ids[arrival.event_id] = None
         if not state.backlog.num_events:
             heapq.heappush(self._oldest, (arrival.arrived_at_ms, user))
-        state.backlog.append(offset, arrival.arrived_at_ms, arrival.tokens)
+        size = self._policy.size_of(arrival.is_impression)
+        tokens = arrival.tokens * size // self._policy.impressions_per_event
+        state.backlog.append(offset, arrival.arrived_at_ms, tokens, size)
         if user not in self._users:
             self._enter(user, state)
         self.num_events += 1
@@ -220,7 +222,7 @@ class PendingIndex:
 
     def _reason(self, state: _User, now_ms: int) -> FlushReason | None:
         backlog = state.backlog
-        return flush_reason(backlog.num_events, backlog.tokens, backlog.first_arrived_at_ms, self._policy, now_ms)
+        return flush_reason(backlog.size, backlog.tokens, backlog.first_arrived_at_ms, self._policy, now_ms)
 
     def next_due_at_ms(self, tenant: str = "") -> int | None:
         """When the tenant's next user is due, or ``None`` if nobody waits."""
@@ -255,7 +257,8 @@ class PendingIndex:
         state = self._users.get(due.user)
         if state is None or due.is_condemned or state.is_suspect:
             return due
-        share = state.backlog.share(self._policy.max_events * times, self._policy.max_tokens * times)
+        max_size = self._policy.max_size * times
+        share = state.backlog.share(max_size, max_size, self._policy.max_tokens * times)
         return replace(due, offsets=self._counted(share))
 
     def defer(self, user: bytes, failures: Failures, until_ms: int) -> None:
@@ -293,10 +296,10 @@ class PendingIndex:
 
     def _share(self, state: _User) -> tuple[int, ...]:
         """The oldest events that fit one call, and half of those under suspicion; always at least one."""
-        max_events = self._policy.max_events
+        max_events = max_size = self._policy.max_size
         if state.failures is not None and state.is_suspect:
             max_events = min(max_events, max(1, state.backlog.num_up_to(state.failures.suspect_to) // 2))
-        return state.backlog.share(max_events, self._policy.max_tokens)
+        return state.backlog.share(max_events, max_size, self._policy.max_tokens)
 
     def covered(self, user: bytes, position: int, now_ms: int, failures: Failures) -> None:
         """It is durably settled what became of the user's events up to ``position``; what is left is scheduled anew."""

@@ -23,7 +23,8 @@ class Arrival(Struct, frozen=True, array_like=True):
     """An event or command on the keyed topic, and the value of an event's pending row: read without decoding what is in it.
 
     ``arrived_at_ms`` is when intake took it in (ms since 1970), ``tokens`` an estimate of the event's share of a
-    prompt, ``event_id`` the publisher's id or empty.
+    prompt, ``event_id`` the publisher's id or empty. What ``is_impression`` (:func:`streams.evidence.is_impression`) counts
+    for less where it is asked who is due.
     """
 
     origin: Origin
@@ -31,6 +32,7 @@ class Arrival(Struct, frozen=True, array_like=True):
     tokens: int
     event_id: str
     event: msgspec.Raw
+    is_impression: bool = False
 
 
 class Detailed(Arrival, frozen=True, array_like=True):

@@ -17,8 +17,9 @@ from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter, DeadLett
 from prefstream.events import Event, EventBase
 from prefstream.tenants import key_of
 from streams.adapters import Decoded, RawRecord, Undecodable
+from streams.evidence import evidence_of, is_impression
 from streams.records import Arrival, Detailed, Filtered, encode_arrival, encode_event, encode_filtered, filtered_key
-from streams.tokens import estimate_event_tokens
+from streams.tokens import estimate_evidence_tokens
 
 _MAX_LETTER_TEXT = 500
 _MAX_LETTER_KEY_BYTES = 16 << 10
@@ -74,8 +75,11 @@ def _owned(event: Event | Command, record: RawRecord) -> Event | Command:
 
 
 def _arrival(event: Event | Command, origin: Origin, now_ms: int) -> Arrival:
-    tokens = estimate_event_tokens(event) if isinstance(event, EventBase) else 0
-    return Arrival(origin, now_ms, tokens, event.id, msgspec.Raw(encode_event(event)))
+    tokens, is_faint = 0, False
+    if isinstance(event, EventBase):
+        evidence = evidence_of(event)
+        tokens, is_faint = estimate_evidence_tokens(evidence), is_impression(evidence)
+    return Arrival(origin, now_ms, tokens, event.id, msgspec.Raw(encode_event(event)), is_faint)
 
 
 def _detailed(arrival: Arrival, event: Event | Command, began: Origin | None, ends: Mapping[str, int]) -> Detailed:
@@ -85,6 +89,7 @@ def _detailed(arrival: Arrival, event: Event | Command, began: Origin | None, en
         arrival.tokens,
         arrival.event_id,
         arrival.event,
+        arrival.is_impression,
         ends=dict(ends) if isinstance(event, Forget) else {},
         began=began,
     )

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from prefstream.events import Item
 from prefstream.summaries import ModelUsed, Summary, Tally
-from streams.evidence import Evidence, evidence_of, title_of
+from streams.evidence import Evidence, evidence_of, is_impression, title_of
 from streams.evolution.fitting import budget
 from streams.evolution.guards.wording import occurs, phrases_of, words_of
 from streams.evolution.prose import KINDS, MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, quotable
@@ -30,20 +30,12 @@ from streams.versions import Step
 
 
 class SparePolicy(Struct, frozen=True):
-    """When a call is spared; ``max_events`` of 0 spares none.
+    """When a call is spared: for ``max_events`` events in a row at most; 0 spares none."""
 
-    What was shown, and met with less than ``weak`` (a share of the strongest evidence), says nothing by itself: it was passed
-    over, glanced at, or opened because the platform put it forward. A click of one's own, 0.3, is more.
-    """
-
-    weak: float = 0.25
-    max_events: int = 100
+    max_events: int = 500
 
 
 DEFAULT_SPARING = SparePolicy()
-
-_NO_REACTIONS = frozenset({"skip", "view", "click", "message"})
-"""Who rates a film with three stars of five has said something, though its strength is 0."""
 
 
 def step_to_spare(
@@ -59,7 +51,7 @@ def step_to_spare(
     ``max_summary_tokens`` are those of a summary of one domain. Nearly always the first event tells something: that takes
     microseconds, the step half a millisecond.
     """
-    if base is None or not all(_says_nothing(evidence_of(decode_event(arrival)), base, policy) for _, arrival in rows):
+    if base is None or not all(_says_nothing(evidence_of(decode_event(arrival)), base) for _, arrival in rows):
         return None
     step = step_of()
     return step if adds_nothing(step, model, budget(max_summary_tokens, len(step.tally.domains)), policy) else None
@@ -72,7 +64,7 @@ def adds_nothing(step: Step, model: ModelUsed, max_tokens: int, policy: SparePol
         base is not None
         and base.num_spared_events + len(step.offsets) <= policy.max_events
         and _is_current(base, step, model, max_tokens)
-        and all(_says_nothing(one, base, policy) for one in step.evidence)
+        and all(_says_nothing(one, base) for one in step.evidence)
         and _claims(base.tally) == _claims(step.tally)
     )
 
@@ -90,11 +82,11 @@ def _is_current(base: Summary, step: Step, model: ModelUsed, max_tokens: int) ->
     )
 
 
-def _says_nothing(evidence: Evidence, base: Summary, policy: SparePolicy) -> bool:
+def _says_nothing(evidence: Evidence, base: Summary) -> bool:
+    if is_impression(evidence):
+        return True
     if evidence.quote or evidence.query:
         return False
-    if evidence.kind in _NO_REACTIONS and abs(evidence.strength) < policy.weak:
-        return True
     items = [*([evidence.chosen] if evidence.chosen else []), *evidence.rejected]
     return all(_is_told(item, evidence, base) for item in items)
 

@@ -47,7 +47,12 @@ def estimate_text_tokens(text: str) -> int:
 
 def estimate_event_tokens(event: Event) -> int:
     """The tokens an event is likely to take in a prompt, its line included: its evidence, with the quote already cut."""
-    return _LINE_TOKENS + estimate_tokens(" ".join(_words_of(evidence_of(event))))
+    return estimate_evidence_tokens(evidence_of(event))
+
+
+def estimate_evidence_tokens(evidence: Evidence) -> int:
+    """The same of what the event says."""
+    return _LINE_TOKENS + estimate_tokens(" ".join(_words_of(evidence)))
 
 
 def _words_of(evidence: Evidence) -> list[str]:

@@ -22,7 +22,7 @@ from streams.evidence import Evidence
 from streams.evolution.claims import claims_of
 from streams.evolution.grounding import grounded
 from streams.evolution.own_words import summarise
-from streams.evolution.plain import FIRMLY, MAX_LINE_CHARS, old_lines, word_event
+from streams.evolution.plain import FIRMLY, MAX_LINE_CHARS, old_lines, word_events
 from streams.evolution.prose import Section, as_data, parse
 from streams.evolution.records import Completion, Prompt, Turn, Update
 from streams.evolution.sections import offers, shown_old_text
@@ -110,7 +110,7 @@ def _listed(values: Sequence[str]) -> str:
 def _worded(update: Update) -> list[str]:
     several = len({*update.tally.domains, *(one.domain for one in update.evidence)}) > 1
     evidence = map(_bare, update.evidence) if update.tally.domains else update.evidence
-    return [word_event(one, with_domain=several) for one in evidence]
+    return [words for words, _ in word_events(evidence, with_domain=several)]
 
 
 def _bare(evidence: Evidence) -> Evidence:

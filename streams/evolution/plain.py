@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from prefstream.events import Item
 from prefstream.summaries import Tally
-from streams.evidence import Evidence, title_of
+from streams.evidence import Evidence, is_impression, title_of
 from streams.evolution.dates import dated, is_heading
 from streams.evolution.prose import MAX_ATTRIBUTE_CHARS, MAX_TITLE_CHARS, Claims, as_data, one_line, quotable
 from streams.evolution.records import Completion, Prompt, Turn, Update
@@ -27,6 +28,9 @@ MAX_OLD_LINES = 40
 MAX_LINE_CHARS = 1_000
 MAX_QUOTE_CHARS = 200
 MAX_REJECTED = 3
+MANY = 10
+MAX_IMPRESSIONS = 3
+"""Of a kind, as they are; with four of them nothing is folded, for one other would take as long a line."""
 MAX_ATTRIBUTES = 4
 
 SYSTEM = """\
@@ -117,13 +121,12 @@ def write_prompt(
     or an event lies far back, the events have ages (:mod:`streams.evolution.dates`).
     """
     several = len({*tally.domains, *(one.domain for one in evidence)}) > 1
+    told = word_events(evidence, with_domain=several)
     contents = (
         [as_data(line, len(line)) for line in old_lines(old_text, max_summary_tokens)],
         [as_data(pin, MAX_LINE_CHARS) for pin in pins],
         [as_data(line, MAX_LINE_CHARS) for line in digest(tally).splitlines()] or [_NOTHING_CLEAR if tally.domains else ""],
-        dated(
-            [word_event(one, with_domain=several) for one in evidence], [one.at_seconds for one in evidence], covered_at_seconds
-        ),
+        dated([words for words, _ in told], [at_seconds for _, at_seconds in told], covered_at_seconds),
     )
     asked = f"\nWrite the new summary in at most {max_summary_tokens} tokens." + (f" {FIRMLY}" if is_firm else "")
     user = "".join(map(_fenced, _SECTIONS, contents)) + asked
@@ -154,14 +157,55 @@ def parse_prompt(prompt: Prompt) -> PromptParts | None:
     return PromptParts(old_text, tuple(pins.splitlines()), claims, lines, int(match[5]), bool(tally))
 
 
+def word_events(evidence: Iterable[Evidence], with_domain: bool = False) -> list[tuple[str, float]]:
+    """The events as lines, each with its time (seconds since 1970); a line is empty where an event says nothing.
+
+    What is told again stands once, ``opened "Heat", several times``, where it came last. Of each kind of impressions the newest
+    few are told, and of the older ones a line in front that there were some, ``passed over many others``: what they were, the
+    tally has counted.
+    """
+    told: dict[_Line, list[float]] = {}
+    kinds: dict[_Line, tuple[str, str]] = {}
+    for place, one in enumerate(evidence):
+        words = word_event(one, with_domain)
+        line = (words, *(item.id for item in (one.chosen, *one.rejected) if item)) if words else ("", str(place))
+        told[line] = [*told.pop(line, ()), one.at_seconds]
+        if words and is_impression(one):
+            kinds[line] = (_tag(one, with_domain) + _verb(one), _echo(one))
+    others = _older_impressions(told, kinds)
+    return others + [(line[0] + _TIMES[bisect_right(_FROM, len(times))], max(times)) for line, times in told.items()]
+
+
+_Line = tuple[str, ...]
+"""The words for an event and the ids of its items: some catalogues hold one title twice, and that is no item met again."""
+
+# In words, as everything is told: a small model reads digits badly.
+_FROM = (2, 3, MANY)
+_TIMES = ("", ", twice", ", several times", ", many times")
+
+
+def _older_impressions(told: dict[_Line, list[float]], kinds: Mapping[_Line, tuple[str, str]]) -> list[tuple[str, float]]:
+    """Takes the older lines of each kind out of what is told, and says that there were some."""
+    counted = []
+    for begin, end in dict.fromkeys(kinds.values()):
+        older = [line for line in told if kinds.get(line) == (begin, end)][:-MAX_IMPRESSIONS]
+        if len(older) > 1:
+            times = [at_seconds for line in older for at_seconds in told.pop(line)]
+            counted.append((f"{begin} {'many' if len(times) >= MANY else 'several'} others{end}", max(times)))
+    return counted
+
+
 def word_event(evidence: Evidence, with_domain: bool = False) -> str:
     """One event as a line of words, without digits of its own: ``loved "Fargo (1996)" (crime, drama)``.
 
     Empty for an event that says nothing of the person, such as the assistant's turn of a chat.
     """
     words = _worded(evidence)
-    tag = f"{as_data(evidence.domain, MAX_ATTRIBUTE_CHARS)}: " if with_domain and evidence.domain and words else ""
-    return tag + words
+    return _tag(evidence, with_domain) + words if words else ""
+
+
+def _tag(evidence: Evidence, with_domain: bool) -> str:
+    return f"{as_data(evidence.domain, MAX_ATTRIBUTE_CHARS)}: " if with_domain and evidence.domain else ""
 
 
 def _worded(evidence: Evidence) -> str:

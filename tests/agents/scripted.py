@@ -20,6 +20,7 @@ from agents.store import Row, Shard
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Event
 from prefstream.topics import TopicNames
+from streams.evidence import evidence_of, is_impression
 from streams.flush import FlushPolicy
 from streams.forgetting import Hiding, hiding
 from streams.records import Arrival, encode_event
@@ -29,7 +30,14 @@ NAMES = TopicNames("t")
 TABLES = (NAMES.pending, NAMES.history, NAMES.summaries)
 HIDING = hiding("a secret of sixteen")
 KEPT_AN_HOUR = Changelog("T9", 3_600_000)
-POLICY = FlushPolicy(max_events=3, max_tokens=10_000, max_age_seconds=10.0, backoff_seconds=1.0, max_backoff_seconds=300.0)
+POLICY = FlushPolicy(
+    max_events=3,
+    max_tokens=10_000,
+    max_age_seconds=10.0,
+    backoff_seconds=1.0,
+    max_backoff_seconds=300.0,
+    impressions_per_event=1,
+)
 
 
 class Batch:
@@ -147,7 +155,8 @@ def message(topic: str, offset: int, value: bytes | None, key: bytes | None = No
 
 def arrival_of(event: Event, place: int, at_ms: int = 1_000_000) -> Arrival:
     """The event as intake passes it on, read at this offset of its source."""
-    return Arrival(Origin("T1", 0, place), at_ms, estimate_event_tokens(event), event.id, msgspec.Raw(encode_event(event)))
+    raw, is_faint = msgspec.Raw(encode_event(event)), is_impression(evidence_of(event))
+    return Arrival(Origin("T1", 0, place), at_ms, estimate_event_tokens(event), event.id, raw, is_faint)
 
 
 def counted(metrics: Metrics) -> dict[str, float]:

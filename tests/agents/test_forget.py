@@ -182,7 +182,7 @@ def click(at: datetime, user: str = ADA.decode()) -> Event:
 def record(offset: int, said: Event | Command, place: int, ends: dict[str, int] | None = None) -> Message:
     """What intake made of a record at this place of its source."""
     at_ms = int(LATER.timestamp() * 1_000)
-    arrival = Detailed(Origin("T1", 0, place), at_ms, 0, said.id, msgspec.Raw(encode_event(said)), ends or {})
+    arrival = Detailed(Origin("T1", 0, place), at_ms, 0, said.id, msgspec.Raw(encode_event(said)), ends=ends or {})
     return message(NAMES.events, offset, encode_arrival(arrival), said.user.encode())
 
 

@@ -10,13 +10,14 @@ from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from agents.clock import now_ms
 from agents.owned import Owned
 from agents.partitions import Partitions
 from agents.store import Row, Shard, wall_clock_ms
 from agents.writer import OWNER_VALUE
-from prefstream.events import Click, Item
+from prefstream.events import Click, Item, Skip
 from prefstream.summaries import ModelUsed, Summary, encode_summary
 from prefstream.topics import OWNER_KEY
 from streams.failures import Failures
@@ -238,6 +239,30 @@ async def test_nobody_waits_for_the_clock_of_an_earlier_owner(tmp_path: Path, mo
     after = await open_partition(tmp_path, monkeypatch)
     after.partitions.restore()
     assert after.owned.index.take_due(now_ms() + int(POLICY.max_age_seconds * 1_000)) == Due(ADA, (3,), "age")
+    await after.close()
+
+
+async def test_impressions_count_for_as_little_after_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six of them and an event do not fill a call for three; with two events more it is full, and those two wait."""
+    policy = replace(POLICY, impressions_per_event=5)
+    before = await open_partition(tmp_path, monkeypatch, policy)
+    skip, click = (kind(user="ada", at=AT, item=Item(id="1")) for kind in (Skip, Click))
+    for offset, event in enumerate((skip, skip, skip, skip, skip, skip, click)):
+        arrival = arrival_of(event, offset)
+        assert before.owned.index.admit(ADA, offset, arrival, before.owned.known(ADA)) == "accepted"
+        before.owned.append(ADA, offset, encode_arrival(arrival))
+    before.owned.write_ledger(Ledger(7, accepted=7))
+    await before.partitions.flush()
+    not_yet = before.owned.index.next_due_at_ms()
+    await before.close()
+    after = await open_partition(tmp_path, monkeypatch, policy)
+    after.partitions.restore()
+    index = after.owned.index
+    assert index.next_due_at_ms() == not_yet == 1_000_000 + 10_000
+    for offset in (7, 8):
+        index.admit(ADA, offset, arrival_of(click, offset), None)
+    index.countersigned(9)
+    assert index.take_due(1_000_000) == Due(ADA, (0, 1, 2, 3, 4, 5, 6), "size")
     await after.close()
 
 

@@ -127,6 +127,7 @@ async def test_impressions_are_covered_without_a_call(opened: Opened) -> None:
         "summaries": 1,
         "tenant_summaries default": 1,
         "applied_events": 3,
+        "applied_impressions": 3,
     }
     # No model answered, so nothing is proven of it.
     assert ada.availability.accepted_at_ms == 0

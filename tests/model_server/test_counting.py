@@ -27,10 +27,10 @@ from streams.tokens import estimate_text_tokens
 Client = TestClient[Request, Application]
 
 
-def film(title: str, genre: str, strength: float, domain: str = "films") -> Evidence:
+def film(title: str, genre: str, strength: float, domain: str = "films", kind: str = "rating") -> Evidence:
     item = Item(id=title, title=title, attributes={"genre": (genre,)})
     return Evidence(
-        kind="rating",
+        kind=kind,
         at_seconds=0.0,
         domain=domain,
         strength=strength,
@@ -109,6 +109,8 @@ def test_the_budget_holds_and_leaves_the_tally_its_half() -> None:
         (FOUR_LEVELS, [], FOUR_LEVELS),
         (FOUR_LEVELS, [film("So-so", "opera", 0.0)], FOUR_LEVELS),
         ('Likes crime. Favourites: "Old".', [film("Old", "crime", -1.0)] * 5, 'Dislikes crime. Did not enjoy: "Old".'),
+        (FOUR_LEVELS, [film(f"F{n}", "opera", -0.2, kind="skip") for n in range(9)], FOUR_LEVELS),
+        ("", [film("Same", "opera", 0.5)] * 3, 'Likes opera. Favourites: "Same".'),
         ("Likes crime.", [search("snow")], 'Likes crime. Recently searched for "snow".'),
     ],
 )

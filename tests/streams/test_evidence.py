@@ -25,7 +25,7 @@ from prefstream.events import (
     Skip,
     View,
 )
-from streams.evidence import MAX_QUOTE_CHARS, evidence_of
+from streams.evidence import MAX_QUOTE_CHARS, evidence_of, is_impression
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 BASE: dict[str, Any] = {"user": "ada", "at": AT}
@@ -111,6 +111,32 @@ def test_quote_and_query_are_bounded(length: int) -> None:
         assert len(kept) == min(length, MAX_QUOTE_CHARS)
         assert (kept == text) == (length <= MAX_QUOTE_CHARS)
         assert kept.endswith("…") == (length > MAX_QUOTE_CHARS)
+
+
+@pytest.mark.parametrize(
+    ("event", "is_one"),
+    [
+        (Skip(item=STAR, **BASE), True),
+        (View(item=STAR, seconds=3.0, **BASE), True),
+        (View(item=STAR, completion=0.3, **BASE), True),
+        (View(item=STAR, seconds=120.0, **BASE), False),
+        (View(item=STAR, seconds=120.0, recommended=True, **BASE), True),
+        (View(item=STAR, completion=1.0, recommended=True, **BASE), False),
+        (Click(item=STAR, **BASE), False),
+        (Click(item=STAR, recommended=True, **BASE), True),
+        (Message(text="Have you seen Heat?", role="assistant", **BASE), True),
+        (Message(text="I have.", **BASE), False),
+        (Rating(item=STAR, value=3, **BASE), False),
+        (Purchase(item=STAR, returned=True, recommended=True, **BASE), False),
+        (Post(text="Hm.", **BASE), False),
+        (Comment(text="Hm.", **BASE), False),
+        (Search(query="heat", recommended=True, **BASE), False),
+        (Choice(chosen=STAR, rejected=(HEAT,), **BASE), False),
+        (Feedback(item=STAR, liked=False, **BASE), False),
+    ],
+)
+def test_an_impression_is_what_was_shown_and_met_with_nothing(event: Event, is_one: bool) -> None:
+    assert is_impression(evidence_of(event)) is is_one
 
 
 def test_the_assistants_words_are_no_evidence() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import msgspec
 import pytest
@@ -19,7 +20,9 @@ from streams.flush import FlushPolicy
 from streams.pending import Admission, Due, Known, PendingIndex, Place
 from streams.records import MAX_RECENT_IDS, Arrival
 
-POLICY = FlushPolicy(max_events=3, max_tokens=50, max_age_seconds=10.0, backoff_seconds=1.0, max_backoff_seconds=8.0)
+POLICY = FlushPolicy(
+    max_events=3, max_tokens=50, max_age_seconds=10.0, backoff_seconds=1.0, max_backoff_seconds=8.0, impressions_per_event=3
+)
 AGE_MS = 10_000
 NOW_MS = 1_000_000
 ADA, BOB, EVE = b"ada", b"ada\0", "👩‍👩‍👧".encode()
@@ -54,7 +57,7 @@ class NaiveUser:
     due_at_ms: int | None = None
 
     def is_full(self) -> bool:
-        return len(self.rows) >= POLICY.max_events or sum(one.tokens for _, one in self.rows) >= POLICY.max_tokens
+        return weight_of(self.rows) >= POLICY.max_events or tokens_of(self.rows) >= POLICY.max_tokens
 
     def due_from(self, now_ms: int) -> int:
         of_age_ms = self.rows[0][1].arrived_at_ms + AGE_MS
@@ -66,16 +69,25 @@ class NaiveUser:
 
     def share(self) -> tuple[int, ...]:
         offsets: tuple[int, ...] = ()
-        most = min(POLICY.max_events, max(1, self.suspects() // 2)) if self.suspects() else POLICY.max_events
-        for n in range(1, min(most, len(self.rows)) + 1):
-            if n == 1 or sum(one.tokens for _, one in self.rows[:n]) <= POLICY.max_tokens:
+        most = max(1, self.suspects() // 2) if self.suspects() else len(self.rows)
+        for n in range(1, most + 1):
+            if n == 1 or (weight_of(self.rows[:n]) <= POLICY.max_events and tokens_of(self.rows[:n]) <= POLICY.max_tokens):
                 offsets = tuple(offset for offset, _ in self.rows[:n])
         return offsets
 
     def reason(self) -> FlushReason:
-        if len(self.rows) >= POLICY.max_events:
+        if weight_of(self.rows) >= POLICY.max_events:
             return "size"
         return "tokens" if self.is_full() else "age"
+
+
+def weight_of(rows: list[tuple[int, Arrival]]) -> Fraction:
+    """In events: three impressions are one."""
+    return sum((Fraction(1, 3 if one.is_impression else 1) for _, one in rows), Fraction(0))
+
+
+def tokens_of(rows: list[tuple[int, Arrival]]) -> int:
+    return sum(one.tokens // (3 if one.is_impression else 1) for _, one in rows)
 
 
 class NaiveIndex:
@@ -155,11 +167,14 @@ class PendingMachine(RuleBasedStateMachine):
             self.accepted.add(offset)
         return outcome
 
-    def arrival(self, source: str, same_record: bool, lag_ms: int, tokens: int, event_id: str) -> Arrival:
+    def arrival(
+        self, source: str, same_record: bool, lag_ms: int, tokens: int, event_id: str, is_impression: bool = False
+    ) -> Arrival:
         """The next event of a source: of the same record or of the next one."""
         offset, index = self.places.get(source, (0, -1))
         place = self.places[source] = (offset, index + 1) if same_record else (offset + 1, 0)
-        return Arrival(Origin(source, 0, *place), self.now_ms - lag_ms, tokens, event_id, msgspec.Raw(b"\x80"))
+        origin, raw = Origin(source, 0, *place), msgspec.Raw(b"\x80")
+        return Arrival(origin, self.now_ms - lag_ms, tokens, event_id, raw, is_impression)
 
     @rule(
         user=st.sampled_from(USERS),
@@ -168,10 +183,14 @@ class PendingMachine(RuleBasedStateMachine):
         with_id=st.booleans(),
         tokens=st.sampled_from([0, 5, 20, 60]),
         lag_ms=st.sampled_from([0, 0, 3_000, 15_000]),
+        is_impression=st.booleans(),
     )
-    def a_new_event_comes(self, user: bytes, source: str, same_record: bool, with_id: bool, tokens: int, lag_ms: int) -> None:
+    def a_new_event_comes(
+        self, user: bytes, source: str, same_record: bool, with_id: bool, tokens: int, lag_ms: int, is_impression: bool
+    ) -> None:
         event_id = f"id{len(self.log)}" if with_id else ""
-        self.log.append((user, len(self.log), self.arrival(source, same_record, lag_ms, tokens, event_id)))
+        arrival = self.arrival(source, same_record, lag_ms, tokens, event_id, is_impression)
+        self.log.append((user, len(self.log), arrival))
         assert self.admit(*self.log[-1]) == "accepted"
 
     @precondition(lambda self: self.log)

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from prefstream.commands import Forget
 from prefstream.dead_letters import MAX_LETTER_VALUE_BYTES, DeadLetter, DeadLetterReason, Origin
-from prefstream.events import Click, Event, Item, Rating
+from prefstream.events import Click, Event, Item, Rating, Skip
 from prefstream.replays import Replay
 from prefstream.topics import topic_specs
 from streams.adapters import RawRecord, Undecodable
-from streams.records import Filtered, decode_arrival, decode_detailed, decode_event, decode_filtered
+from streams.records import Arrival, Filtered, decode_arrival, decode_detailed, decode_event, decode_filtered
 from streams.routing import Forward, asks_to_forget, route
 from streams.tokens import estimate_event_tokens
 
@@ -67,6 +67,17 @@ def test_an_arrival_says_when_it_came_how_long_it_is_and_who_it_is() -> None:
     event = Rating(user="ada", at=AT, item=ITEM, value=4, id="r1")
     arrival = decode_arrival(forwards_of((event,))[0].value)
     assert (arrival.arrived_at_ms, arrival.tokens, arrival.event_id) == (NOW_MS, estimate_event_tokens(event), "r1")
+
+
+def test_an_arrival_says_whether_it_is_an_impression() -> None:
+    skip, click = Skip(user="ada", at=AT, item=ITEM), Click(user="ada", at=AT, item=ITEM)
+    arrivals = [decode_arrival(forward.value) for forward in forwards_of((skip, click))]
+    assert [one.is_impression for one in arrivals] == [True, False]
+
+
+def test_an_arrival_of_an_earlier_version_is_none() -> None:
+    value = msgspec.msgpack.encode([["TID", 3, 41, 0], NOW_MS, 9, "", msgspec.Raw(b"\x80")])
+    assert decode_arrival(value) == Arrival(Origin("TID", 3, 41), NOW_MS, 9, "", msgspec.Raw(b"\x80"))
 
 
 def test_a_refused_record_is_a_letter_with_everything_it_was() -> None:

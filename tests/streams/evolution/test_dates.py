@@ -19,7 +19,7 @@ from streams.evolution.alignxplore import AlignXplore
 from streams.evolution.brief import Brief
 from streams.evolution.dates import dated, is_heading
 from streams.evolution.fitting import Context, fit
-from streams.evolution.plain import Plain, parse_prompt, word_event, write_prompt
+from streams.evolution.plain import Plain, parse_prompt, word_events, write_prompt
 from streams.evolution.records import Completion, Update
 from streams.evolution.sections import Sections
 from streams.records import Arrival, encode_event
@@ -176,7 +176,7 @@ events = st.builds(
 @given(st.lists(events, max_size=9), st.none() | st.floats(-1e9, 1e10))
 def test_no_event_reads_like_an_age_and_none_is_lost(some: list[Evidence], covered: float | None) -> None:
     several = len({one.domain for one in some}) > 1
-    lines = [line for one in some if (line := word_event(one, with_domain=several))]
+    lines = [words for words, _ in word_events(some, with_domain=several) if words]
     assert not any(map(is_heading, lines))
     parts = parse_prompt(write_prompt("", Tally(), some, covered_at_seconds=covered))
     assert parts is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,6 +23,7 @@ from streams.evolution.plain import (
     Plain,
     parse_prompt,
     word_event,
+    word_events,
     write_prompt,
 )
 from streams.evolution.prose import Claims, as_data
@@ -86,6 +89,106 @@ def evidence(
 )
 def test_an_event_is_one_line_of_words(event: Evidence, expected: str) -> None:
     assert word_event(event) == expected
+
+
+def lines_of(events: Sequence[Evidence], with_domain: bool = False) -> list[str]:
+    return [words for words, _ in word_events(events, with_domain) if words]
+
+
+def film(number: int) -> Item:
+    return Item(id=f"i{number}", title=f"Film {'abcdefghijklmnopqrstuvwxyz'[number]}")
+
+
+def shown(number: int, kind: str = "skip", **about: Any) -> Evidence:
+    return evidence(kind, -0.2 if kind == "skip" else 0.15, film(number), **about)
+
+
+@pytest.mark.parametrize(
+    ("events", "lines"),
+    [
+        ([], []),
+        ([shown(0), shown(1), shown(2), shown(3)], [f'passed over "Film {name}"' for name in "abcd"]),
+        (
+            [*map(shown, range(5))],
+            ["passed over several others", 'passed over "Film c"', 'passed over "Film d"', 'passed over "Film e"'],
+        ),
+        (
+            [*map(shown, range(12)), evidence("rating"), shown(12)],
+            [
+                "passed over many others",
+                'passed over "Film k"',
+                'passed over "Film l"',
+                'loved "Fargo (1996)" (crime, drama)',
+                'passed over "Film m"',
+            ],
+        ),
+        (
+            [shown(0), shown(1), *[shown(2)] * 2, *[shown(0)] * 9, shown(3)],
+            [
+                'passed over "Film b"',
+                'passed over "Film c", twice',
+                'passed over "Film a", many times',
+                'passed over "Film d"',
+            ],
+        ),
+        (
+            [*(shown(n, "click", recommended=True) for n in range(6)), shown(7)],
+            [
+                "opened several others, as recommended",
+                *(f'opened "Film {name}", as recommended' for name in "def"),
+                'passed over "Film h"',
+            ],
+        ),
+        ([evidence("click", 0.3)] * 30, ['opened "Fargo (1996)" (crime, drama), many times']),
+        ([evidence("click", 0.3)] * 3, ['opened "Fargo (1996)" (crime, drama), several times']),
+        ([evidence("search", 0.3, None, query="snow")] * 2, ['searched for "snow", twice']),
+        ([evidence("message", 0.0, None)] * 5, []),
+        ([evidence("click", 0.3, Item(id=name, title="Heat")) for name in "ab"], ['opened "Heat"'] * 2),
+    ],
+    ids=["none", "four", "five", "many", "again", "recommended", "thirty", "three", "twice", "silent", "one title"],
+)
+def test_what_is_told_again_and_what_was_only_shown_take_few_lines(events: list[Evidence], lines: list[str]) -> None:
+    assert lines_of(events) == lines
+    parts = parse_prompt(write_prompt("", Tally(), events))
+    assert parts is not None
+    assert list(parts.events) == lines
+
+
+def test_a_line_has_the_time_of_its_newest_event_also_one_that_says_nothing() -> None:
+    """Ages count from the newest event of all, so none may be lost with its line."""
+    passed = [replace(one, at_seconds=float(at)) for at, one in enumerate(map(shown, range(5)))]
+    again = [replace(evidence("click", 0.3), at_seconds=at) for at in (7.0, 6.0)]
+    silent = [replace(evidence("message", 0.0, None), at_seconds=at) for at in (9.0, 8.0)]
+    assert [at_seconds for _, at_seconds in word_events([*passed, *again, *silent])] == [1.0, 2.0, 3.0, 4.0, 7.0, 9.0, 8.0]
+
+
+def test_impressions_of_several_domains_are_counted_by_domain() -> None:
+    events = [*map(shown, range(6)), *(shown(n, domain='"books"') for n in range(5))]
+    lines = lines_of(events, with_domain=True)
+    assert lines[:2] == ["films: passed over several others", '"books": passed over several others']
+    assert len(lines) == 8
+
+
+telling = st.builds(
+    evidence,
+    st.sampled_from(["rating", "click", "purchase", "skip", "choice"]),
+    st.sampled_from([0.3, 0.8, -0.4, -0.2]),
+)
+
+
+@given(st.lists(telling, max_size=4), st.booleans())
+def test_events_that_differ_and_few_impressions_are_told_as_ever(events: list[Evidence], with_domain: bool) -> None:
+    """Prompts without repeats keep their very bytes: models were trained on them, and answers are kept by them."""
+    events = [
+        replace(one, chosen=one.chosen and film(place), rejected=tuple(film(place) for _ in one.rejected))
+        for place, one in enumerate(events)
+    ]
+    assert [words for words, _ in word_events(events, with_domain)] == [word_event(one, with_domain) for one in events]
+
+
+@given(st.lists(st.integers(0, 20).map(shown), max_size=100))
+def test_no_number_of_impressions_makes_a_prompt_long(events: list[Evidence]) -> None:
+    assert len(lines_of(events)) <= 4
 
 
 def test_the_prompt_in_full() -> None:
