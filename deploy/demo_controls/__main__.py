@@ -1,4 +1,4 @@
-"""``make demo-controls``: one person edits, pins, forbids, rolls back and is forgotten on a real Kafka, and code checks it.
+"""``make demo-controls``: one person edits, pins, rolls back and is forgotten on a real Kafka; code checks every promise.
 
 With PREFSTREAM_BOOTSTRAP_SERVERS a broker of yours is used. Exit code 0: every promise was kept; 1: one is broken, which is
 named, or it could not run; 130: interrupted.

@@ -17,20 +17,22 @@ from deploy.demo_controls.promises import (
     Broken,
     Story,
     check,
+    check_absence,
     check_accounts,
-    check_forgotten,
+    check_gone,
     check_history,
     check_step,
+    sent,
     wished,
 )
 from deploy.demo_controls.script import SCRIPT, USER, Step
-from deploy.demo_controls.stage import set_stage
+from deploy.demo_controls.stage import Stage, set_stage
 from deploy.demo_controls.telling import Telling
 from deploy.kafka.jars import KafkaUnavailable, say
 from prefstream.absence import Wanted, search
 from prefstream.audit_reader import audit
-from prefstream.commands import Command, Forget
 from prefstream.errors import PrefstreamError
+from prefstream.history import KeptVersion
 from prefstream.history_reader import read_history
 from prefstream.publisher import Publisher
 from prefstream.reader import SummaryReader
@@ -38,11 +40,11 @@ from prefstream.receipt_reader import ReceiptReader
 from prefstream.receipts import Receipt
 from prefstream.summaries import Summary
 from prefstream.tenants import key_of
-from prefstream.topics import TopicNames
 
 FORESEEN = (KafkaUnavailable, CannotRun, PrefstreamError)
 _PATIENCE_SECONDS = 30.0
 _LOOK_MS = 200
+_SHORT = 8  # characters that somebody else may have written too
 
 
 def play(console: Console, script: Sequence[Step] = SCRIPT) -> bool:
@@ -50,9 +52,9 @@ def play(console: Console, script: Sequence[Step] = SCRIPT) -> bool:
     telling = Telling(console)
     try:
         with ExitStack() as stack:
-            address, names = set_stage(stack, console)
+            stage = set_stage(stack, console)
             began = time.monotonic()
-            _Play(address, names, telling, stack).run(script)
+            _Play(stage, telling, stack).run(script)
             telling.end(len(script), time.monotonic() - began)
             return True
     except Broken as broken:
@@ -65,41 +67,51 @@ def play(console: Console, script: Sequence[Step] = SCRIPT) -> bool:
 class _Play:
     """The person, and whoever looks over their shoulder."""
 
-    def __init__(self, address: str, names: TopicNames, telling: Telling, stack: ExitStack) -> None:
-        self._address, self._names, self._telling = address, names, telling
+    def __init__(self, stage: Stage, telling: Telling, stack: ExitStack) -> None:
+        self._address, self._names, self._tables = address, names, _ = stage
+        self._telling = telling
         self._publisher = stack.enter_context(Publisher(address, names.inbox))
         self._receipts = stack.enter_context(ReceiptReader(address, names.receipts))
         self._summaries = stack.enter_context(SummaryReader(address, names.summaries, consumer_timeout_ms=_LOOK_MS))
         self._story = Story()
 
     def run(self, script: Sequence[Step]) -> None:
-        """All steps, then the history and the accounts. Raises Broken for the first promise that is."""
+        """All steps. Raises Broken for the first promise that is."""
         for number, step in enumerate(script, start=1):
             self._telling.step(number, step.caption)
-            self._play(step)
-        self._telling.step(len(script) + 1, "What was said before, and why it changed")
-        kept = read_history(self._address, USER, namespace=self._names.namespace)
+            match step.looks:
+                case "history":
+                    self._look_back()
+                case "absence":
+                    self._search()
+                case "accounts":
+                    self._account()
+                case _:
+                    self._play(step)
+
+    def _look_back(self) -> None:
+        kept = self._history()
         self._telling.history(kept)
         self._telling.kept([check_history(self._story, kept)])
-        self._telling.step(len(script) + 2, "The accounts, from the topics alone")
+
+    def _history(self) -> tuple[KeptVersion, ...]:
+        return read_history(self._address, USER, namespace=self._names.namespace)
+
+    def _search(self) -> None:
+        """Look for the user and what only she was shown; the disk is swept soon behind the receipt."""
+        wanted = Wanted(key_of("", USER), tuple(words for words in self._story.erased if len(words) > _SHORT))
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            found = search(self._address, self._names.namespace, wanted, self._tables, datetime.now(UTC), lambda *_: None)
+            if found.is_proven or time.monotonic() > deadline:
+                break
+        self._telling.absence(found)
+        self._telling.kept([check_absence(found)])
+
+    def _account(self) -> None:
         found = audit(self._address, self._names.namespace, lambda *_: None, _PATIENCE_SECONDS)
         self._telling.says(found.sentence)
         self._telling.kept([check_accounts(self._story, found)])
-        self._telling.step(len(script) + 3, "She asks to be forgotten")
-        self._forget()
-
-    def _forget(self) -> None:
-        """Erase her, and look for what is left: her id, and the words that only she wrote."""
-        receipt = self._asked(Forget(user=USER, at=datetime.now(UTC), id=uuid.uuid4().hex))
-        wanted = Wanted(key_of("", USER), (*self._story.pins, *self._story.own_words))
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:  # the row with the receipt goes when the receipt is durable
-            left = search(self._address, self._names.namespace, wanted, None, datetime.now(UTC), lambda *_: None)
-            if left.is_proven or time.monotonic() > deadline:
-                break
-        found = audit(self._address, self._names.namespace, lambda *_: None, _PATIENCE_SECONDS)
-        self._telling.says(found.sentence)
-        self._telling.kept(check_forgotten(self._story, receipt, found, left))
 
     def _play(self, step: Step) -> None:
         before = self._story
@@ -109,21 +121,19 @@ class _Play:
         new = self._await_versions(receipt)
         marked = {**before.marks, step.name: new[-1]} if new else before.marks
         self._story = replace(self._story, versions=(*before.versions, *new), marks=marked)
-        self._telling.versions(before.versions[-1] if before.versions else None, new)
-        self._telling.kept([*check_step(before, self._story, step.foreseen, receipt), *check(self._story)])
+        self._telling.versions(None if before.is_gone or not before.versions else before.versions[-1], new)
+        gone = check_gone(self._story, self._summaries.current(USER), self._history()) if self._story.is_gone else []
+        self._telling.kept([*check_step(before, self._story, step.foreseen, receipt), *gone, *check(self._story)])
 
     def _ask(self, step: Step) -> Receipt:
         """Publish the command and wait for its receipt, as the command line does."""
         assert step.asks is not None
         carried: dict[str, Any] = {"user": USER, "at": datetime.now(UTC), "id": uuid.uuid4().hex}
         command = step.asks(self._story, carried)
-        self._story = wished(self._story, command, step.foreseen)
-        return self._asked(command)
-
-    def _asked(self, command: Command) -> Receipt:
         self._telling.command(command)
         self._publisher.publish(command)
         self._publisher.flush()
+        self._story = wished(self._story, command, step.foreseen)
         receipt = self._receipts.receipt_of(USER, command.id, _PATIENCE_SECONDS)
         if receipt is None:
             raise Broken("every command has a receipt", f"none came in {_PATIENCE_SECONDS:g} s")
@@ -131,11 +141,11 @@ class _Play:
         return receipt
 
     def _send(self, step: Step) -> None:
-        for event in step.events:
-            self._publisher.publish(event)
+        for event in (*step.late, *step.events):
+            self._publisher.publish(replace(event, at=datetime.now(UTC)) if step.is_now and event not in step.late else event)
         self._publisher.flush()
-        self._story = replace(self._story, num_events=self._story.num_events + len(step.events))
-        self._telling.events(step.events)
+        self._story = sent(self._story, step.events, step.late)
+        self._telling.events(step.events, step.late)
 
     def _await_versions(self, receipt: Receipt | None) -> list[Summary]:
         """The versions that follow: up to the receipt's, or until all events are in one; and what comes with them."""

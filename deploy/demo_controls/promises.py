@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from prefstream.absence import Absence
 from prefstream.audit import Audit
-from prefstream.commands import Allow, Command, Never, Pin, Unpin
+from prefstream.commands import Allow, Command, Forget, Never, Pin, Unpin
+from prefstream.events import Event, Rating, Search
 from prefstream.history import KeptVersion
 from prefstream.receipts import Receipt
 from prefstream.summaries import Summary
@@ -32,7 +33,9 @@ class Broken(Exception):
 class Story(Struct, frozen=True):
     """What happened so far: all versions published, how many events and commands were sent, and what the person wants.
 
-    ``marks`` are the versions that were current behind the steps of these names.
+    ``marks`` are the versions that were current behind the steps of these names, ``told`` the titles and searches so far.
+    Of who was forgotten, ``num_erased`` events and what the ``erased`` words say are to be gone; ``is_gone`` until they come
+    back.
     """
 
     versions: tuple[Summary, ...] = ()
@@ -42,6 +45,11 @@ class Story(Struct, frozen=True):
     own_words: tuple[str, ...] = ()
     nevers: tuple[str, ...] = ()
     marks: Mapping[str, Summary] = {}
+    told: tuple[str, ...] = ()
+    erased: tuple[str, ...] = ()
+    num_erased: int = 0
+    num_late: int = 0
+    is_gone: bool = False
 
     @property
     def newest(self) -> Summary:
@@ -64,6 +72,23 @@ class Foreseen(NamedTuple):
     same_as: str = ""
 
 
+def sent(story: Story, events: Sequence[Event], late: Sequence[Event] = ()) -> Story:
+    """The story with these events; ``late`` are of a past that was forgotten."""
+    return replace(
+        story,
+        num_events=story.num_events + len(events),
+        num_late=story.num_late + len(late),
+        told=(*story.told, *_words_of(events)),
+        erased=(*story.erased, *_words_of(late)),
+        is_gone=False,
+    )
+
+
+def _words_of(events: Sequence[Event]) -> list[str]:
+    titles = [event.item.title for event in events if isinstance(event, Rating)]
+    return titles + [event.query for event in events if isinstance(event, Search)]
+
+
 def wished(story: Story, command: Command, foreseen: Foreseen) -> Story:
     """The story with what the person wants from now on, where the command can be done."""
     story = replace(story, num_commands=story.num_commands + 1)
@@ -78,10 +103,26 @@ def wished(story: Story, command: Command, foreseen: Foreseen) -> Story:
             return replace(story, pins=tuple(pin for pin in story.pins if pin != statement))
         case Never(subject=subject):
             return replace(story, nevers=(*story.nevers, subject))
+        case Forget():
+            return _forgotten(story)
         case Allow(subject=subject):
             return replace(story, nevers=tuple(never for never in story.nevers if never != subject))
         case _:
             return story
+
+
+def _forgotten(story: Story) -> Story:
+    return replace(
+        story,
+        num_events=0,
+        num_erased=story.num_erased + story.num_events,
+        erased=(*story.erased, *story.told, *story.pins, *story.own_words),
+        told=(),
+        pins=(),
+        own_words=(),
+        nevers=(),
+        is_gone=True,
+    )
 
 
 Promise = Callable[[Story], str]
@@ -111,11 +152,18 @@ def _missing(story: Story, sentences: Sequence[str]) -> str:
 
 
 def _nothing_forbidden(story: Story) -> str:
-    newest = story.newest
+    return _said(story.newest, story.nevers)
+
+
+def _nothing_erased(story: Story) -> str:
+    return _said(story.newest, story.erased)
+
+
+def _said(newest: Summary, words: Sequence[str]) -> str:
     said = msgspec.json.encode((newest.text, newest.tally, newest.pins, newest.own_words)).decode().casefold()
-    for never in story.nevers:
-        if never.casefold() in said:
-            return f"version {newest.version} has {never!r} in its text or its tally"
+    for word in words:
+        if word.casefold() in said:
+            return f"version {newest.version} has {word!r} in its text or its tally"
     return ""
 
 
@@ -131,15 +179,28 @@ ALWAYS: Mapping[str, Promise] = {
     "every pin is said": _pins_stand,
     "own words are kept": _own_words_stand,
     "nothing forbidden is said or counted": _nothing_forbidden,
+    "nothing erased comes back": _nothing_erased,
     "every event counts once": _events_count,
 }
 
 
 def check(story: Story) -> list[str]:
-    """What always holds. Returns the names of the promises; raises Broken for the first that is."""
-    for name, promise in ALWAYS.items():
-        _require(name, promise(story))
-    return list(ALWAYS)
+    """What always holds of who is there. Returns the names of the promises; raises Broken for the first that is."""
+    names = [] if story.is_gone else [name for name in ALWAYS if story.erased or name != "nothing erased comes back"]
+    for name in names:
+        _require(name, ALWAYS[name](story))
+    return names
+
+
+def check_gone(story: Story, current: Summary | None, kept: Sequence[KeptVersion]) -> list[str]:
+    """That of who was forgotten nothing can be read. Returns the names of the promises, or raises Broken."""
+    wrong = {
+        "the summary is gone": f"version {current.version} is still there" if current else "",
+        "no version of it is kept": f"{len(kept)} are" if kept else "",
+    }
+    for name, what in wrong.items():
+        _require(name, what)
+    return list(wrong)
 
 
 def check_step(before: Story, story: Story, foreseen: Foreseen, receipt: Receipt | None) -> list[str]:
@@ -161,6 +222,9 @@ def check_step(before: Story, story: Story, foreseen: Foreseen, receipt: Receipt
 def _untrue(receipt: Receipt, before: Story, story: Story, foreseen: Foreseen) -> str:
     if receipt.reason != foreseen.refusal:
         return f"it says {receipt.outcome} {receipt.reason}".strip()
+    if story.is_gone:
+        num_erased = receipt.erasure.num_applied if receipt.erasure else 0
+        return "" if num_erased == before.num_events else f"it says that {num_erased} events were erased"
     is_new = story.newest.version > before.newest.version
     if is_new == bool(foreseen.refusal) or (is_new and receipt.version != story.newest.version):
         return f"it says {receipt.outcome}, version {receipt.version}, and the newest is version {story.newest.version}"
@@ -182,28 +246,29 @@ def check_history(story: Story, kept: Sequence[KeptVersion]) -> str:
     return name
 
 
+def check_absence(found: Absence) -> str:
+    """That nothing live is left of who was forgotten. Returns the promise's name, or raises Broken."""
+    name = "nothing live is left of her"
+    live = [place for traces in found.topics for place in traces.live]
+    _require(name, "" if found.is_proven else f"there is something at {', '.join((*live, *found.files))}")
+    return name
+
+
 def check_accounts(story: Story, found: Audit) -> str:
     """That the accounts are exact. Returns the promise's name, or raises Broken."""
     name = "the accounts are exact"
     if found.verdict != "holds":
         raise Broken(name, found.sentence)
-    sums = {what: sum(getattr(one, what) for one in found.partitions) for what in ("applied", "pending", "commands")}
-    wanted = {"applied": story.num_events, "pending": 0, "commands": story.num_commands}
+    wanted = {
+        "applied": story.num_events,
+        "pending": 0,
+        "erased": story.num_erased,
+        "late": story.num_late,
+        "commands": story.num_commands,
+    }
+    sums = {what: sum(getattr(one, what) for one in found.partitions) for what in wanted}
     _require(name, "" if sums == wanted else f"{sums}, and it should be {wanted}")
     return name
-
-
-def check_forgotten(story: Story, receipt: Receipt, found: Audit, left: Absence) -> list[str]:
-    """That nothing live of the person is left, and the accounts say so. Returns the promises' names, or raises Broken."""
-    erased = receipt.erasure
-    told = "" if erased and erased.num_applied == story.num_events else f"the receipt says {erased}"
-    _require("the receipt says what was erased", told)
-    live = [place for traces in left.topics for place in traces.live]
-    _require("nothing live of her is left", "" if left.is_proven else f"there is {', '.join(live)}")
-    num_erased = sum(one.erased for one in found.partitions)
-    exact = found.verdict == "holds" and num_erased == story.num_events
-    _require("the accounts are exact", "" if exact else f"{num_erased} of {story.num_events} events erased: {found.sentence}")
-    return ["the receipt says what was erased", "nothing live of her is left", "the accounts are exact"]
 
 
 def _require(name: str, wrong: str) -> None:

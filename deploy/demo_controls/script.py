@@ -7,27 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from deploy.demo_controls.promises import Foreseen, Story
-from prefstream.commands import Command, Edit, Never, Pin, RollBack
+from prefstream.commands import Command, Edit, Forget, Never, Pin, RollBack
 from prefstream.events import Event, Item, Rating, Search
 
-USER = "ada"
+USER = "ada-1815"  # nothing else has these letters by chance: they are looked for on the disk
 _BEGAN = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 
 Asks = Callable[[Story, dict[str, Any]], Command]
 """The command, given the story so far and what every command carries."""
 
 
+Looks = Literal["", "history", "absence", "accounts"]
+
+
 class Step(NamedTuple):
-    """One thing that happens: events, or a command; ``name`` is how later steps call the version behind it."""
+    """One thing that happens: events, a command, or a look at what is kept.
+
+    ``name`` is how later steps call the version behind it. ``late`` events happened when their dates say, and come only now;
+    with ``is_now`` the others happen as they come.
+    """
 
     name: str
     caption: str
     events: tuple[Event, ...] = ()
+    late: tuple[Event, ...] = ()
+    is_now: bool = False
     asks: Asks | None = None
     foreseen: Foreseen = Foreseen()
+    looks: Looks = ""
 
 
 def rated(number: int, title: str, stars: int, *genres: str) -> Rating:
@@ -64,6 +74,25 @@ LATER_EVENTS = (
     rated(18, "The Last Trench", 5, "war", "drama"),
     rated(19, "The Wrong Piano", 5, "comedy"),
     searched(20, "best war films"),
+)
+LATE_EVENTS = (rated(21, "The Longest Patrol", 5, "war"), rated(22, "Songs of the Ferry", 5, "drama"))
+NEW_EVENTS = tuple(
+    rated(number, title, 5, "western")
+    for number, title in enumerate(
+        (
+            "Dust",
+            "Two Horses",
+            "The Well at Noon",
+            "A Fence in Utah",
+            "Rain on the Mesa",
+            "The Quiet Deputy",
+            "Salt Flats",
+            "One Spur",
+            "Coyote Hour",
+            "The Long Drive",
+        ),
+        start=31,
+    )
 )
 PINNED = "With subtitles, never dubbed."
 OWN = "Watches on Sundays, with her father."
@@ -102,4 +131,16 @@ SCRIPT = (
         asks=lambda story, mine: RollBack(version=story.marks["met"].version, **mine),
         foreseen=Foreseen(says=("drama", "horror"), own_words=()),
     ),
+    Step("history", "What was said before, and why it changed", looks="history"),
+    Step("forgotten", "She wants to be forgotten", asks=lambda _, mine: Forget(**mine)),
+    Step("searched", "What is left of her, byte by byte, on the topics and on the worker's disk", looks="absence"),
+    Step(
+        "new life",
+        "She comes back; of what she did before, some arrives only now",
+        NEW_EVENTS,
+        LATE_EVENTS,
+        is_now=True,
+        foreseen=Foreseen(says=("western",)),
+    ),
+    Step("accounts", "The accounts, from the topics alone", looks="accounts"),
 )

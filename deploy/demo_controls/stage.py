@@ -6,6 +6,7 @@ import uuid
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from kafka import KafkaAdminClient
 from rich.console import Console
@@ -22,8 +23,16 @@ EVENTS_EACH = 10  # of one step: as many as make a user due
 _NUM_PARTITIONS = 2
 
 
-def set_stage(stack: ExitStack, console: Console) -> tuple[str, TopicNames]:
-    """Start everything. Returns the broker's address and the names of our topics; what is started ends with ``stack``.
+class Stage(NamedTuple):
+    """The broker's address, the names of our topics, and where the worker keeps its tables."""
+
+    address: str
+    names: TopicNames
+    tables: Path
+
+
+def set_stage(stack: ExitStack, console: Console) -> Stage:
+    """Start everything; what is started ends with ``stack``.
 
     Raises KafkaUnavailable, CannotRun and PrefstreamError.
     """
@@ -37,7 +46,7 @@ def set_stage(stack: ExitStack, console: Console) -> tuple[str, TopicNames]:
     worker = Worker(directory, _environment(address, names.namespace, engine.url))
     stack.callback(worker.end)
     worker.await_ready()
-    return address, names
+    return Stage(address, names, worker.state)
 
 
 def _topics_on_a_broker(names: TopicNames, directory: Path, stack: ExitStack) -> str:

@@ -12,11 +12,13 @@ from rich.rule import Rule
 from rich.text import Text
 
 from deploy.demo_controls.promises import Broken
+from prefstream.absence import Absence
 from prefstream.commands import Command, Edit, Never, Pin, RollBack
 from prefstream.diffs import has_colours
 from prefstream.events import Event, Rating, Search
 from prefstream.history import KeptVersion
 from prefstream.receipts import Receipt
+from prefstream.rendering.absence import absence_report
 from prefstream.rendering.history import history_lines
 from prefstream.rendering.receipts import receipt_line
 from prefstream.rendering.summaries import version_lines
@@ -39,8 +41,10 @@ class Telling:
             Rule(Text.assemble((f" {number} ", "bold reverse"), (f" {caption}", "bold")), align="left", style="dim")
         )
 
-    def events(self, events: Iterable[Event]) -> None:
-        """What the person did."""
+    def events(self, events: Iterable[Event], late: Iterable[Event] = ()) -> None:
+        """What the person did, and what of it came late."""
+        for event in late:
+            self._console.print(Text.assemble(("  · ", "dim"), _worded(event), ("  before she was forgotten", "italic dim")))
         for event in events:
             self._console.print(Text.assemble(("  · ", "dim"), _worded(event)))
         self._console.print()
@@ -70,6 +74,10 @@ class Telling:
     def history(self, kept: Sequence[KeptVersion]) -> None:
         """All versions and why each was made."""
         self._console.print(*history_lines(kept, datetime.now(UTC)), "", sep="\n")
+
+    def absence(self, found: Absence) -> None:
+        """What is left of somebody, and by when it goes."""
+        self._console.print(absence_report(found), "", sep="\n")
 
     def says(self, sentence: str) -> None:
         """A sentence of somebody else, the audit for instance."""
