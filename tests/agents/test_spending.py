@@ -176,7 +176,7 @@ async def test_where_nothing_is_owed_nothing_is_written(run: Run, budgets: Budge
     assert one.opened.pending.get(BUDGET_KEY) is None
 
 
-async def test_of_two_partitions_of_four_a_worker_has_half_of_a_budget(run: Run) -> None:
+async def test_a_worker_that_has_one_of_two_partitions_has_half_of_a_budget(run: Run) -> None:
     one = run(1)
     part = Spending(one.opened.partitions, 2, Budgets(system=2 * PER_DAY), one.metrics)
     part.restore()
