@@ -36,13 +36,21 @@ def filled(*counts: tuple[bytes, int], at_ms: int = NOW_MS) -> PendingIndex:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["event", "take", "cover", "release", "defer"]), st.sampled_from(USERS)), max_size=60)
+    st.lists(
+        st.tuples(st.sampled_from(["event", "take", "cover", "release", "defer", "forget"]), st.sampled_from(USERS)),
+        max_size=60,
+    )
 )
 def test_each_tenants_queue_counts_what_waits_of_it(steps: list[tuple[str, bytes]]) -> None:
     index, flying, now_ms = PendingIndex(POLICY), dict[bytes, tuple[int, ...]](), NOW_MS
     for offset, (step, user) in enumerate(steps):
         if step == "event":
             index.admit(user, offset, arrival(offset, now_ms), Known())
+        elif step == "forget":
+            index.forget(user)
+            assert_counted(index)
+            if flying.pop(user, None):
+                index.released(user, now_ms)
         elif step == "take" and (due := index.take_due(now_ms + 10_000, tenant_of(user))):
             flying[due.user] = due.offsets
         elif user in flying:
