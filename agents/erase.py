@@ -15,6 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 import structlog
+from kafka.errors import KafkaError
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -27,7 +28,7 @@ from agents.owned import Owned
 from agents.writer import NotDurable
 from prefstream.admin import topic_states
 from prefstream.erasure import kept_until
-from prefstream.errors import BrokerUnreachable
+from prefstream.errors import PrefstreamError
 from prefstream.letter_box import emptied_letters_about
 from prefstream.security import Servers
 from prefstream.topics import TopicNames, topic_specs
@@ -127,8 +128,8 @@ class Erase:
         while True:
             try:
                 return await asyncio.to_thread(ask)
-            except BrokerUnreachable:
-                log.warning("the broker does not answer: who was forgotten has no receipt yet")
+            except (PrefstreamError, KafkaError) as error:
+                log.warning("the broker does not say what is left of who was forgotten", error=type(error).__name__)
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
     def _kept_until(self) -> dict[str, datetime | None]:

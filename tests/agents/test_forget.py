@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from faust.types import Message
+from kafka.errors import KafkaError
 
 from agents.collect import Collect
 from agents.erase import Erase
@@ -23,6 +24,7 @@ from agents.writer import Then
 from prefstream.commands import Command, Edit, Pin
 from prefstream.commands import Forget as ForgetCommand
 from prefstream.dead_letters import DeadLetter, Origin
+from prefstream.errors import BrokerUnreachable
 from prefstream.events import Click, Event, Item
 from prefstream.history import encode_version, version_of
 from prefstream.receipts import Receipt
@@ -241,6 +243,22 @@ async def test_letters_are_emptied_before_the_receipt(running: Running, monkeypa
     await running.run(asked())
     await running.work()
     assert (seen, running.sent.letters) == ([({ADA}, [])], [letter])
+
+
+async def test_a_broker_that_does_not_answer_is_asked_again(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else's worker ends for it, and the receipt waits."""
+    answers: list[Exception] = [BrokerUnreachable("nowhere:1"), KafkaError("not the leader")]
+
+    def letters(*_: object) -> list[DeadLetter]:
+        if answers:
+            raise answers.pop()
+        return []
+
+    monkeypatch.setattr("agents.erase.emptied_letters_about", letters)
+    monkeypatch.setattr("agents.erase._ASK_AGAIN_SECONDS", 0)
+    await running.run(asked())
+    await running.work()
+    assert (answers, [one.command for one in running.sent.receipts]) == ([], ["forget"])
 
 
 async def test_late_events_of_the_past_are_counted_and_not_stored(running: Running) -> None:

@@ -137,7 +137,18 @@ class NaiveIndex:
 
     def release(self, user: bytes, not_before_ms: int) -> None:
         state = self.users[user]
+        if not state.rows:
+            del self.users[user]
+            return
         state.in_flight, state.due_at_ms = None, max(state.due_from(not_before_ms), not_before_ms)
+
+    def forget(self, user: bytes) -> int:
+        state = self.users.pop(user, None)
+        if state is None:
+            return 0
+        if state.in_flight is not None:
+            self.users[user] = NaiveUser({}, set(), in_flight=state.in_flight)
+        return len(state.rows)
 
     def fail(self, user: bytes, failures: Failures) -> None:
         self.users[user].failures = failures
@@ -157,6 +168,7 @@ class PendingMachine(RuleBasedStateMachine):
         self.accepted: set[int] = set()
         self.covered_offsets: set[int] = set()
         self.num_dead = 0
+        self.past: set[int] = set()  # offsets of lives that were ended: collect lets nothing of them come again
 
     def admit(self, user: bytes, offset: int, one: Arrival) -> Admission:
         known = self.stored[user]
@@ -193,15 +205,18 @@ class PendingMachine(RuleBasedStateMachine):
         self.log.append((user, len(self.log), arrival))
         assert self.admit(*self.log[-1]) == "accepted"
 
-    @precondition(lambda self: self.log)
+    def of_this_life(self, *, with_id: bool = False) -> list[tuple[bytes, int, Arrival]]:
+        return [row for row in self.log if row[1] not in self.past and (row[2].event_id or not with_id)]
+
+    @precondition(lambda self: self.of_this_life())
     @rule(data=st.data())
     def an_event_is_redelivered(self, data: st.DataObject) -> None:
-        assert self.admit(*data.draw(st.sampled_from(self.log))) in ("redelivered", "duplicate")
+        assert self.admit(*data.draw(st.sampled_from(self.of_this_life()))) in ("redelivered", "duplicate")
 
-    @precondition(lambda self: any(one.event_id for _, _, one in self.log))
+    @precondition(lambda self: self.of_this_life(with_id=True))
     @rule(data=st.data(), source=st.sampled_from(["T1", "T2"]))
     def a_publisher_tries_again(self, data: st.DataObject, source: str) -> None:
-        user, _, one = data.draw(st.sampled_from([row for row in self.log if row[2].event_id]))
+        user, _, one = data.draw(st.sampled_from(self.of_this_life(with_id=True)))
         self.log.append((user, len(self.log), self.arrival(source, False, 0, one.tokens, one.event_id)))
         assert self.admit(*self.log[-1]) == "duplicate"
 
@@ -218,7 +233,27 @@ class PendingMachine(RuleBasedStateMachine):
 
     def in_flight(self, *, is_condemned: bool = False) -> list[Due]:
         flying = [state.in_flight for state in self.naive.users.values()]
-        return [due for due in flying if due is not None and due.is_condemned == is_condemned]
+        mine = [due for due in flying if due is not None and not self.past & set(due.offsets)]
+        return [due for due in mine if due.is_condemned == is_condemned]
+
+    def in_flight_for_a_former_life(self) -> list[Due]:
+        flying = [state.in_flight for state in self.naive.users.values()]
+        return [due for due in flying if due is not None and self.past & set(due.offsets)]
+
+    @rule(user=st.sampled_from(USERS))
+    def somebody_is_forgotten(self, user: bytes) -> None:
+        waiting = {offset for offset, _ in self.naive.users[user].rows} if user in self.naive.users else set()
+        assert self.index.forget(user) == self.naive.forget(user) == len(waiting)
+        self.past |= {offset for other, offset, _ in self.log if other == user}
+        self.covered_offsets |= waiting
+        self.stored[user] = Known()
+
+    @precondition(lambda self: self.in_flight_for_a_former_life())
+    @rule(data=st.data())
+    def a_call_for_a_former_life_ends(self, data: st.DataObject) -> None:
+        user = data.draw(st.sampled_from(self.in_flight_for_a_former_life())).user
+        self.naive.release(user, self.now_ms)
+        self.index.released(user, self.now_ms)
 
     @precondition(lambda self: self.in_flight())
     @rule(data=st.data())
@@ -278,6 +313,8 @@ class PendingMachine(RuleBasedStateMachine):
         self.index, self.naive = PendingIndex(POLICY), NaiveIndex()
         for user, state in before.items():
             waiting = state.rows
+            if not waiting:
+                continue
             self.index.restore(user, waiting, self.stored[user], state.failures)
             self.naive.users[user] = NaiveUser(dict(self.stored[user].origins), set(self.stored[user].event_ids))
             self.naive.users[user].failures = state.failures
@@ -294,7 +331,7 @@ class PendingMachine(RuleBasedStateMachine):
         assert self.index.next_due_at_ms() == (due[0] if due else None)
         weights = [weigh(len(user.rows), len(user.event_ids - {""}), POLICY.max_events) for user in users.values()]
         assert self.index.weight == sum(weights, Weight())
-        oldest = min((state.rows[0][1].arrived_at_ms for state in users.values()), default=None)
+        oldest = min((state.rows[0][1].arrived_at_ms for state in users.values() if state.rows), default=None)
         assert self.index.oldest_arrived_at_ms() == oldest
 
     @invariant()
@@ -305,7 +342,7 @@ class PendingMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """In the end every accepted event is taken, each once, in order."""
-        for due in self.in_flight() + self.in_flight(is_condemned=True):
+        for due in self.in_flight() + self.in_flight(is_condemned=True) + self.in_flight_for_a_former_life():
             self.naive.release(due.user, self.now_ms)
             self.index.released(due.user, self.now_ms)
         self.now_ms += 10**9
