@@ -16,6 +16,8 @@ import deploy.prometheus
 from deploy.prometheus.debian import PrometheusUnavailable, program
 from tests.deploy.prometheus.measured import measured_in, unmeasured
 
+pytestmark = pytest.mark.timeout(180)  # the first time the programs are fetched
+
 FOLDER = Path(deploy.prometheus.__file__).parent
 RUNBOOK = FOLDER.parent / "runbook.md"
 
