@@ -41,7 +41,7 @@ def arrival(
     ends: dict[str, int] | None = None,
     began: Origin | None = None,
 ) -> Detailed:
-    return Detailed(origin, ARRIVED_AT_MS, 0, record.id, msgspec.Raw(encode_event(record)), ends or {}, began)
+    return Detailed(origin, ARRIVED_AT_MS, 0, record.id, msgspec.Raw(encode_event(record)), ends=ends or {}, began=began)
 
 
 def fence(**changes: object) -> Fence:
