@@ -150,7 +150,7 @@ def _maps_of(container: Manifest) -> list[str]:
 
 def _environment_problems(container: Manifest) -> Iterator[str]:
     for variable in container.get("env", ()):
-        is_secret = re.search("PASSWORD|_KEY|SECRET", variable["name"])
+        is_secret = re.search("(PASSWORD|_KEY|SECRET)$", variable["name"])
         if is_secret and "secretKeyRef" not in variable.get("valueFrom", {}):
             yield f"env: {variable['name']} by secretKeyRef, and never by its value"
 

@@ -179,7 +179,11 @@ def only_container(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def variables(container: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """What Kubernetes would put into the environment; a secret that is optional is not there."""
-    secrets = {("prefstream-kafka", "username"): USER, ("prefstream-kafka", "password"): PASSWORD}
+    secrets = {
+        ("prefstream-kafka", "username"): USER,
+        ("prefstream-kafka", "password"): PASSWORD,
+        ("prefstream-forget", "key"): "0123456789abcdef",
+    }
     held = {name: value for source in container["envFrom"] for name, value in maps[source["configMapRef"]["name"]].items()}
     for variable in container["env"]:
         source = variable["valueFrom"]

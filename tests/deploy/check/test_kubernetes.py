@@ -45,6 +45,12 @@ MISTAKES: list[tuple[str, str, Change, str]] = [
         lambda m: container(m)["env"].append({"name": "PREFSTREAM_KAFKA_PASSWORD", "value": "secret"}),
         "PREFSTREAM_KAFKA_PASSWORD by secretKeyRef",
     ),
+    (
+        "worker",
+        "StatefulSet",
+        lambda m: container(m)["env"].append({"name": "PREFSTREAM_FORGET_KEY", "value": "secret"}),
+        "PREFSTREAM_FORGET_KEY by secretKeyRef",
+    ),
     ("worker", "StatefulSet", lambda m: m["spec"]["template"]["metadata"].update(labels={"a": "b"}), "its own pods"),
     ("worker", "PodDisruptionBudget", lambda m: m["spec"]["selector"].update(matchLabels={"a": "b"}), "selects no pod"),
     ("worker", "NetworkPolicy", lambda m: m["spec"].update(policyTypes=["Ingress"]), "no NetworkPolicy for what"),
