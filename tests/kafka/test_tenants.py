@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -59,6 +60,19 @@ def test_nothing_of_one_tenants_user_reaches_the_other(start_flow: StartFlow, en
     until("dead letters", lambda: len(flow.letter_reasons()) == 2)
     assert_audit_holds(flow)
     flow.assert_accounted()
+    assert run(flow, "forget", "ada", "--yes")[0] == 0
+    assert_only_she_is_forgotten(flow)
+    assert_audit_holds(flow)
+
+
+def assert_only_she_is_forgotten(flow: Flow) -> None:
+    with SummaryReader(flow.bootstrap_servers, flow.names.summaries) as reader:
+        kept = {tenant: reader.current("ada", tenant) for tenant in ("", "news", "shop")}
+    assert {tenant: one.num_events for tenant, one in kept.items() if one} == {"news": 5, "shop": 4}
+    assert kept["news"] is not None
+    assert kept["news"].pins == (PINNED,)
+    letters = exported(flow, "--tenant", "shop")[0]["topics"][flow.names.dead_letters]
+    assert b64encode(b"western, no JSON").decode() in [letter["value"].get("value") for letter in letters]
 
 
 def assert_each_has_their_own(flow: Flow) -> None:
