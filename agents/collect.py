@@ -104,7 +104,7 @@ class Collect:
         if isinstance(record, ForgetCommand):
             self._forget.forget(owned, message.key, message.offset, arrival, record)
             return "command"
-        if isinstance(record, CommandBase) or owned.controls(message.key).is_opted_out:
+        if isinstance(record, CommandBase) or owned.controls(message.key).was_opted_out(message.offset):
             return self._pass(owned, message, arrival, record)
         return self._admit(owned, message, arrival)
 

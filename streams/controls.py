@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from prefstream.receipts import Receipt
+
+MAX_OPT_POSITIONS = 50
 
 
 class Controls(Struct, frozen=True, array_like=True):
@@ -17,7 +20,8 @@ class Controls(Struct, frozen=True, array_like=True):
 
     ``pins`` are what the person wants said, ``own_words`` the sentences of their last edit that were not there before: both
     stand in every later text, word for word. Of what ``nevers`` name nothing is learnt and nothing said. ``allows`` are the
-    sensitive categories that the person lets be learnt and said, though they are off for everybody.
+    sensitive categories that the person lets be learnt and said, though they are off for everybody. ``opt_positions`` are those
+    of the last commands that changed ``is_opted_out``.
     """
 
     position: int = -1
@@ -27,6 +31,20 @@ class Controls(Struct, frozen=True, array_like=True):
     nevers: tuple[str, ...] = ()
     is_opted_out: bool = False
     allows: tuple[str, ...] = ()
+    opt_positions: tuple[int, ...] = ()
+
+    def with_opting(self, is_opted_out: bool, position: int) -> Controls:
+        """The same from the command at this position on. Far more changes are kept than are ever read again after a crash."""
+        positions = (*self.opt_positions, position)[-MAX_OPT_POSITIONS:]
+        return replace(self, is_opted_out=is_opted_out, opt_positions=positions)
+
+    def was_opted_out(self, offset: int) -> bool:
+        """Whether the user had opted out where this offset of the keyed topic is.
+
+        What a crash makes a worker read again lies before commands that were decided already.
+        """
+        num_since = sum(position > offset for position in self.opt_positions)
+        return self.is_opted_out ^ bool(num_since % 2)
 
     @property
     def kept(self) -> tuple[str, ...]:

@@ -124,6 +124,8 @@ def decide(command: Command, person: Person, position: int, now: datetime) -> De
             return Decision(replace(person.controls, position=position), _receipt(command, position, now, "unchanged"), None)
         case _Change() as change:
             controls = replace(change.controls, position=position, applied_position=position)
+            if controls.is_opted_out != person.controls.is_opted_out:
+                controls = controls.with_opting(controls.is_opted_out, position)
             summary = _version(person, replace(change, controls=controls), now)
             receipt = _receipt(command, position, now, "applied", version=summary.version if summary else 0)
             return Decision(controls, receipt, summary)

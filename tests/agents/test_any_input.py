@@ -98,7 +98,7 @@ class World:
 
     def _outcome(self, user: bytes, offset: int, arrival: Arrival, record: Event | Command) -> str:
         known = None if user in self._index else Known()
-        if isinstance(record, CommandBase) or self._controls.get(user, NO_CONTROLS).is_opted_out:
+        if isinstance(record, CommandBase) or self._controls.get(user, NO_CONTROLS).was_opted_out(offset):
             admission = self._index.passes(user, arrival, known)
             if admission != "accepted":
                 return "duplicate"

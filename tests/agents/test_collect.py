@@ -24,8 +24,8 @@ from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Click, Item
 from prefstream.receipts import Receipt
 from prefstream.tenants import key_of
-from streams.controls import Controls
-from streams.keys import event_key
+from streams.controls import Controls, encode_controls
+from streams.keys import controls_key, event_key
 from streams.ledger import Ledger
 from streams.records import Arrival, Filtered, encode_arrival, encode_event, encode_filtered, filtered_key
 from tests.agents.scripted import (
@@ -145,6 +145,14 @@ async def test_duplicates_are_counted_and_change_nothing(worker: Worker) -> None
     await worker.opened.partitions.flush()
     assert [key for key, _ in worker.opened.pending.scan(b"e")] == [event_key(b"ada", 0), event_key(b"bob", 4)]
     assert worker.progress.committable() == {SOURCE: 5}
+
+
+async def test_what_is_read_again_is_taken_as_its_place_says(worker: Worker) -> None:
+    """The decision about an opt-out is durable before the ledger has counted the events in front of it."""
+    row = encode_controls(Controls(5, 5, is_opted_out=True, opt_positions=(5,)))
+    worker.opened.pending.apply([(controls_key(b"ada"), row)], 0)
+    await worker.run(event(3), event(6))
+    assert worker.opened.owned.ledger == Ledger(7, accepted=1, filtered=1)
 
 
 async def test_a_redelivered_message_is_not_even_looked_at(worker: Worker) -> None:

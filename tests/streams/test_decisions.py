@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from prefstream.commands import Allow, Command, Edit, Forget, Never, OptIn, OptOut, Pin, Unpin
 from prefstream.events import Item, Rating
 from prefstream.summaries import ModelUsed, Summary, Tally
-from streams.controls import NO_CONTROLS, Controls, decode_controls, encode_controls
+from streams.controls import MAX_OPT_POSITIONS, NO_CONTROLS, Controls, decode_controls, encode_controls
 from streams.decisions import MAX_NEVERS, Person, decide, undecided
 from streams.evidence import evidence_of
 from streams.evolution.guards import Accepted, GuardLimits, judge
@@ -177,7 +177,7 @@ def test_opting_out_and_in_make_versions_of_the_same_text() -> None:
     assert person.summary is not None
     assert (person.controls.is_opted_out, person.text, person.summary.version) == (True, TEXT, 7)
     assert after(OPT_OUT, OPT_IN).controls.is_opted_out is False
-    assert decide(OPT_OUT, STRANGER, 3, NOW).controls == Controls(3, 3, is_opted_out=True)
+    assert decide(OPT_OUT, STRANGER, 3, NOW).controls == Controls(3, 3, is_opted_out=True, opt_positions=(3,))
 
 
 @pytest.mark.parametrize(
@@ -341,3 +341,19 @@ def test_a_never_of_a_matter_takes_back_the_leave_and_what_was_said() -> None:
 def test_controls_of_before_allow_nothing() -> None:
     encoded = msgspec.msgpack.encode([3, 2, ["No horror."], [], ["war"], True])
     assert decode_controls(encoded) == Controls(3, 2, ("No horror.",), (), ("war",), is_opted_out=True)
+
+
+def test_what_is_read_again_finds_the_opting_of_its_place() -> None:
+    """A crash makes a worker read events again that lie before commands that it has decided."""
+    person = KNOWN
+    for position, command in ((10, OPT_OUT), (15, OPT_OUT), (20, OPT_IN), (30, OPT_OUT)):
+        person = replace(person, controls=decide(command, person, position, NOW).controls)
+    assert [person.controls.was_opted_out(offset) for offset in (9, 11, 16, 19, 21, 29, 31)] == [
+        False, True, True, True, False, False, True
+    ]  # fmt: skip
+    assert person.controls.opt_positions == (10, 20, 30)
+    for position in range(40, 400):
+        person = replace(person, controls=decide(OPT_IN if position % 2 else OPT_OUT, person, position, NOW).controls)
+    assert len(person.controls.opt_positions) == MAX_OPT_POSITIONS
+    assert not person.controls.was_opted_out(400)
+    assert person.controls.was_opted_out(398)
