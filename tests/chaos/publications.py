@@ -150,7 +150,7 @@ class Publications:
         """Somebody who opts out and in, with events in between: all by one way, so that it is known which are learnt from."""
         source, user = self._sources[0], self._chance.choice(LEAVERS)
         is_out = user in self._opted_out
-        if self._chance.random() < 0.2:
+        if self._chance.random() < (0.2 if is_out else 0.5):  # out most of the time, so that some are surely left out
             (self._opted_out.discard if is_out else self._opted_out.add)(user)
             return self._asked(source, user, {"type": "opt_in" if is_out else "opt_out"})
         key, partition = self._placed(source, user)
