@@ -327,8 +327,8 @@ class Worker(FixedApp):
         self.partitions.restore()
         self.spending.restore()
         for owned in self.partitions:
+            self.forget.finish(owned)  # first: a version of the new life would hide that the old one is still there
             self.obey.finish(owned)
-            self.forget.finish(owned)
 
     async def confirm_topics(self) -> None:
         """Wait until a look at the topics found each to be the one it was at the start; end the worker otherwise."""

@@ -84,7 +84,7 @@ class Obey:
     def _person(self, owned: Owned, user: bytes, command: Command) -> Person:
         controls, summary = owned.controls(user), owned.summary(user)
         is_known = summary is not None or user in owned.index or controls.applied_position > NO_CONTROLS.applied_position
-        past = owned.history.at(user, command.version, summary.version) if isinstance(command, RollBack) and summary else None
+        past = owned.past(user, command.version) if isinstance(command, RollBack) else None
         basis = past or summary
         max_tokens = budget(self._max_summary_tokens, len(basis.tally.domains) if basis else 1)
         tenant, name = user_of(user)

@@ -114,6 +114,12 @@ class Owned:
         """Which of the user's lives it is: what began in another one is to come to nothing."""
         return self.fences.life(user)
 
+    def past(self, user: bytes, version: int) -> KeptVersion | None:
+        """A version of this life that is kept; those of an ended one can be read until their deletion is sent."""
+        summary = self.summary(user)
+        is_of_this_life = version > self.life(user).last_version
+        return self.history.at(user, version, summary.version) if summary and is_of_this_life else None
+
     def is_deciding(self, user: bytes) -> bool:
         """Whether a version that a command made is on its way: it can be read, and nobody may publish one before it."""
         return user in self._deciding
@@ -155,9 +161,12 @@ class Owned:
         ]
 
     def republish(self, user: bytes, decided: Decided, then: Callable[[], None]) -> None:
-        """Publish the version of a command that a crash cut short. ``then`` is called when it is durable, or was already."""
+        """Publish the version of a command that a crash cut short. ``then`` is called when it is durable, or was already.
+
+        A version of a life that was ended since was durable before its end, and is not to come again.
+        """
         current, cut_short = self.summary(user), decode_summary(decided.summary)
-        if current is not None and current.version >= cut_short.version:
+        if max(current.version if current else 0, self.life(user).last_version) >= cut_short.version:
             then()
         else:
             self._publish(user, decided.summary, version_of(cut_short, decided.receipt.command), then)

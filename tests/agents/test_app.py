@@ -132,6 +132,17 @@ async def test_a_ledger_names_the_topic_it_counts(worker: Worker, opened: Opened
     assert decode_ledger(written).topic_id == NAMES.events  # as the fixture has it
 
 
+def test_the_ends_of_lives_are_finished_before_anything_of_the_next_ones(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first version of a new life would hide that the old one's are still there."""
+    finished: list[str] = []
+    monkeypatch.setattr(worker.obey, "finish", lambda _: finished.append("commands"))
+    monkeypatch.setattr(worker.forget, "finish", lambda _: finished.append("ends"))
+    worker.restore_partitions()
+    assert finished == ["ends", "commands"]
+
+
 def said(calls: list[str], name: str) -> Callable[..., Coroutine[Any, Any, None]]:
     """A coroutine function that notes that it was called."""
 

@@ -21,14 +21,14 @@ from agents.outbox import Outbox
 from agents.progress import Progress
 from agents.store import Row
 from agents.writer import Then
-from prefstream.commands import Command, Edit, Pin
+from prefstream.commands import Command, Edit, Pin, RollBack
 from prefstream.commands import Forget as ForgetCommand
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.errors import BrokerUnreachable
 from prefstream.events import Click, Event, Item
 from prefstream.history import encode_version, version_of
 from prefstream.receipts import Receipt
-from prefstream.summaries import Summary, encode_summary
+from prefstream.summaries import Summary, Tally, decode_summary, encode_summary
 from streams.controls import Controls, Decided, encode_controls, encode_decided
 from streams.failures import Failures, encode_failures
 from streams.forgetting import ALL_GONE, ROWS_GONE, hiding
@@ -117,8 +117,8 @@ class Running:
 
     def finish(self) -> None:
         """What the worker does after a restore."""
-        self.obey.finish(self.owned)
         self.forget.finish(self.owned)
+        self.obey.finish(self.owned)
 
     async def work(self) -> None:
         """Let the service run until everybody's receipt is durable, and nothing is left on the disk."""
@@ -432,3 +432,46 @@ async def test_where_nobody_was_forgotten_nothing_is_hashed(running: Running, mo
     monkeypatch.setattr(type(HIDING), "digest", hashed)
     await running.run(record(10, click(LATER, "bob"), 60))
     assert running.outcomes() == {"accepted": 1.0}
+
+
+def came_back(opened: Opened) -> tuple[Message, ...]:
+    """All of it is read in one go: the `forget`, an event of the new life, and a text that its person writes for it."""
+    opened.pending.apply([(controls_key(ADA), encode_controls(Controls(9, 9)))], 1)
+    edit = Edit(user=ADA.decode(), at=LATER, text="Loves slow films.")
+    return asked(), record(11, click(LATER), 60), record(12, edit, 61)
+
+
+async def test_a_version_of_an_ended_life_is_not_to_be_had_again(running: Running, opened: Opened) -> None:
+    """Also while its deletion is on its way."""
+    back = RollBack(user=ADA.decode(), at=LATER, version=6)
+    await running.run(*came_back(opened), record(13, back, 62))
+    summary = running.owned.summary(ADA)
+    assert summary is not None
+    assert (summary.version, summary.text, summary.tally) == (7, "Loves slow films.", Tally())
+    await running.work()
+    told = {one.command: (one.outcome, one.reason) for one in running.sent.receipts}
+    assert told["roll_back"] == ("refused", "not_kept")
+    assert [key for key, _ in opened.history.scan(b"v") if ADA in key] == [version_key(ADA, 7)]
+
+
+async def test_a_crash_behind_the_first_version_of_the_new_life_keeps_none_of_the_old(
+    running: Running, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it is on the pending topic, and nothing on the two others yet: the old versions go before the new one is there."""
+    log = opened.producer.log[NAMES.pending, 0]
+    start = len(log)
+    await running.run(*came_back(opened))
+    await opened.partitions.flush()
+    committed = max(at for at, (key, _) in enumerate(log) if key == controls_key(ADA))
+    heir = await open_partition(tmp_path / "heir", monkeypatch)
+    life_of(heir)
+    await heir.partitions.flush()
+    heir.pending.apply(log[start : committed + 1], 99)
+    again = Running(heir)
+    again.finish()
+    await again.work()
+    await heir.partitions.flush()
+    assert [key for key, _ in heir.history.scan(b"v") if ADA in key] == [version_key(ADA, 7)]
+    texts = [value and decode_summary(value).text for key, value in heir.producer.log[NAMES.summaries, 0] if key == ADA]
+    assert texts == [None, "Loves slow films."]
+    await heir.close()
