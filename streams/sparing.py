@@ -97,7 +97,9 @@ def _is_told(item: Item, evidence: Evidence, base: Summary) -> bool:
     title = quotable(title_of(item), MAX_TITLE_CHARS)
     if domain is None or not title:
         return False
-    is_liked = evidence.strength >= 0 and item is evidence.chosen
+    if not evidence.strength:  # three stars of five are on neither side
+        return False
+    is_liked = evidence.strength > 0 and item is evidence.chosen
     mentions = domain.favourites if is_liked else domain.dislikes
     return any(one.title == title for one in mentions) and f'"{title}"' in base.text
 

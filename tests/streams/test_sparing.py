@@ -99,6 +99,7 @@ def test_an_event_that_says_nothing_new(event: Event) -> None:
         Rating(**WHO, item=UNKNOWN, value=5),
         Rating(**WHO, item=SPAWN, value=5),
         Rating(**WHO, item=HEAT, value=1),
+        Rating(**WHO, item=HEAT, value=3),
         Purchase(**WHO, item=HEAT, returned=True),
         Feedback(**WHO, item=HEAT, liked=True, text="still good"),
         Choice(**WHO, chosen=HEAT, rejected=(UNKNOWN,)),
