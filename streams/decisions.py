@@ -42,7 +42,7 @@ from streams.evolution.own_words import summarise
 from streams.evolution.prose import NOTHING_YET, parse, sentences
 from streams.forgetting import FIRST_LIFE, Life
 from streams.sensitive_words import Category
-from streams.subjects import speaks_of, tally_without, text_without
+from streams.subjects import sentences_without, speaks_of, tally_without, text_without
 from streams.tokens import estimate_text_tokens
 
 MAX_STATEMENT_CHARS = 1_000
@@ -271,7 +271,8 @@ def _forbidden(subject: str, person: Person) -> _Change | _Refusal:
     def speaks(one: str) -> bool:
         return named(one) or bool(told_in(one, off))
 
-    pins, own_words = (tuple(one for one in kept if not speaks(one)) for kept in (controls.pins, controls.own_words))
+    pins = tuple(one for one in controls.pins if not speaks(one))
+    own_words = tuple(one for one in sentences_without(controls.own_words, named) if not speaks(one))
     controls = replace(controls, nevers=nevers, pins=pins, own_words=own_words)
     controls = replace(controls, allows=tuple(one for one in controls.allows if one != category))
     # A text without claims is written anew, and a pin that reads like claims would be woven into them.
@@ -294,7 +295,7 @@ def _rolled_back(version: int, person: Person) -> _Change | _Refusal:
     if past is None:
         return _no_version(version, person)
     speaks = speaks_of(controls.nevers)
-    own_words = (one for one in past.own_words if not speaks(one) and not told_in(one, person.off))
+    own_words = (one for one in sentences_without(past.own_words, speaks) if not told_in(one, person.off))
     controls = replace(controls, own_words=tuple(one for one in own_words if one not in controls.pins))
     if refusal := _no_room(controls, person):
         return refusal

@@ -8,7 +8,7 @@ words. What is taken out of the evidence is never counted, so no text can be mad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -32,13 +32,23 @@ def speaks_of(subjects: Sequence[str]) -> Speaks:
     return speaks
 
 
+def sentences_without(sentences: Iterable[str], speaks: Speaks) -> tuple[str, ...]:
+    """The sentences without those that speak of it, alone or one after the other: a point in a name ends none ("Mr. Robot")."""
+    left = list(sentences)
+    while speaks(" ".join(left)):
+        end = next(end for end in range(1, len(left) + 1) if speaks(" ".join(left[:end])))
+        start = next(start for start in reversed(range(end)) if speaks(" ".join(left[start:end])))
+        del left[start:end]
+    return tuple(left)
+
+
 def text_without(text: str, speaks: Speaks, max_tokens: int) -> str:
     """The text without the claims and sentences that speak of it; the same text where none does."""
     if not speaks(text):
         return text
     told = parse(text)
     sections = tuple(_section_without(section, speaks) for section in told.sections)
-    return render(Claims(sections, tuple(other for other in told.others if not speaks(other))), max_tokens)
+    return render(Claims(sections, sentences_without(told.others, speaks)), max_tokens)
 
 
 def _section_without(section: Section, speaks: Speaks) -> Section:

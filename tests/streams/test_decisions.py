@@ -161,6 +161,12 @@ def test_never_takes_a_subject_out_of_everything() -> None:
     assert "war" not in digest(person.tally)
 
 
+def test_never_takes_a_name_with_a_point_in_it_out_of_a_persons_own_words() -> None:
+    """What they wrote would have to be in every text, and no text could say it."""
+    person = after(edit("I watch Mr. Robot. Cooks."), never("Mr. Robot"))
+    assert (person.text, person.controls.own_words) == ("Cooks.", ("Cooks.",))
+
+
 def test_a_pin_that_reads_like_a_claim_outlives_what_is_forbidden_beside_it() -> None:
     person = after(pin("Loves noir. Dislikes war films"), never("drama"))
     assert "Loves noir. Dislikes war films." in person.text

@@ -120,6 +120,12 @@ def test_what_is_forbidden_today_does_not_come_back() -> None:
     assert (life.current.text, life.current.tally) == (TEXT, TALLY)
 
 
+def test_a_name_with_a_point_in_it_that_is_forbidden_today_does_not_come_back() -> None:
+    life = Life()
+    assert life.ask(edit("I watch Mr. Robot. Cooks."), edit("Runs."), never("Mr. Robot"), back(7)) == "applied"
+    assert (life.current.text, life.own_words()) == ("Cooks.", ["Cooks."])
+
+
 def test_two_versions_of_one_text_are_two_where_their_tallies_are() -> None:
     life = Life()
     other = replace(TALLY, num_events=9)

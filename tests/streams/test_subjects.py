@@ -10,7 +10,7 @@ from prefstream.events import Choice, Comment, Event, Item, Post, Rating, Search
 from prefstream.summaries import Tally
 from streams.evidence import evidence_of
 from streams.evolution.plain import word_event
-from streams.subjects import evidence_without, speaks_of, tally_without, text_without
+from streams.subjects import evidence_without, sentences_without, speaks_of, tally_without, text_without
 from streams.tally import digest, fold
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -49,6 +49,14 @@ def test_several_words_stand_in_a_row() -> None:
 )
 def test_a_text_loses_what_speaks_of_it(text: str, left: str) -> None:
     assert text_without(text, WAR, 160) == left
+
+
+def test_a_name_with_points_in_it_is_found_over_what_looks_like_the_ends_of_sentences() -> None:
+    speaks = speaks_of(("J. R. R. Tolkien", "Mr. Robot"))
+    told = "Cooks. Reads J. R. R. Tolkien at night. Runs. Watches Mr. Robot films. Sings.\nLoves drama."
+    assert text_without(told, speaks, 160) == "Cooks. Runs. Sings.\nLoves drama."
+    assert sentences_without(("Likes Mr.", "Robot.", "Cooks."), speaks) == ("Cooks.",)
+    assert sentences_without((), speaks) == ()
 
 
 def loved(title: str, **attributes: tuple[str, ...]) -> Rating:
