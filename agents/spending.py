@@ -93,6 +93,9 @@ class Spending:
         if per_day := self._budgets.user:
             failures = owned.failures(due.user)
             debt = after(failures.debt, 0, per_day, now_ms)  # by this worker's clock
+            if failures.debt.at_ms > now_ms:  # a former owner's was ahead: kept so, it would not shrink until then
+                failures = replace(failures, debt=debt)
+                owned.note_failures(due.user, failures)
             user_filled = filled(debt, per_day, now_ms)
             if user_filled >= 1:
                 owned.index.defer(due.user, failures, free_at_ms(debt, per_day))

@@ -12,7 +12,7 @@ from agents.spending import Spending
 from prefstream.events import Post
 from prefstream.receipts import Receipt
 from prefstream.tenants import key_of, user_of
-from streams.budgets import BUDGET_KEY, DAY_MS, Budgets, decode_debts
+from streams.budgets import BUDGET_KEY, DAY_MS, Budgets, Debt, decode_debts
 from streams.controls import Controls, Decided
 from streams.evolution.records import Completion, Unavailable
 from streams.failures import Failures
@@ -142,6 +142,16 @@ async def test_a_user_over_their_own_budget_waits_alone_also_after_a_restart(run
     one.now_ms += HOUR_MS + 1_000
     await one.calls(2)
     assert (who(one), one.index.queues[""].num_deferred, one.owned.failures(b"ada").num_repeats) == (["bob", "ada"], 0, 0)
+
+
+async def test_a_user_waits_by_this_workers_clock_though_a_former_owners_was_ahead(run: Run) -> None:
+    one = run(4, budgets=Budgets(user=PER_DAY))
+    one.owned.note_failures(b"ada", Failures(debt=Debt(2_000, one.now_ms + 30 * DAY_MS)))
+    store(one, b"ada")
+    await until(lambda: counted(one.metrics).get("deferrals user"))
+    one.now_ms += HOUR_MS + 1_000
+    await one.calls(1)
+    assert who(one) == ["ada"]
 
 
 async def test_what_is_owed_survives_a_restart(run: Run) -> None:
