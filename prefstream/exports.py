@@ -134,9 +134,10 @@ def row_of(key: bytes | None) -> tuple[str, bytes | None]:
 
 
 def _told_in(document: object) -> list[Mapping[str, Any]]:
-    """A document, or those of a list, as far as they can be read."""
+    """A document, or those of a list, as far as they can be read; and the data of a CloudEvent, which is one of ours."""
     documents = document if isinstance(document, list) else [document]
-    return [one for one in documents if isinstance(one, Mapping) and isinstance(one.get("tenant"), str | None)]
+    inside = [one["data"] for one in documents if isinstance(one, Mapping) and "data" in one]
+    return [one for one in (*documents, *inside) if isinstance(one, Mapping) and isinstance(one.get("tenant"), str | None)]
 
 
 def _json(value: bytes | None) -> object:

@@ -22,6 +22,10 @@ NAMES = TopicNames("t")
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 
 
+CLOUD_EVENT = b'{"specversion": "1.0", "type": "click", "data": {"user": "ada"}}'
+CLOUD_EVENT_OF_SHOP = b'{"specversion": "1.0", "type": "click", "data": {"user": "ada", "tenant": "shop"}}'
+
+
 def letter(key: bytes | None, value: bytes | None, tenant: str = "") -> bytes:
     made = DeadLetter(
         origin=Origin("T1", 0, 1),
@@ -57,6 +61,10 @@ def letter(key: bytes | None, value: bytes | None, tenant: str = "") -> bytes:
         (NAMES.dead_letters, b"T1/0/1", letter(b"ada", b"\xff"), True),
         (NAMES.dead_letters, b"T1/0/1", letter(None, b'{"user": "ada"'), False),
         (NAMES.dead_letters, b"T1/0/1", letter(None, b'{"user": "ada"}'), True),
+        (NAMES.dead_letters, b"T1/0/1", letter(None, CLOUD_EVENT), True),
+        (NAMES.dead_letters, b"T1/0/1", letter(None, CLOUD_EVENT.replace(b"ada", b"bob")), False),
+        (NAMES.dead_letters, b"T1/0/1", letter(b"ada", CLOUD_EVENT_OF_SHOP), False),
+        (NAMES.dead_letters, b"T1/0/1", letter(None, b'{"data": "ada", "user": 5}'), False),
         (NAMES.dead_letters, b"ada", letter(b"bob", None), False),
         (NAMES.dead_letters, b"T1/0/1", None, False),
         (NAMES.dead_letters, b"T1/0/1", b'{"key": 5, "value": "no base64"}', False),
