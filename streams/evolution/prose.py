@@ -17,7 +17,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
@@ -280,6 +280,33 @@ def _parse_list(item: re.Pattern[str], text: str) -> tuple[str, ...]:
         values.append(next(group for group in match.groups() if group is not None))
         end = match.end()
     return tuple(values)
+
+
+def stretches(text: str, attributes: Collection[str]) -> list[str]:
+    """What a text says, cut where no phrase of anybody's runs on: at our own words, and between the claims of a list.
+
+    A list of these ``attributes`` says each of them and no two together; any other may be a title with a comma in it. A
+    sentence runs on into the next one: a point in a name ("Loves Mr. Robot") ends none.
+    """
+    said = [""]
+    for line in text.splitlines():
+        domain, rest = _parse_tag(line.strip())
+        told = [(sentence, *_parse_sentence(sentence)) for sentence in _split(rest)]
+        if line == NOTHING_YET:
+            continue
+        if not any(values for _, _, values in told):
+            said[-1] += f" {line}"
+            continue
+        if domain:
+            said.append(domain)
+        for sentence, kind, values in told:
+            if not values:
+                said[-1] += f" {sentence}"
+            elif kind in _TITLE_HEADS or all(value in attributes for value in values):
+                said += values
+            else:
+                said.append(sentence.removeprefix(_ATTRIBUTE_HEADS[kind]))
+    return said
 
 
 def _joined(first: Section, second: Section) -> Section:

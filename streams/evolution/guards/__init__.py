@@ -45,9 +45,10 @@ from streams.evolution.guards.verdicts import Accepted, Candidate, GuardLimits, 
 from streams.evolution.guards.wording import normalise, occurs, phrases_of, unquoted, words_of
 from streams.evolution.markup import find_markup
 from streams.evolution.plain import parse_prompt
-from streams.evolution.prose import NOTHING_YET, render
+from streams.evolution.prose import NOTHING_YET, render, stretches
 from streams.evolution.records import Completion, Prompt
 from streams.sensitive_words import Category
+from streams.tally import grades
 from streams.tokens import estimate_text_tokens
 
 __all__ = ["Accepted", "GuardLimits", "Judgement", "Rejected", "RejectionReason", "judge", "load_languages", "normalise"]
@@ -160,7 +161,10 @@ def _keeps_pins(candidate: Candidate) -> Rejected | None:
 
 def _says_nothing_forbidden(candidate: Candidate) -> Rejected | None:
     forbidden = phrases_of(candidate.forbidden)
-    said = sum(occurs(phrase, candidate.words) for phrase in forbidden)
+    # A row of words that the format makes is nobody's: no model could help saying it, and every call would fail.
+    attributes = {value for graded in grades(candidate.tally).values() for value in graded} if forbidden else ()
+    told = [words_of(one) for one in stretches(candidate.text[:_MAX_CHARS], attributes)] if forbidden else []
+    said = sum(any(occurs(phrase, words) for words in told) for phrase in forbidden)
     return Rejected("forbidden", f"{said} of {len(forbidden)} forbidden phrases are said") if said else None
 
 

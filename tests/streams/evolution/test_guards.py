@@ -72,6 +72,7 @@ TWO_DOMAINS, ALIKE = (
     fold(fold(Tally(), [replace(one, domain=first) for one in ONE]), [replace(one, domain=second) for one in OTHER])
     for first, second in (("films", "books"), ("films", "Films"))
 )
+LISTED = fold(Tally(), sum((hated("A", genre=genre, value=5) * 3 for genre in ("crime", "drama", "war")), ()))
 LONG_EDIT = " ".join(f"word{n}" for n in range(300)) + "."
 
 
@@ -313,6 +314,16 @@ REJECTED: list[tuple[str, str, Call, str]] = [
     ("forbidden", "in capitals, at another width", Call(forbidden=("ＷＡＲ",)), NEW),
     ("forbidden", "behind an invisible character", Call(forbidden=("thriller",)), NEW.replace("thriller", "thril\u00adler")),
     ("forbidden", "across a line", Call(forbidden=("drama and war",)), NEW.replace("drama and", "drama\nand")),
+    ("forbidden", "a sentence beside the list", Call(old="", forbidden=("crime drama",), tally=LISTED), "Enjoys crime drama."),
+    ("forbidden", "one of a list", Call(old="", forbidden=("drama",), tally=LISTED), "Loves crime, drama and war."),
+    (
+        "forbidden",
+        "a title that reads like a list",
+        Call(old="", forbidden=("War and Peace",), tally=LISTED),
+        "Loves crime, War and Peace.",
+    ),
+    ("forbidden", "a name with a point in it", Call(old="", forbidden=("Mr. Robot",), tally=LISTED), "Loves Mr. Robot."),
+    ("forbidden", "a domain", Call(old="", forbidden=("crime books",), tally=LISTED), "Crime books: Loves war."),
     ("forbidden", "within a run of Chinese", Call(old="", forbidden=("战争",)), "喜欢战争电影。"),
     ("forbidden", "with a Korean particle", Call(old="드라마를 좋아한다.", forbidden=("전쟁",)), "전쟁을 좋아한다."),
     ("forbidden", "an emoji", Call(old="", forbidden=("🍷",)), "Likes 🍷."),
@@ -538,6 +549,13 @@ NEAR_MISSES: list[tuple[str, str, Call, str]] = [
     ("wiped", "the budget shrank", Call(limits=GuardLimits(max_tokens=8), tokens=8), "Loves drama and war."),
     ("pin_missing", "pins in other clothes", Call(pins=("LOVES  drama, and war!", "")), NEW),
     ("forbidden", "other words", Call(forbidden=("musical", "ar", "dram", "crime thriller", "?", "")), NEW),
+    (
+        "forbidden",
+        "two of a list, and our own words",
+        Call(old="", forbidden=("crime drama", "loves", "favourites", "war favourites"), tally=LISTED),
+        'Loves crime, drama and war. Favourites: "A".',
+    ),
+    ("forbidden", "our own sentence", Call(old="", forbidden=("no clear preferences",)), "No clear preferences yet."),
     ("forbidden", "other emoji", Call(old="", forbidden=("🍷",)), "Likes 🍺."),
     (
         "repetition",
