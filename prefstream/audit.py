@@ -1,7 +1,8 @@
 """Audit: whether the topics themselves prove that no event is lost and none is counted twice; the accounts and the verdict.
 
-Place in the flow: beside it. :mod:`prefstream.audit_reader` reads the topics into :mod:`prefstream.audit_folds`, and this
-judges what was read. ``docs/audit.md`` says what is compared, and why it can be compared while workers run.
+Place in the flow: beside it. :mod:`prefstream.audit_reader` reads the topics into :mod:`prefstream.audit_folds` and
+:mod:`prefstream.audit_origins`, and this judges what was read. ``docs/audit.md`` says what is compared, and why it can be
+compared while workers run.
 """
 
 from __future__ import annotations
@@ -11,14 +12,9 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from prefstream.audit_folds import (
-    _MAX_EXAMPLES,
-    Finding,
-    KeptFold,
-    PendingFold,
-    SourceFold,
-    SummariesFold,
-)
+from prefstream.audit_findings import MAX_EXAMPLES, Finding
+from prefstream.audit_folds import PendingFold, SummariesFold
+from prefstream.audit_origins import KeptFold, SourceFold
 from prefstream.audit_rows import EventRow
 from prefstream.topics import TopicNames
 
@@ -212,7 +208,7 @@ def _source_findings(source: SourceFold) -> Iterator[Finding]:
         yield Finding("broken", where, what)
     if source.lost:
         offsets = ", ".join(str(offset) for offset in source.first_lost)
-        more = ", ..." if source.lost > _MAX_EXAMPLES else ""
+        more = ", ..." if source.lost > MAX_EXAMPLES else ""
         what = f"{_records(source.lost)} committed and found nowhere: offset {offsets}{more}"
         yield Finding("broken", where, what)
     if source.unsure:
@@ -252,8 +248,8 @@ def _sentence(
     shown = [finding for finding in findings if finding.kind == "broken" or (verdict != "broken" and finding.kind != "note")]
     if shown:
         opening = "Does not hold" if verdict == "broken" else "Cannot be decided"
-        facts = "; ".join(f"{finding.where}: {finding.what}" for finding in shown[:_MAX_EXAMPLES])
-        more = f"; and {len(shown) - _MAX_EXAMPLES:,} more" if len(shown) > _MAX_EXAMPLES else ""
+        facts = "; ".join(f"{finding.where}: {finding.what}" for finding in shown[:MAX_EXAMPLES])
+        more = f"; and {len(shown) - MAX_EXAMPLES:,} more" if len(shown) > MAX_EXAMPLES else ""
         return f"{opening}: {facts}{more}."
     accepted = sum(account.accepted for account in accounts)
     fates = _fates(

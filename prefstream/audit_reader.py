@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from prefstream.admin import TopicState, topic_ids, topic_states
 from prefstream.audit import Audit, PartitionFolds, conclude
-from prefstream.audit_folds import KeptFold, PendingFold, Reach, SourceFold, SummariesFold, event_origin, letter_origin, reach
+from prefstream.audit_folds import PendingFold, SummariesFold
+from prefstream.audit_origins import KeptFold, Reach, SourceFold, event_origin, letter_origin, reach
 from prefstream.connection import connect, missing_topic, reaching
 from prefstream.dead_letters import Origin
 from prefstream.errors import TopicMismatch

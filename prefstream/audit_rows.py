@@ -1,6 +1,7 @@
 """What the audit reads of the rows of the pending topic: their keys, and the part of their values that it needs.
 
-Place in the flow: below :mod:`prefstream.audit_folds`. It shares no code with the worker: what that wrote is read anew.
+Place in the flow: below :mod:`prefstream.audit_folds` and :mod:`prefstream.audit_origins`. It shares no code with the worker:
+what that wrote is read anew.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from prefstream.audit import Audit, PartitionAccount, SourceAccount, Verdict
-from prefstream.audit_folds import FindingKind
+from prefstream.audit_findings import FindingKind
 from prefstream.rendering import Section, columns, empty_partitions, printable
 
 VERDICT_STYLES: dict[Verdict, str] = {"holds": "bold green", "undecided": "bold yellow", "broken": "bold red"}

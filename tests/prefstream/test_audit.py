@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -17,33 +16,20 @@ from rich.console import Console
 
 from prefstream import audit_reader
 from prefstream.audit import Audit, PartitionFolds, Verdict, conclude
-from prefstream.audit_folds import (
-    Finding,
-    KeptFold,
-    Offsets,
-    PendingFold,
-    Reach,
-    SourceFold,
-    SummariesFold,
-    event_origin,
-    letter_origin,
-    reach,
-)
-from prefstream.audit_rows import Ledger, event_row
-from prefstream.dead_letters import DeadLetter, Origin
+from prefstream.audit_findings import Finding
+from prefstream.audit_folds import PendingFold, SummariesFold
+from prefstream.audit_origins import KeptFold, Reach, SourceFold
 from prefstream.receipts import Receipt
 from prefstream.rendering.audit import audit_report
 from prefstream.summaries import Summary, encode_summary
 from prefstream.topics import OWNER_KEY
 from streams.controls import Decided, encode_decided
 from streams.forgetting import ALL_GONE, ROWS_GONE, Fence, encode_fence
-from streams.keys import MAX_USER_BYTES, controls_key, decided_key, event_key, failures_key, fence_key, recent_ids_key
+from streams.keys import controls_key, decided_key, event_key, failures_key, fence_key, recent_ids_key
 from streams.ledger import LEDGER_KEY, encode_ledger
 from streams.ledger import Ledger as WorkersLedger
-from streams.records import Arrival, Filtered, encode_arrival, encode_filtered
 
 NOW = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
-HOUR_MS = 3_600_000
 Record = tuple[bytes | None, bytes | None]
 
 
@@ -627,84 +613,3 @@ def test_a_source_partition(fold: SourceFold, verdict: Verdict, words: str) -> N
     found = audited(folded(), fold)
     assert found.verdict == verdict
     assert words in found.sentence
-
-
-def kept(beginning: int, first_at_ms: int | None = None) -> KeptFold:
-    fold = KeptFold()
-    fold.beginning, fold.first_at_ms = beginning, first_at_ms
-    return fold
-
-
-NEVER = float("-inf")
-
-
-@pytest.mark.parametrize(
-    ("partitions", "retention_ms", "expected"),
-    [
-        ([kept(0), kept(0, 500)], HOUR_MS, Reach(NEVER, NEVER)),
-        ([kept(0), kept(7, 500)], 3 * HOUR_MS, Reach(8 * HOUR_MS, 500)),
-        ([kept(7), kept(7, 500)], 3 * HOUR_MS, Reach(8 * HOUR_MS, float("inf"))),
-        ([kept(7, 500)], None, Reach(NEVER, 500)),
-    ],
-)
-def test_the_reach_of_a_topic(partitions: list[KeptFold], retention_ms: int | None, expected: Reach) -> None:
-    assert reach([(partitions, retention_ms), ([kept(0)], 1)], now_ms=10 * HOUR_MS) == expected
-
-
-@given(st.integers(0, 50), st.integers(0, 50), st.sets(st.integers(0, 110)))
-def test_offsets_are_a_set(start: int, length: int, added: set[int]) -> None:
-    bounds = range(start, start + length)
-    offsets = Offsets(bounds)
-    for offset in added:
-        offsets.add(offset)
-    missing = sorted(set(bounds) - added)
-    assert [offset for offset in range(120) if offset in offsets] == sorted(added & set(bounds))
-    assert len(offsets) == length - len(missing)
-    gap = offsets.gap()
-    assert (gap.start, gap.stop) == (missing[0], missing[-1] + 1) if missing else not gap
-
-
-# What the worker writes is read here with code of its own.
-
-
-@given(st.binary(max_size=80), st.integers(0, 2**64 - 1))
-def test_the_key_of_an_event(user: bytes, offset: int) -> None:
-    key = event_key(user, offset)
-    assert event_row(key) == (user, offset)
-    assert [event_row(other) for other in (key[:-1], key + b"x", failures_key(user), None, b"", LEDGER_KEY)] == [None] * 6
-
-
-def test_a_key_of_another_kind_is_no_event_however_long() -> None:
-    assert event_row(struct.pack(">cH", b"i", 0) + bytes(8)) is None
-    assert event_row(event_key(b"x" * MAX_USER_BYTES, 1)) == (b"x" * MAX_USER_BYTES, 1)
-
-
-@given(*[st.integers(0, 2**60)] * 8, st.text())
-def test_the_ledger(
-    position: int,
-    accepted: int,
-    redelivered: int,
-    duplicate: int,
-    dead: int,
-    filtered: int,
-    commands: int,
-    erased: int,
-    topic_id: str,
-) -> None:
-    to = {"s/0": 7}
-    written = encode_ledger(
-        WorkersLedger(position, accepted, redelivered, duplicate, dead, topic_id, filtered, to, commands, erased)
-    )
-    read = msgspec.msgpack.decode(written, type=Ledger)
-    assert read == Ledger(position, accepted, redelivered, duplicate, dead, topic_id, filtered, to, commands, erased)
-    assert read.total == accepted + redelivered + duplicate + dead + filtered + commands + erased
-
-
-def test_origins() -> None:
-    origin = Origin("id", 1, 2, 3)
-    event = encode_arrival(Arrival(origin, 4, 5, "x", msgspec.Raw(b"\x80")))
-    letter = DeadLetter(origin=origin, source="s", reason="invalid", message="m", first_seen_at=NOW, last_seen_at=NOW)
-    assert (event_origin(event), letter_origin(msgspec.json.encode(letter))) == (origin, origin)
-    assert event_origin(encode_filtered(Filtered(origin, 4))) == origin
-    assert [event_origin(value) for value in (None, b"", b"\xff", b"{}", event[1:])] == [None] * 5
-    assert [letter_origin(value) for value in (None, b"", b"\xff", b"{}", b"[]")] == [None] * 5
