@@ -33,12 +33,13 @@ from agents.gate import Gates
 from agents.health import HealthServer
 from agents.intake import Intake
 from agents.lag import Lag
-from agents.metrics import Disk, Metrics, Ownership, RecoveryTime, Standings, Unread, Waiting
+from agents.metrics import Metrics
 from agents.model import Model, new_client
 from agents.obey import Obey
 from agents.outbox import Outbox
 from agents.partitions import Partitions
 from agents.progress import CommitOutcome, Progress
+from agents.scrape import Disk, Ownership, RecoveryTime, Standings, Unread, Waiting
 from agents.settings import Settings
 from agents.snapshots import Snapshots
 from agents.sources import TopicWatch

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agents.effective import shown_default
-from agents.metrics import Metrics, at_a_scrape
+from agents.metrics import Metrics
+from agents.scrape import at_a_scrape
 from agents.settings import PREFIX, Settings
 from prefstream.topics import topic_specs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client.exposition import generate_latest
 
 from agents.metrics import Metrics
-from agents.metrics import Waiting as WaitingCollector
+from agents.scrape import Waiting as WaitingCollector
 from deploy.demo.watching import Counts, Lives, Sighting, Waiting, read_sample, waiting_in
 from streams.flush import FlushPolicy
 from streams.pending import PendingIndex

@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 
 import deploy.prometheus
-from agents.metrics import Metrics, at_a_scrape
+from agents.metrics import Metrics
+from agents.scrape import at_a_scrape
 
 FOLDER = Path(deploy.prometheus.__file__).parent
 FOREIGN = {"up": {"job", "instance"}}
