@@ -7,17 +7,25 @@ value is named ``PREFSTREAM_`` plus its name in capitals.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from phonenumbers import SUPPORTED_REGIONS
 from pydantic import Field, FiniteFloat, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agents.budget_settings import budgets_of, check_tenant, named_in, parse_tenant_budgets
 from agents.prices import TokenKind, read_prices
+from agents.setting_texts import (
+    default_redactions,
+    read_categories,
+    read_redactions,
+    read_regions,
+    read_sources,
+    read_tenant_sources,
+    read_urls,
+)
 from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
 from prefstream.security import Brokers, Mechanism, Protocol, Security
 from prefstream.topics import TopicNames, topic_specs
@@ -25,12 +33,24 @@ from streams.adapters.named import ADAPTERS, ENVELOPES
 from streams.budgets import Budgets
 from streams.flush import FlushPolicy
 from streams.forgetting import Hiding, hiding
-from streams.redaction import DEFAULT_KINDS, FIELDS, KINDS, Kind, Redaction
 from streams.redaction import Field as EventField
+from streams.redaction import Kind, Redaction
 from streams.sensitive_words import CATEGORIES, Category
 from streams.sparing import SparePolicy
 
 PREFIX = "PREFSTREAM_"
+
+# Of values that have several parts: how each reads them from the text that the environment, or the file, holds.
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "model_url": read_urls,
+    "sources": read_sources,
+    "tenant_sources": read_tenant_sources,
+    "prices": read_prices,
+    "tenant_tokens_per_day": parse_tenant_budgets,
+    "redact": read_redactions,
+    "sensitive": read_categories,
+    "phone_regions": read_regions,
+}
 
 
 class InvalidSettings(Exception):
@@ -130,7 +150,7 @@ class Settings(BaseSettings):
     )
     user_tokens_per_day: int = Field(0, ge=0, description="budget of each user; 0 for none")
     redact: Annotated[dict[EventField, tuple[Kind, ...]], NoDecode] = Field(
-        default_factory=lambda: {name: tuple(kind for kind in KINDS if kind in kinds) for name, kinds in DEFAULT_KINDS.items()},
+        default_factory=default_redactions,
         description="personal details left out of prompts and tallies, as FIELD=KIND+KIND or FIELD=none, ...; a field that is "
         "not named keeps its default; fields: post, comment, message, feedback, search, title, attribute; "
         "kinds: email, card, phone, address",
@@ -186,6 +206,11 @@ class Settings(BaseSettings):
         """The environment first, and then what is given by name: the texts of the file."""
         return env_settings, init_settings
 
+    @field_validator(*_READERS, mode="before")
+    @classmethod
+    def _read_the_text(cls, value: Any, info: ValidationInfo) -> Any:
+        return _READERS[str(info.field_name)](value) if isinstance(value, str) else value
+
     @field_validator("namespace")
     @classmethod
     def _name_topics(cls, value: str) -> str:
@@ -201,18 +226,6 @@ class Settings(BaseSettings):
             raise ValueError(str(error)) from None
         return value
 
-    @field_validator("model_url", mode="before")
-    @classmethod
-    def _split_urls(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        urls = tuple(url.strip().rstrip("/") for url in value.split(",") if url.strip())
-        if not urls or len(set(urls)) < len(urls):
-            raise ValueError("name every server, and each of them once, as in http://10.0.0.1:8000,http://10.0.0.2:8000")
-        for url in urls:
-            _check_url(url)
-        return urls
-
     @field_validator("model_ca_file")
     @classmethod
     def _trust_the_authorities(cls, value: Path | None) -> Path | None:
@@ -221,29 +234,6 @@ class Settings(BaseSettings):
         except OSError as error:  # SSLError is one
             raise ValueError(f"{value}: {error}; name a PEM file of certificates") from None
         return value
-
-    @field_validator("sources", mode="before")
-    @classmethod
-    def _split_sources(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        pairs = [pair.strip() for pair in value.split(",") if pair.strip()]
-        if any("=" not in pair for pair in pairs):
-            raise ValueError("write TOPIC=ADAPTER, separated by commas, as in ratings=mapping:films.toml,clicks=cloudevents")
-        sources = {topic.strip(): adapter.strip() for topic, adapter in (pair.split("=", 1) for pair in pairs)}
-        if len(sources) < len(pairs) or "" in sources:
-            raise ValueError("name every topic, and each of them once")
-        return sources
-
-    @field_validator("tenant_sources", mode="before")
-    @classmethod
-    def _split_tenant_sources(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        pairs = [pair.partition("=")[::2] for pair in value.replace(" ", "").split(",") if pair]
-        if len(dict(pairs)) < len(pairs):
-            raise ValueError("name each topic once")
-        return dict(pairs)
 
     @field_validator("tenant_sources")
     @classmethod
@@ -255,46 +245,6 @@ class Settings(BaseSettings):
                 )
             check_tenant(tenant)
         return value
-
-    @field_validator("prices", mode="before")
-    @classmethod
-    def _split_prices(cls, value: Any) -> Any:
-        return read_prices(value) if isinstance(value, str) else value
-
-    @field_validator("tenant_tokens_per_day", mode="before")
-    @classmethod
-    def _split_budgets(cls, value: Any) -> Any:
-        return parse_tenant_budgets(value) if isinstance(value, str) else value
-
-    @field_validator("redact", mode="before")
-    @classmethod
-    def _split_redactions(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        pairs = [pair.partition("=")[::2] for pair in value.replace(" ", "").split(",") if pair]
-        named = {name: () if kinds == "none" else tuple(kinds.split("+")) for name, kinds in pairs}
-        if len(named) < len(pairs) or set(named) - set(FIELDS) or not all(set(kinds) <= set(KINDS) for kinds in named.values()):
-            raise ValueError(
-                "write FIELD=KIND+KIND or FIELD=none, each field once, as in title=email+card,search=none; "
-                f"fields: {', '.join(FIELDS)}; kinds: {', '.join(KINDS)}"
-            )
-        return cls.model_fields["redact"].get_default(call_default_factory=True, validated_data={}) | named
-
-    @field_validator("sensitive", mode="before")
-    @classmethod
-    def _split_categories(cls, value: Any) -> Any:
-        names = tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
-        if unknown := [name for name in names if name not in CATEGORIES]:
-            raise ValueError(f"{', '.join(unknown)}: no such matter; write some of {', '.join(CATEGORIES)}")
-        return names
-
-    @field_validator("phone_regions", mode="before")
-    @classmethod
-    def _split_regions(cls, value: Any) -> Any:
-        regions = tuple(region.strip() for region in value.split(",") if region.strip()) if isinstance(value, str) else value
-        if unknown := [region for region in regions if region not in SUPPORTED_REGIONS]:
-            raise ValueError(f"{', '.join(unknown)}: no country has this code: write two capitals each, as in US,GB,DE")
-        return regions
 
     @field_validator("sources")
     @classmethod
@@ -371,16 +321,3 @@ class Settings(BaseSettings):
     def spare_policy(self) -> SparePolicy:
         """When a call is spared."""
         return SparePolicy(max_events=self.max_spared_events)
-
-
-def _check_url(url: str) -> None:
-    """Raises ValueError for what is no root of a server; a password is not quoted."""
-    try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # half an IPv6 address, or no number of a port
-        parts, is_address = None, False
-    if "@" in url:
-        raise ValueError(f"leave the password out of the addresses: a key goes into {PREFIX}MODEL_API_KEY")
-    if parts is None or not is_address or parts.query or parts.fragment:
-        raise ValueError(f"{url} is no address of a server: write http://HOST:PORT or https://HOST, separated by commas")
