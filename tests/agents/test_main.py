@@ -34,10 +34,8 @@ OURS = ("inbox", *KEYED, "dead-letters", "replays")
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+def environment(empty_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """The settings of a worker that would start, if there were topics; its logging is left as the tests want it."""
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        monkeypatch.delenv(name)
     for name, value in {"NAMESPACE": "t", "DATA_DIRECTORY": str(tmp_path / "state"), "HTTP_PORT": "0"}.items():
         monkeypatch.setenv(PREFIX + name, value)
     monkeypatch.setattr("sys.argv", ["agents"])

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from agents.effective import read_effective, read_settings, shown, shown_default
+from agents.effective import shown, shown_default
 from agents.settings import PREFIX, InvalidSettings, Settings
 from model_server.profiles import profile_names
 from prefstream.security import Brokers, Security
 from streams.budgets import Budgets
 from streams.flush import FlushPolicy
 from streams.redaction import DEFAULT_KINDS, Redaction
+from tests.agents.environment import SECRET, read, written
 
-SECRET = "sk-very-secret"
 OURS = """\
 caption = "ours"
 engine = "counting"
@@ -26,18 +25,7 @@ timeout_seconds = 60
 [sampling]
 temperature = 0.5
 """
-
-
-@pytest.fixture(autouse=True)
-def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        monkeypatch.delenv(name)
-
-
-def read(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
-    for name, value in variables.items():
-        monkeypatch.setenv(PREFIX + name, value)
-    return read_settings()
+pytestmark = pytest.mark.usefixtures("empty_environment")
 
 
 def test_an_empty_environment_is_a_worker_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,34 +191,12 @@ def test_the_brokers_are_said_with_how_to_come_in(monkeypatch: pytest.MonkeyPatc
     assert [SECRET in text for text in (repr(settings), str(settings.brokers), repr(settings.brokers))] == [False] * 3
 
 
-def test_security_that_cannot_work_is_named_in_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(InvalidSettings, match=r"settings\.toml: kafka_username: PREFSTREAM_KAFKA_PROTOCOL is PLAINTEXT"):
-        read(monkeypatch, SETTINGS=written(tmp_path, 'kafka_username = "ada"'))
-
-
-def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidSettings) as refused:
-        read(monkeypatch, HTTP_PORT="x", FLUSH_EVENTS="0", SOURCES="clicks")
-    assert {line.split(":")[0] for line in str(refused.value).splitlines()} == {
-        "PREFSTREAM_HTTP_PORT",
-        "PREFSTREAM_FLUSH_EVENTS",
-        "PREFSTREAM_SOURCES",
-    }
-
-
 def test_a_secret_is_masked_wherever_settings_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read(monkeypatch, MODEL_API_KEY=SECRET)
     assert settings.model_api_key is not None
     assert settings.model_api_key.get_secret_value() == SECRET
     shown = [repr(settings), str(settings), repr(settings.model_dump()), settings.model_dump_json()]
     assert [SECRET in text for text in shown] == [False] * 4
-
-
-def test_a_secret_is_not_quoted_by_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidSettings) as refused:
-        read(monkeypatch, MODEL_API_KEY=SECRET, HTTP_PORT="x")
-    assert SECRET not in str(refused.value)
-    assert refused.value.__suppress_context__
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -240,103 +206,6 @@ def test_every_setting_says_what_it_is_for(name: str) -> None:
     shown = shown_default(field)
     assert shown
     assert "Undefined" not in shown
-
-
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [
-        ("FLUSH_EVENT", "FLUSH_EVENTS"),
-        ("FLUSH_AEG", "FLUSH_AGE_SECONDS"),
-        ("FLUSH_AGE", "FLUSH_AGE_SECONDS"),
-        ("SESSION_TIMEOUT", "SESSION_TIMEOUT_SECONDS"),
-        ("SOURCE", "SOURCES"),
-    ],
-)
-def test_a_variable_nobody_reads_is_refused_with_the_nearest_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, near: str
-) -> None:
-    monkeypatch.setenv("PREFSTREAM_CACHE", "/tmp")
-    with pytest.raises(InvalidSettings) as refused:
-        read(monkeypatch, **{name: "5"})
-    assert str(refused.value) == f"{PREFIX}{name}: no setting has this name; do you mean {PREFIX}{near}?"
-
-
-def test_a_wrong_name_hides_no_wrong_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidSettings) as refused:
-        read(monkeypatch, FLUSH_AEG="5", FLUSH_TOKENS="abc")
-    assert [line.split(":")[0] for line in str(refused.value).splitlines()] == [f"{PREFIX}FLUSH_AEG", f"{PREFIX}FLUSH_TOKENS"]
-
-
-def written(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "settings.toml"
-    path.write_text(text)
-    return str(path)
-
-
-def test_what_the_environment_does_not_say_the_file_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = written(tmp_path, 'flush_events = 5\nflush_age_seconds = 0.5\nsources = "clicks=cloudevents"\nnamespace = "shop"')
-    settings = read(monkeypatch, SETTINGS=path, FLUSH_EVENTS="9")
-    assert settings.flush_policy == FlushPolicy(9, 1_200, 0.5)
-    assert (settings.namespace, settings.sources) == ("shop", {"clicks": "cloudevents"})
-    sources = read_effective().sources
-    assert {name: sources[name] for name in ("flush_events", "namespace", "log_level")} == {
-        "flush_events": "environment",
-        "namespace": path,
-        "log_level": "default",
-    }
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("flush_aeg_seconds = 5", "settings.toml: flush_aeg_seconds: no setting has this name; do you mean flush_age_seconds?"),
-        ("FLUSH_EVENTS = 5", "settings.toml: FLUSH_EVENTS: no setting has this name"),
-        ("flush_events = 0", "settings.toml: flush_events: Input should be greater than or equal to 1"),
-        ("http_port = true", 'settings.toml: http_port: bool; write a text or a number'),
-        ('sources = {clicks = "native"}', 'settings.toml: sources: dict; write a text or a number, as the environment'),
-        ("flush_events 5", "PREFSTREAM_SETTINGS: "),
-    ],
-)  # fmt: skip
-def test_a_wrong_line_of_the_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, sentence: str) -> None:
-    with pytest.raises(InvalidSettings) as refused:
-        read(monkeypatch, SETTINGS=written(tmp_path, text))
-    assert len(str(refused.value).splitlines()) == 1
-    assert sentence in str(refused.value)
-
-
-def test_a_file_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(InvalidSettings, match=r"^PREFSTREAM_SETTINGS: .*nowhere.toml.*No such file") as refused:
-        read(monkeypatch, SETTINGS=str(tmp_path / "nowhere.toml"))
-    assert "name a TOML file" in str(refused.value)
-
-
-def test_a_wrong_variable_hides_no_wrong_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = written(tmp_path, "flush_events = 0\nflush_age = 5")
-    with pytest.raises(InvalidSettings) as refused:
-        read(monkeypatch, SETTINGS=path, HTTP_PORT="x")
-    assert [line.split(": ")[:2] for line in str(refused.value).splitlines()] == [
-        [path, "flush_age"],
-        [path, "flush_events"],
-        ["PREFSTREAM_HTTP_PORT", "Input should be a valid integer, unable to parse string as an integer"],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "text"),
-    [
-        ("MODEL_API_KEY", SECRET, "********"),
-        ("SOURCES", "clicks=cloudevents,posts=native", "clicks=cloudevents,posts=native"),
-        ("MODEL_URL", "http://a:1, http://b:2", "http://a:1,http://b:2"),
-        ("PHONE_REGIONS", "", "none"),
-        ("SCHEMAS", "registry", "registry"),
-    ],
-)
-def test_how_a_value_is_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str, text: str) -> None:
-    assert shown(getattr(read(monkeypatch, **{name: value}), name.lower())) == text
-
-
-def test_a_title_is_shown_with_what_is_redacted_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shown(read(monkeypatch, REDACT="title=email+card").redact).endswith("title=email+card,attribute=none")
 
 
 def test_a_topic_may_be_a_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
