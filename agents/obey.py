@@ -19,8 +19,9 @@ from prefstream.commands import Command, RollBack
 from prefstream.receipts import Receipt
 from prefstream.summaries import encode_summary
 from prefstream.tenants import user_of
+from streams.changes import Person
 from streams.controls import NO_CONTROLS, Controls, Decided
-from streams.decisions import Person, decide, undecided
+from streams.decisions import decide, undecided
 from streams.evolution.fitting import budget
 from streams.sensitive_words import Category
 

@@ -26,8 +26,9 @@ from prefstream.summaries import ModelUsed, Summary, Tally
 from prefstream.tenants import user_of
 from streams.adapters import RawRecord
 from streams.adapters.replays import decode, replays
+from streams.changes import Person
 from streams.controls import NO_CONTROLS, Controls
-from streams.decisions import Person, decide
+from streams.decisions import decide
 from streams.evolution.attempts import Attempt, applied, first_attempt, judged
 from streams.evolution.dialects import dialect_of
 from streams.evolution.fitting import Context, fit

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from prefstream.commands import Allow, Command, Edit, Forget, Never, OptIn, OptOut, Pin, Unpin
 from prefstream.events import Item, Rating
 from prefstream.summaries import ModelUsed, Summary, Tally
+from streams.changes import MAX_NEVERS, Person
 from streams.controls import MAX_OPT_POSITIONS, NO_CONTROLS, Controls, decode_controls, encode_controls
-from streams.decisions import MAX_NEVERS, Person, decide, undecided
+from streams.decisions import decide, undecided
 from streams.evidence import evidence_of
 from streams.evolution.guards import Accepted, GuardLimits, judge
 from streams.evolution.guards.sensitive import ALL

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from prefstream.commands import Command, RollBack
 from prefstream.history import NUM_KEPT_VERSIONS, KeptVersion, decode_version, encode_version, is_kept, version_of
 from prefstream.summaries import ModelUsed, Summary
+from streams.changes import Person
 from streams.controls import NO_CONTROLS, Controls
-from streams.decisions import Person, decide
+from streams.decisions import decide
 from streams.evolution.guards.wording import occurs, words_of
 from streams.tokens import estimate_text_tokens
 from tests.streams.test_decisions import (

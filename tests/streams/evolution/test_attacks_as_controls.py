@@ -15,8 +15,9 @@ from model_server.counting import complete
 from prefstream.commands import Command, Edit, Pin
 from prefstream.events import Item, Rating
 from prefstream.summaries import Summary, Tally
+from streams.changes import Person
 from streams.controls import NO_CONTROLS
-from streams.decisions import Decision, Person, decide
+from streams.decisions import Decision, decide
 from streams.evidence import evidence_of
 from streams.evolution.alignxplore import AlignXplore
 from streams.evolution.brief import Brief
