@@ -74,3 +74,8 @@ def total(metric: str, *by: str, only: str = "") -> str:
 def quantile(share: float, histogram: str) -> str:
     """A quantile of a histogram, over the workers."""
     return f"histogram_quantile({share}, {rate(f'{histogram}_bucket', 'le')})"
+
+
+def spread(histogram: str) -> tuple[Query, ...]:
+    """How a histogram lies, in three lines: half of all are below the first, one of a hundred is above the last."""
+    return tuple(Query(quantile(share, histogram), f"p{share:.0%}".rstrip("%")) for share in (0.5, 0.9, 0.99))

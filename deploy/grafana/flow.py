@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.grafana.boards import JOB, Board, Panel, Query, Row, quantile, rate, total
+from deploy.grafana.boards import JOB, Board, Panel, Query, Row, quantile, rate, spread, total
 
 _WAITS = Row(
     "What waits, and how old it is",
@@ -88,10 +88,7 @@ _FAST = Row(
             "From arrival to summary",
             "How long the oldest event of an update had been here when its summary was durable; the flush age is part of it.",
             "s",
-            tuple(
-                Query(quantile(share, "prefstream_arrival_to_summary_seconds"), f"p{share:.0%}".rstrip("%"))
-                for share in (0.5, 0.9, 0.99)
-            ),
+            spread("prefstream_arrival_to_summary_seconds"),
         ),
         Panel(
             "Late updates",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.grafana.boards import JOB, Board, Panel, Query, Row, quantile, rate, total
+from deploy.grafana.boards import JOB, Board, Panel, Query, Row, rate, spread, total
 
 _COST = Row(
     "What it costs",
@@ -93,7 +93,7 @@ _REPLICAS = Row(
             "Call time",
             "How long a call takes, waiting for a place included.",
             "s",
-            tuple(Query(quantile(share, "prefstream_call_seconds"), f"p{share:.0%}".rstrip("%")) for share in (0.5, 0.9, 0.99)),
+            spread("prefstream_call_seconds"),
         ),
         Panel(
             "Calls under way",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.grafana.boards import JOB, Board, Panel, Query, Row, quantile, rate
+from deploy.grafana.boards import JOB, Board, Panel, Query, Row, rate, spread
 
 _FORETELLS = Row(
     "Do they foretell choices",
@@ -36,10 +36,7 @@ _FRESH = Row(
             "How old the newest event of an update was, by its own time, when its summary was durable: what platforms hold "
             "back is in it.",
             "s",
-            tuple(
-                Query(quantile(share, "prefstream_event_to_summary_seconds"), f"p{share:.0%}".rstrip("%"))
-                for share in (0.5, 0.9, 0.99)
-            ),
+            spread("prefstream_event_to_summary_seconds"),
         ),
         Panel(
             "Summaries",

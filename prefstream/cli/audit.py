@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, TypeVar
 
 import msgspec
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from prefstream.absence import Wanted, search
 from prefstream.audit import Verdict
@@ -17,11 +18,13 @@ from prefstream.cli.options import BootstrapServers, Namespace, Tenant
 from prefstream.cli.terminal import complain, reading_bars
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.errors import PrefstreamError
+from prefstream.reading import Watch
 from prefstream.rendering.absence import absence_report
 from prefstream.rendering.audit import audit_report
-from prefstream.security import Servers
 from prefstream.tenants import key_of
 from prefstream.topics import DEFAULT_NAMESPACE
+
+T = TypeVar("T")
 
 AUDIT_EXIT_CODES: dict[Verdict, int] = {"holds": 0, "broken": 1, "undecided": 2}
 
@@ -44,30 +47,27 @@ def audit(
     it is 0 if nothing live is left of them, and 1 if something is.
     """
     if user is not None:
-        _look_for(Wanted(key_of(tenant, user), tuple(canary or ())), state, as_json, bootstrap_servers, namespace)
-    try:
-        with reading_bars() as watch:
-            found = audit_topics(bootstrap_servers, namespace, watch, wait)
-    except PrefstreamError as error:
-        complain(str(error))
-        raise typer.Exit(AUDIT_EXIT_CODES["undecided"]) from error
-    if as_json:
-        typer.echo(msgspec.json.encode(found))
-    else:
-        Console().print(audit_report(found))
+        wanted = Wanted(key_of(tenant, user), tuple(canary or ()))
+        left = _read(lambda watch: search(bootstrap_servers, namespace, wanted, state, datetime.now(UTC), watch))
+        _print(left, absence_report, as_json)
+        raise typer.Exit(0 if left.is_proven else 1)
+    found = _read(lambda watch: audit_topics(bootstrap_servers, namespace, watch, wait))
+    _print(found, audit_report, as_json)
     raise typer.Exit(AUDIT_EXIT_CODES[found.verdict])
 
 
-def _look_for(wanted: Wanted, state: Path | None, as_json: bool, bootstrap_servers: Servers, namespace: str) -> NoReturn:
-    """Print what is left of a user, and end with whether that is nothing live."""
+def _read(what: Callable[[Watch], T]) -> T:
+    """What is found on the topics; where they cannot be read, the command says so and ends."""
     try:
         with reading_bars() as watch:
-            found = search(bootstrap_servers, namespace, wanted, state, datetime.now(UTC), watch)
+            return what(watch)
     except PrefstreamError as error:
         complain(str(error))
         raise typer.Exit(AUDIT_EXIT_CODES["undecided"]) from error
+
+
+def _print(found: T, report: Callable[[T], RenderableType], as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(found))
     else:
-        Console().print(absence_report(found))
-    raise typer.Exit(0 if found.is_proven else 1)
+        Console().print(report(found))
