@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from functools import reduce
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer
 
+from agents.metrics import Metrics
+from agents.scrape import at_a_scrape
 from docs.generate import pages
+from prefstream.cli import app
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = [page for page in DOCUMENTS if page.name not in ("CHANGELOG.md", "DECISIONS.md")]  # those tell what was
 README = (ROOT / "README.md").read_text()
 
 
@@ -26,6 +33,41 @@ def test_every_link_leads_to_a_file(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)", document.read_text())
     missing = [target for target in targets if not target.startswith("http") and not (document.parent / target).exists()]
     assert not missing
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text()
+    assert [page.name for page in ROOT.glob("docs/*.md") if f"]({page.name})" not in index and page.name != "README.md"] == []
+
+
+def metric_names() -> set[str]:
+    """Every family's name, with the endings of its kind."""
+    metrics = Metrics()
+    for collector in at_a_scrape():
+        metrics.registry.register(collector)
+    endings = {"counter": ("_total",), "histogram": ("", "_bucket", "_sum", "_count"), "gauge": ("",)}
+    return {family.name + ending for family in metrics.registry.collect() for ending in endings[family.type]}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_metric_of_a_page_exists(page: Path) -> None:
+    named = set(re.findall(r"\bprefstream_\w*[a-z]\b", page.read_text()))
+    assert named - metric_names() == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_command_of_a_page_exists(page: Path) -> None:
+    named = set(re.findall(r"(?:`|^(?:\$ )?)prefstream ([a-z][a-z-]*)", page.read_text(), re.MULTILINE))
+    assert named - set(typer.main.get_group(app).commands) == set()
+
+
+def test_the_walk_through_the_architecture_names_what_is_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    steps = re.findall(r"`(\w+(?:/\w+)+)(?:\.py|/)` ((?:`[\w.]+`(?:, )?)+)", text)
+    assert len(steps) > 20
+    for module, names in steps:
+        for name in re.findall(r"`([\w.]+)`", names):
+            reduce(getattr, name.split("."), import_module(module.replace("/", ".")))
 
 
 def test_every_test_that_the_guarantee_leans_on_exists() -> None:

@@ -25,7 +25,7 @@ REASONS: dict[DeadLetterReason, str] = {
     "missing_user": "it names no user to keep it for",
     "invalid": "a field has a wrong type or an impossible value",
     "too_large": "it is larger than an event may be",
-    "unsupported": "it is understood, but nothing acts on it yet",
+    "unsupported": "it is understood, but the version that read it did not act on it yet",
     "poison": "no summary could be written with it, and could for others",
     "unprocessable": "this version of prefstream fails on it, which is a defect",
     "unknown_source": "the worker that met it does not read its topic",
