@@ -39,7 +39,8 @@ from streams.keys import (
     recent_ids_key,
 )
 from streams.ledger import LEDGER_KEY, Ledger, Outcome, decode_ledger, encode_ledger
-from streams.pending import Due, Known, PendingIndex, Place, highest, place_of, source_name, source_of
+from streams.pending import Due, Known, PendingIndex
+from streams.places import Place, highest, place_of, source_name, source_of
 from streams.records import Arrival, Passed, Recent, decode_arrival, decode_recent, encode_recent, not_after, remember_ids
 from streams.versions import Step
 

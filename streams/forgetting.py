@@ -18,7 +18,7 @@ from msgspec import Struct
 from prefstream.commands import Command, CommandBase, Forget
 from prefstream.events import Event
 from streams.ledger import Outcome
-from streams.pending import source_name
+from streams.places import source_name
 from streams.records import Detailed
 
 _DIGEST_BYTES = 32

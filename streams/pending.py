@@ -15,21 +15,17 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from prefstream.dead_letters import Origin
 from prefstream.summaries import FlushReason
 from prefstream.tenants import tenant_of
 from streams.backlog import Backlog
 from streams.backpressure import Weight, weigh
 from streams.failures import Failures
 from streams.flush import FlushPolicy, flush_reason
+from streams.places import Place, place_of, source_of
 from streams.queues import Queue
 from streams.records import MAX_RECENT_IDS, Arrival
 
 Admission = Literal["accepted", "redelivered", "duplicate"]
-
-# An event's place in its source: (offset, index within the record), compared in that order.
-Place = tuple[int, int]
-
 
 _ASK_AGAIN_MS = 50  # a due user whose events the ledger has not counted yet; it does twice a second
 
@@ -83,26 +79,6 @@ class _User:
     @property
     def is_condemned(self) -> bool:
         return self.failures is not None and self.failures.condemned == self.backlog.first_offset
-
-
-def source_of(arrival: Arrival) -> str:
-    """The source partition that the event came from."""
-    return source_name(arrival.origin)
-
-
-def source_name(origin: Origin) -> str:
-    """The key under which a source partition's highest place is kept: ``topic-id/partition``."""
-    return f"{origin.topic}/{origin.partition}"
-
-
-def place_of(arrival: Arrival) -> Place:
-    """Where in its source partition the event stands."""
-    return (arrival.origin.offset, arrival.origin.index)
-
-
-def highest(one: Mapping[str, Place], other: Mapping[str, Place]) -> dict[str, Place]:
-    """The highest place by source of the two."""
-    return dict(one) | {source: max(place, one.get(source, place)) for source, place in other.items()}
 
 
 def _met(state: _User, arrival: Arrival) -> Admission:

@@ -21,7 +21,7 @@ from streams.discretion import discreet_evidence, discreet_tally, discreet_text
 from streams.evidence import Evidence, evidence_of
 from streams.evolution.guards.sensitive import off_for
 from streams.forgetting import FIRST_LIFE, Life
-from streams.pending import Place, highest, place_of, source_of
+from streams.places import Place, highest, place_of, source_of
 from streams.records import Arrival, decode_event
 from streams.redaction import DEFAULT_REDACTION, Kind, Redaction, redacted
 from streams.sensitive_words import Category

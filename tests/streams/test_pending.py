@@ -17,7 +17,8 @@ from prefstream.summaries import FlushReason
 from streams.backpressure import Weight, weigh
 from streams.failures import Failure, FailureKind, Failures, after_death, after_failure, after_success
 from streams.flush import FlushPolicy
-from streams.pending import Admission, Due, Known, PendingIndex, Place
+from streams.pending import Admission, Due, Known, PendingIndex
+from streams.places import Place
 from streams.records import MAX_RECENT_IDS, Arrival
 
 POLICY = FlushPolicy(

@@ -16,7 +16,7 @@ from prefstream.summaries import ModelUsed, Summary, Tally
 from streams.controls import Controls
 from streams.evidence import evidence_of
 from streams.evolution.guards.sensitive import ALL
-from streams.pending import Place
+from streams.places import Place
 from streams.records import MAX_RECENT_IDS, Arrival, encode_event, remember_ids
 from streams.sensitive_words import Category
 from streams.tally import fold
