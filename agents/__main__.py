@@ -18,6 +18,7 @@ from agents.failstop import stop_unfinished
 from agents.faust_fixes import UnprovenVersion, assert_versions
 from agents.logs import set_up_logging
 from agents.model import read_model
+from agents.schemas import no_schemas
 from agents.settings import PREFIX, InvalidSettings, Settings
 from agents.store import DirectoryUnusable, claim_directory
 from prefstream.errors import PrefstreamError
@@ -92,8 +93,9 @@ def _new_worker() -> Worker:
         log.warning(f"{crash_points.VARIABLE} is ignored: only the worker of the fault tests crashes on request")
     check_port(settings)
     claim_directory(settings.data_directory)
-    adapters = read_adapters(settings)
-    return Worker(settings, read_cluster(settings), adapters, model)
+    schemas = no_schemas()
+    adapters = read_adapters(settings, schemas)
+    return Worker(settings, read_cluster(settings), adapters, model, schemas)
 
 
 def _run(worker: Worker) -> int:

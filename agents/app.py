@@ -39,6 +39,8 @@ from agents.obey import Obey
 from agents.outbox import Outbox
 from agents.partitions import Partitions
 from agents.progress import CommitOutcome, Progress
+from agents.registry import Registry, access_of
+from agents.schemas import Schemas
 from agents.scrape import Disk, Ownership, RecoveryTime, Standings, Unread, Waiting
 from agents.settings import Settings
 from agents.snapshots import Snapshots
@@ -74,7 +76,10 @@ class Cluster(Struct, frozen=True):
 class Worker(FixedApp):
     """One worker process."""
 
-    def __init__(self, settings: Settings, cluster: Cluster, adapters: Mapping[str, Adapter], model: Model) -> None:
+    def __init__(
+        self, settings: Settings, cluster: Cluster, adapters: Mapping[str, Adapter], model: Model, schemas: Schemas
+    ) -> None:
+        """``schemas`` are those that the adapters know, to which a registry adds."""
         super().__init__(settings.namespace, **faust_settings(settings, cluster.num_partitions))
         self.settings = settings
         self.model = model
@@ -94,6 +99,9 @@ class Worker(FixedApp):
         self.dispatch = self._new_dispatch(cluster)
         self.lag = Lag(self.progress, self._ends)
         self.gates = self._new_gates()
+        access = access_of(settings)
+        self.registry = Registry(access, schemas, self.metrics) if access else None
+        self.intake = self._new_intake(adapters)
         self.watchdog = self._new_watchdog()
         self.health = HealthServer(
             settings.http_host, settings.http_port, self.metrics.registry, lambda: self.watchdog.stalled, self.not_ready
@@ -149,10 +157,24 @@ class Worker(FixedApp):
             settings.tenant_sources,
         )
 
+    def _new_intake(self, adapters: Mapping[str, Adapter]) -> Intake:
+        settings = self.settings
+        snapshots = Snapshots(settings.brokers, settings.namespace, adapters)
+        obtain = self.registry.obtain if self.registry else None
+        return Intake(adapters, self.outbox, self.progress, self.metrics, snapshots.take, settings.tenant_sources, obtain)
+
     def _new_watchdog(self) -> Watchdog:
         settings = self.settings
         return Watchdog(
-            duties(self, self.progress, self.partitions, self.dispatch, self.is_ready, self.model.timeout_seconds),
+            duties(
+                self,
+                self.progress,
+                self.partitions,
+                self.dispatch,
+                self.is_ready,
+                self.model.timeout_seconds,
+                lambda: self.intake.waiting_topics,
+            ),
             lambda: self.topic_watch.is_answered,
             self.metrics,
             stalled_after_seconds=settings.stalled_after_seconds,
@@ -202,10 +224,7 @@ class Worker(FixedApp):
 
     def _add_agents(self, cluster: Cluster, adapters: Mapping[str, Adapter]) -> None:
         # acks=False: offsets advance only when our agents say so, through Progress.
-        settings = self.settings
-        snapshots = Snapshots(settings.brokers, settings.namespace, adapters)
-        intake = Intake(adapters, self.outbox, self.progress, self.metrics, snapshots.take, settings.tenant_sources)
-        self.agent(self.topic(*adapters, acks=False, **RAW), name="intake")(intake.run)
+        self.agent(self.topic(*adapters, acks=False, **RAW), name="intake")(self.intake.run)
         events = self.topic_names.events
         topic_id = cluster.topic_ids[events]
         collect = Collect(self.partitions, self.outbox, self.obey, self.forget, topic_id, self.progress, self.metrics)
@@ -299,9 +318,12 @@ class Worker(FixedApp):
             reached("drain.committed")
             self.progress.stop(self.consumer.assignment())
             await self.release_partitions()
+        await self.intake.close()
         await super().on_stop()
         await self.outbox.close()
         await self.client.__aexit__(None, None, None)
+        if self.registry:
+            await self.registry.close()
         await self.health.stop()
         await self.topic_watch.close()
 
@@ -316,7 +338,7 @@ class Worker(FixedApp):
         """The topics from which nothing is to be fetched now. In a rebalance, while nothing is restored, the gates stay."""
         if self.is_ready():
             self.gates.look()
-        return self.gates.closed_topics()
+        return self.gates.closed_topics() | self.intake.waiting_topics
 
     async def open_partitions(self, changelogs: set[TP]) -> None:
         """Take ownership of the partitions of these changelog partitions."""

@@ -12,20 +12,20 @@ from pathlib import Path
 import structlog
 
 from agents.app import Cluster
-from agents.schemas import read_schemas
+from agents.schemas import Schemas, read_schemas
 from agents.settings import PREFIX, Settings
 from agents.stamps import Changelog
 from prefstream.admin import TopicState, differences, topic_ids, topic_states
 from prefstream.sources import read_standings, refusal
 from prefstream.topics import TopicNames, topic_specs
-from streams.adapters import Adapter
+from streams.adapters import Adapter, SchemaKind
 from streams.adapters.avro import parse_avro, unpack_avro
 from streams.adapters.mapping import mapping_adapter
 from streams.adapters.mapping_file import parse_mapping
 from streams.adapters.named import ADAPTERS, ENVELOPES
 from streams.adapters.protobuf import parse_protobuf, unpack_protobuf
 from streams.adapters.replays import replays
-from streams.adapters.wire_format import Unpack, framed, unpack_json
+from streams.adapters.wire_format import Absent, Unpack, framed, not_in, of_a_registry, unpack_json
 from streams.errors import InvalidMapping, InvalidSchema
 
 log = structlog.get_logger()
@@ -48,15 +48,18 @@ def check_port(settings: Settings) -> None:
             ) from None
 
 
-def read_adapters(settings: Settings) -> dict[str, Adapter]:
-    """The adapter of each source topic. Raises :class:`NotReadyToStart` for a mapping or a schema that is missing or wrong."""
-    return {topic: _adapter(topic, name, settings.schemas) for topic, name in settings.all_sources.items()}
+def read_adapters(settings: Settings, schemas: Schemas) -> dict[str, Adapter]:
+    """The adapter of each source topic; they know ``schemas``, to which the folder's are added.
+
+    Raises :class:`NotReadyToStart` for a mapping or a schema that is missing or wrong.
+    """
+    return {topic: _adapter(topic, name, settings, schemas) for topic, name in settings.all_sources.items()}
 
 
-def _adapter(topic: str, name: str, schemas: Path | None) -> Adapter:
+def _adapter(topic: str, name: str, settings: Settings, schemas: Schemas) -> Adapter:
     envelope, is_framed, inner = name.partition("+")
     if is_framed and envelope in ENVELOPES:
-        return framed(_unpack(envelope, schemas), _adapter(topic, inner, schemas))
+        return framed(_unpack(envelope, settings, schemas), _adapter(topic, inner, settings, schemas))
     if name == "replays":
         return replays
     if name in ADAPTERS:
@@ -68,18 +71,26 @@ def _adapter(topic: str, name: str, schemas: Path | None) -> Adapter:
         raise NotReadyToStart(f"{PREFIX}SOURCES: {topic}: {path}: {error}") from None
 
 
-def _unpack(envelope: str, folder: Path | None) -> Unpack:
+def _unpack(envelope: str, settings: Settings, schemas: Schemas) -> Unpack:
     if envelope == "confluent-json":
         return unpack_json
-    if folder is None:
-        raise NotReadyToStart(f"{PREFIX}SCHEMAS: missing: {envelope} needs the folder with the registry's schemas")
-    where = f"{PREFIX}SCHEMAS={folder}"
+    folder = settings.schemas
+    if folder is None and settings.schema_registry is None:
+        raise NotReadyToStart(
+            f"{PREFIX}SCHEMAS: missing: {envelope} needs the folder with the registry's schemas, or {PREFIX}SCHEMA_REGISTRY"
+        )
     try:
         if envelope == "confluent-avro":
-            return unpack_avro(read_schemas(folder, ".avsc", parse_avro), where)
-        return unpack_protobuf(read_schemas(folder, ".desc", parse_protobuf), where)
+            schemas["avro"] |= read_schemas(folder, ".avsc", parse_avro) if folder else {}
+            return unpack_avro(schemas["avro"], _absent(settings, "avro", ".avsc"))
+        schemas["protobuf"] |= read_schemas(folder, ".desc", parse_protobuf) if folder else {}
+        return unpack_protobuf(schemas["protobuf"], _absent(settings, "protobuf", ".desc"))
     except (OSError, InvalidSchema) as error:
         raise NotReadyToStart(f"{PREFIX}SCHEMAS: {folder}: {error}") from None
+
+
+def _absent(settings: Settings, kind: SchemaKind, ending: str) -> Absent:
+    return of_a_registry(kind) if settings.schema_registry else not_in(f"{PREFIX}SCHEMAS={settings.schemas}", ending)
 
 
 def read_cluster(settings: Settings) -> Cluster:

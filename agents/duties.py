@@ -6,7 +6,7 @@ and not by what the broker says is left: behind a transaction that was aborted, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Set
 from typing import cast
 
 from faust.app import App
@@ -27,8 +27,12 @@ def duties(
     dispatch: Dispatch,
     is_ready: Callable[[], bool],
     call_seconds: float,
+    waiting_topics: Callable[[], Set[str]],
 ) -> list[Duty]:
-    """The duties of this worker; one model call may take ``call_seconds``, and is made twice at most."""
+    """The duties of this worker; one model call may take ``call_seconds``, and is made twice at most.
+
+    ``waiting_topics``: those that wait for a schema registry, with which no restart would help.
+    """
 
     def recovered() -> Hashable | None:
         if is_ready() or app.should_stop:
@@ -43,7 +47,7 @@ def duties(
         return cast(WatermarkConsumer, app.consumer).num_fetches
 
     def read() -> Hashable | None:
-        return progress.num_processed if progress.has_unprocessed else None
+        return progress.num_processed if progress.has_unprocessed(waiting_topics()) else None
 
     def committed() -> Hashable | None:
         return progress.num_committed if progress.committable() else None

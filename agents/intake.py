@@ -5,7 +5,7 @@ Place in the flow: first. Platforms key and partition as they like; after intake
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import NamedTuple
 
 import structlog
@@ -19,8 +19,9 @@ from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
 from agents.outbox import Outbox
 from agents.progress import Progress
+from agents.waiting import Obtain, Waiting
 from prefstream.dead_letters import DeadLetter
-from streams.adapters import Adapter, Decoded, RawRecord
+from streams.adapters import Adapter, Decoded, RawRecord, SchemaNeeded, Undecodable
 from streams.adapters.replays import decode
 from streams.routing import Forward, asks_to_forget, refuse, route
 
@@ -49,10 +50,12 @@ class Intake:
         metrics: Metrics,
         ends: Ends,
         tenants: Mapping[str, str] | None = None,
+        obtain: Obtain | None = None,
     ) -> None:
         """``ends`` says where every source partition ends now, by ``topic-id/partition``.
 
-        ``tenants``: whose a topic is, of those that are declared for one.
+        ``tenants``: whose a topic is, of those that are declared for one. ``obtain``: who is asked for the schemas that an
+        adapter needs, where one may.
         """
         self._adapters = adapters
         self._tenants = tenants or {}
@@ -61,21 +64,40 @@ class Intake:
         self._metrics = metrics
         self._ends = ends
         self._said: set[tuple[str, str]] = set()
+        self._waiting = Waiting(obtain or _nobody, self._step, progress, metrics)
+
+    @property
+    def waiting_topics(self) -> Set[str]:
+        """The topics that wait for a schema."""
+        return self._waiting.topics
+
+    async def close(self) -> None:
+        """Let go of what waits for a schema."""
+        await self._waiting.close()
 
     @stopping_on_error("intake")
     async def run(self, records: StreamT[bytes]) -> None:
         """Take in records in offset order; an offset is done when everything made of it is in the outbox."""
         async for event in records.events():
             message = event.message
-            if not self._progress.accept(message.tp, message.offset):
-                continue
-            await self._take_in(message, self._progress.mark(message.tp).origin_topic)
+            if not self._waiting.hold(message) and (needed := await self._step(message)):
+                self._waiting.begin(message, needed)
+
+    async def _step(self, message: Message, refusal: Undecodable | None = None) -> SchemaNeeded | None:
+        """Take in one message, unless that is done or another's; or say which schema must be known first."""
+        if not self._progress.accept(message.tp, message.offset):
+            return None
+        needed = await self._take_in(message, self._progress.mark(message.tp).origin_topic, refusal)
+        if needed is None:
             self._progress.done(message.tp, message.offset)
             await self._outbox.room()
+        return needed
 
-    async def _take_in(self, message: Message, origin_topic: str) -> None:
+    async def _take_in(self, message: Message, origin_topic: str, refusal: Undecodable | None) -> SchemaNeeded | None:
+        read = self._read(raw_record(message), origin_topic, refusal)
+        if isinstance(read, SchemaNeeded):
+            return read
         self._metrics.source_records.labels(message.topic).inc()
-        read = self._read(raw_record(message), origin_topic)
         ends = await self._ends() if isinstance(read, _Read) and asks_to_forget(read.decoded) else {}
         match self._decided(read, origin_topic, ends):
             case DeadLetter() as letter:
@@ -84,11 +106,19 @@ class Intake:
                 self._outbox.refuse(letter)
             case forwards:
                 self._outbox.forward(forwards)
+        return None
 
-    def _read(self, raw: RawRecord, origin_topic: str) -> _Read | DeadLetter:
-        """What a record says. A defect that it meets would stop every worker that reads it, one after the other."""
+    def _read(self, raw: RawRecord, origin_topic: str, refusal: Undecodable | None) -> _Read | DeadLetter | SchemaNeeded:
+        """What a record says; where it needs a schema, the ``refusal`` that this is known to meet.
+
+        A defect that it meets would stop every worker that reads it, one after the other.
+        """
         try:
             record, decoded = decode(raw, self._adapters)
+            if isinstance(decoded, SchemaNeeded):
+                if refusal is None:
+                    return decoded
+                decoded = refusal
             return _Read(raw, replace(record, tenant=self._tenants.get(record.topic) or record.tenant), decoded)
         except Exception as error:
             return self._unprocessable(raw, error, origin_topic)
@@ -123,6 +153,10 @@ class Intake:
                 reason=letter.reason,
                 see=f"prefstream dead-letters show {letter.id}",
             )
+
+
+async def _nobody(needed: SchemaNeeded) -> Undecodable | None:
+    raise AssertionError("without a registry no adapter asks for a schema")
 
 
 def raw_record(message: Message) -> RawRecord:

@@ -38,6 +38,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.tenants = tenants or TenantLabels()
         self._add_events()
+        self._add_schemas()
         self._add_left_out()
         self._add_calls()
         self._add_costs()
@@ -78,6 +79,18 @@ class Metrics:
             "was chosen), mistaken (to what was not), silent (to neither).",
             "verdict",
             values=get_args(Verdict),
+        )
+
+    def _add_schemas(self) -> None:
+        self.unanswered_schema_requests = self._counter(
+            "unanswered_schema_requests",
+            "Questions to the schema registry that met an outage, and are asked again: what is no registry's own word is one.",
+        )
+        self.waiting_for_schemas = self._gauge(
+            "waiting_for_schemas",
+            "Partitions of a source topic whose next record waits for a schema of the registry; while there is one, nothing "
+            "more is fetched of the topic.",
+            "topic",
         )
 
     def _add_left_out(self) -> None:

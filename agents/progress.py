@@ -9,7 +9,7 @@ read where the broker refuses to hand it over; any other offset that is missing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -144,10 +144,17 @@ class Progress:
             if watermark is not None:
                 watermark.committed = offset
 
-    @property
-    def has_unprocessed(self) -> bool:
-        """Whether the broker handed over something that is not processed yet."""
-        return any(one.position is not None and one.position < (one.fetched or 0) for one in self._watermarks.values())
+    def life(self, source: tuple[str, int]) -> object | None:
+        """What is another after each ``start`` of the partition, and none while it is not read."""
+        return self._watermarks.get(source)
+
+    def has_unprocessed(self, left_out: Set[str]) -> bool:
+        """Whether the broker handed over something, of other topics than these, that is not processed yet."""
+        return any(
+            one.position is not None and one.position < (one.fetched or 0)
+            for (topic, _), one in self._watermarks.items()
+            if topic not in left_out
+        )
 
     @property
     def num_processed(self) -> int:

@@ -5,10 +5,9 @@ Place in the flow: below :mod:`agents.settings`, which names the fields; budgets
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from phonenumbers import SUPPORTED_REGIONS
 
+from agents.addresses import check_address
 from streams.redaction import DEFAULT_KINDS, FIELDS, KINDS, Field, Kind
 from streams.sensitive_words import CATEGORIES
 
@@ -19,7 +18,7 @@ def read_urls(text: str) -> tuple[str, ...]:
     if not urls or len(set(urls)) < len(urls):
         raise ValueError("name every server, and each of them once, as in http://10.0.0.1:8000,http://10.0.0.2:8000")
     for url in urls:
-        _check_url(url)
+        check_address(url, "PREFSTREAM_MODEL_API_KEY")
     return urls
 
 
@@ -83,16 +82,3 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     """The pairs around ``=``, where no space means anything."""
     parted = [part.partition("=") for part in text.replace(" ", "").split(",") if part]
     return [(name, value) for name, _, value in parted]
-
-
-def _check_url(url: str) -> None:
-    """Raises ValueError for what is no root of a server; a password is not quoted."""
-    try:
-        parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # half an IPv6 address, or no number of a port
-        parts, is_address = None, False
-    if "@" in url:
-        raise ValueError("leave the password out of the addresses: a key goes into PREFSTREAM_MODEL_API_KEY")
-    if parts is None or not is_address or parts.query or parts.fragment:
-        raise ValueError(f"{url} is no address of a server: write http://HOST:PORT or https://HOST, separated by commas")

@@ -15,8 +15,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from agents.addresses import check_address
 from agents.budget_settings import budgets_of, check_tenant, named_in, parse_tenant_budgets
 from agents.prices import TokenKind, read_prices
+from agents.registry_settings import check_belongs, check_identity
 from agents.setting_texts import (
     default_redactions,
     read_categories,
@@ -92,6 +94,15 @@ class Settings(BaseSettings):
     schemas: Path | None = Field(
         None, description="folder with a registry's schemas by their ids: 17.avsc (Avro), 17.desc (Protobuf); read at the start"
     )
+    schema_registry: str | None = Field(
+        None, description="root of a schema registry, which is asked for each schema that the folder does not have"
+    )
+    schema_registry_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that sign the registry's certificate; otherwise the system's"
+    )
+    schema_registry_token: SecretStr | None = Field(None, description="bearer token of the registry")
+    schema_registry_username: str | None = Field(None, description="our name at the registry, if it asks for that")
+    schema_registry_password: SecretStr | None = Field(None, description="our password there", validate_default=True)
     data_directory: Path = Field(Path("prefstream-state"), description="where RocksDB keeps the tables; one per worker")
     model_profile: str = Field(
         DEFAULT, description="which model, and how it is asked: a profile's name, or the path of a TOML file of yours"
@@ -226,7 +237,27 @@ class Settings(BaseSettings):
             raise ValueError(str(error)) from None
         return value
 
-    @field_validator("model_ca_file")
+    @field_validator("schema_registry")
+    @classmethod
+    def _know_the_registry(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        check_address(value, f"{PREFIX}SCHEMA_REGISTRY_PASSWORD or _TOKEN")
+        return value.rstrip("/")
+
+    @field_validator("schema_registry_ca_file", "schema_registry_token", "schema_registry_username", "schema_registry_password")
+    @classmethod
+    def _belong_to_a_registry(cls, value: Any, info: ValidationInfo) -> Any:
+        check_belongs(value, info.data)
+        return value
+
+    @field_validator("schema_registry_password")
+    @classmethod
+    def _say_who_asks(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        check_identity(value, info.data)
+        return value
+
+    @field_validator("model_ca_file", "schema_registry_ca_file")
     @classmethod
     def _trust_the_authorities(cls, value: Path | None) -> Path | None:
         try:

@@ -8,6 +8,7 @@ a record that is as it should be and says nothing of anybody's taste: that is co
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from msgspec import Struct
 
@@ -54,5 +55,15 @@ class Undecodable(Struct, frozen=True):
     tenant: str = ""
 
 
+SchemaKind = Literal["avro", "protobuf"]
+
+
+class SchemaNeeded(Struct, frozen=True):
+    """A record that cannot be read before the schema of this id is known: ask a registry for it, and the adapter again."""
+
+    kind: SchemaKind
+    schema_id: int
+
+
 Decoded = tuple[Event | Command, ...] | Undecodable
-Adapter = Callable[[RawRecord], Decoded]
+Adapter = Callable[[RawRecord], Decoded | SchemaNeeded]

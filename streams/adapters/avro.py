@@ -8,35 +8,39 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import fastavro
 import msgspec
 
-from streams.adapters import Undecodable
+from streams.adapters import SchemaNeeded, Undecodable
 from streams.adapters.validation import refuse
-from streams.adapters.wire_format import Unpack
+from streams.adapters.wire_format import Absent, Unpack
 from streams.errors import InvalidSchema
 
 
-def parse_avro(text: bytes) -> Any:
-    """The schema in an ``.avsc`` file. Raises InvalidSchema."""
+def parse_avro(text: bytes, references: Sequence[bytes] = ()) -> Any:
+    """The schema in an ``.avsc`` file; what it names of others is in ``references``, each behind what it names itself.
+
+    Raises InvalidSchema.
+    """
     named: dict[str, Any] = {}
     try:
-        schema = fastavro.parse_schema(json.loads(text), named)
+        schemas = [fastavro.parse_schema(json.loads(one), named) for one in (*references, text)]
     except Exception as error:  # the library says what is wrong in many types, KeyError among them
         raise InvalidSchema(f"no Avro schema: {type(error).__name__}: {error}") from error
-    _check(schema, named, frozenset())
-    return schema
+    for schema in schemas:
+        _check(schema, named, frozenset())
+    return _whole(schemas[-1], named) if references else schemas[-1]
 
 
-def unpack_avro(schemas: Mapping[int, Any], where: str) -> Unpack:
-    """Unpacks with these schemas, by their ids; ``where`` says for people where they come from."""
+def unpack_avro(schemas: Mapping[int, Any], absent: Absent) -> Unpack:
+    """Unpacks with these schemas, by their ids; ``absent`` says what becomes of a record of another."""
 
-    def unpack(schema_id: int, packed: bytes) -> bytes | Undecodable:
+    def unpack(schema_id: int, packed: bytes) -> bytes | Undecodable | SchemaNeeded:
         if schema_id not in schemas:
-            return refuse("undecodable", f"schema {schema_id}: no {schema_id}.avsc in {where}: add it, restart, and replay")
+            return absent(schema_id)
         stream = io.BytesIO(packed)
         try:
             plain = msgspec.json.encode(fastavro.schemaless_reader(stream, schemas[schema_id], None))
@@ -46,6 +50,17 @@ def unpack_avro(schemas: Mapping[int, Any], where: str) -> Unpack:
         return refuse("undecodable", f"value: {left} bytes more than schema {schema_id} reads") if left else plain
 
     return unpack
+
+
+def _whole(schema: Any, named: Mapping[str, Any]) -> Any:
+    """With everything that it names, in the library's own marks: by itself it adds them to a record only."""
+    marks = {"__fastavro_parsed": True, "__named_schemas": named}
+    match schema:
+        case list():
+            return [_whole(one, named) for one in schema]
+        case str():
+            return {**named[schema], **marks} if schema in named else schema
+    return {**schema, **marks}
 
 
 def _check(schema: Any, named: Mapping[str, Any], around: frozenset[str]) -> None:

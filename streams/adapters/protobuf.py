@@ -9,38 +9,78 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from google.protobuf import (
+    any_pb2,
+    descriptor_pb2,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    struct_pb2,
+    timestamp_pb2,
+    wrappers_pb2,
+)
 from google.protobuf.descriptor import Descriptor, FileDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message_factory import GetMessageClass
 
-from streams.adapters import Undecodable
+from streams.adapters import SchemaNeeded, Undecodable
 from streams.adapters.validation import refuse
-from streams.adapters.wire_format import Unpack
+from streams.adapters.wire_format import Absent, Unpack
 from streams.errors import InvalidSchema
 
 _MAX_DEPTH = 32  # of messages declared in messages
+_ITSELF = "the schema itself"  # no file that another imports has this name
+# What every compiler of Protobuf brings along, and no registry has.
+_BROUGHT_ALONG = (
+    any_pb2,
+    descriptor_pb2,
+    duration_pb2,
+    empty_pb2,
+    field_mask_pb2,
+    struct_pb2,
+    timestamp_pb2,
+    wrappers_pb2,
+)
 
 
 def parse_protobuf(encoded: bytes) -> FileDescriptor:
     """The schema in a file of ``protoc --include_imports --descriptor_set_out``: its last one. Raises InvalidSchema."""
     try:
-        files = FileDescriptorSet.FromString(encoded).file
-        pool = DescriptorPool()
-        for file in files:
-            pool.Add(file)
-        return pool.FindFileByName(files[-1].name)
+        return _last_of(FileDescriptorSet.FromString(encoded).file)
     except Exception as error:  # a file that is none, one that imports what is not there, no file at all
         raise InvalidSchema(f"no set of file descriptors: {type(error).__name__}: {error}") from error
 
 
-def unpack_protobuf(schemas: Mapping[int, FileDescriptor], where: str) -> Unpack:
-    """Unpacks with these schemas, by their ids; ``where`` says for people where they come from."""
+def parse_descriptor(encoded: bytes, references: Sequence[tuple[str, bytes]]) -> FileDescriptor:
+    """The schema in one file's descriptor; what it imports is in ``references`` by name, each behind what it imports itself.
 
-    def unpack(schema_id: int, packed: bytes) -> bytes | Undecodable:
+    What every compiler brings along need not be there. Raises InvalidSchema.
+    """
+    try:
+        files = [FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb) for module in _BROUGHT_ALONG]
+        for name, one in (*references, (_ITSELF, encoded)):
+            files.append(FileDescriptorProto.FromString(one))
+            files[-1].name = name  # a registry calls it as it likes, and those that import it by this name
+        return _last_of(files)
+    except Exception as error:
+        raise InvalidSchema(f"no Protobuf schema: {type(error).__name__}: {error}") from error
+
+
+def _last_of(files: Sequence[FileDescriptorProto]) -> FileDescriptor:
+    pool = DescriptorPool()
+    for file in files:
+        pool.Add(file)
+    return pool.FindFileByName(files[-1].name)
+
+
+def unpack_protobuf(schemas: Mapping[int, FileDescriptor], absent: Absent) -> Unpack:
+    """Unpacks with these schemas, by their ids; ``absent`` says what becomes of a record of another."""
+
+    def unpack(schema_id: int, packed: bytes) -> bytes | Undecodable | SchemaNeeded:
         if schema_id not in schemas:
-            return refuse("undecodable", f"schema {schema_id}: no {schema_id}.desc in {where}: add it, restart, and replay")
+            return absent(schema_id)
         try:
             indexes, start = _indexes(packed)
             message = GetMessageClass(_message(schemas[schema_id], indexes)).FromString(packed[start:])

@@ -14,7 +14,7 @@ from prefstream.commands import Command
 from prefstream.dead_letters import place_text
 from prefstream.events import Event
 from prefstream.replays import Replay, decode_header
-from streams.adapters import Adapter, Decoded, RawRecord, Undecodable
+from streams.adapters import Adapter, Decoded, RawRecord, SchemaNeeded, Undecodable
 from streams.adapters.native import native
 from streams.adapters.validation import refuse
 
@@ -24,7 +24,7 @@ def replays(record: RawRecord) -> Undecodable:
     return refuse("undecodable", "not a replay: publish events to a source topic instead")
 
 
-def decode(record: RawRecord, adapters: Mapping[str, Adapter]) -> tuple[RawRecord, Decoded]:
+def decode(record: RawRecord, adapters: Mapping[str, Adapter]) -> tuple[RawRecord, Decoded | SchemaNeeded]:
     """What the adapter of a record's topic makes of it; of a replay, what that of its own topic makes of what it was."""
     adapter = adapters[record.topic]
     if adapter is not replays:
@@ -40,7 +40,7 @@ def _as_it_was(record: RawRecord) -> RawRecord:
     return msgspec.structs.replace(record, topic=replay.source, headers=record.headers[1:], replay=replay, tenant=replay.tenant)
 
 
-def _decode_again(record: RawRecord, replay: Replay, adapters: Mapping[str, Adapter]) -> Decoded:
+def _decode_again(record: RawRecord, replay: Replay, adapters: Mapping[str, Adapter]) -> Decoded | SchemaNeeded:
     adapter = native if replay.is_event else adapters.get(replay.source)
     if adapter is None or adapter is replays:
         return refuse(
@@ -48,7 +48,7 @@ def _decode_again(record: RawRecord, replay: Replay, adapters: Mapping[str, Adap
             f"source: the worker that met it does not read {replay.source}; give all workers the same, and replay again",
         )
     decoded = adapter(record)
-    if isinstance(decoded, Undecodable):
+    if not isinstance(decoded, tuple):
         return decoded
     return tuple(_identified(one, replay, index) for index, one in enumerate(decoded))
 

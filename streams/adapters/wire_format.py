@@ -11,11 +11,14 @@ from msgspec.structs import replace
 
 from prefstream.commands import Command
 from prefstream.events import Event
-from streams.adapters import Adapter, RawRecord, Undecodable
+from streams.adapters import Adapter, RawRecord, SchemaKind, SchemaNeeded, Undecodable
 from streams.adapters.validation import refuse, value_of
 
-Unpack = Callable[[int, bytes], bytes | Undecodable]
+Unpack = Callable[[int, bytes], bytes | Undecodable | SchemaNeeded]
 """What was serialised with the schema of this id, as JSON."""
+
+Absent = Callable[[int], Undecodable | SchemaNeeded]
+"""What to say of a record whose schema, of this id, is not known."""
 
 _HEAD_BYTES = 5
 
@@ -23,16 +26,28 @@ _HEAD_BYTES = 5
 def framed(unpack: Unpack, inner: Adapter) -> Adapter:
     """The adapter that unpacks a record and leaves what was in it to ``inner``."""
 
-    def unframed(record: RawRecord) -> tuple[Event | Command, ...] | Undecodable:
+    def unframed(record: RawRecord) -> tuple[Event | Command, ...] | Undecodable | SchemaNeeded:
         value = value_of(record)
         if isinstance(value, Undecodable):
             return value
         if len(value) < _HEAD_BYTES or value[0] != 0:
             return refuse("undecodable", f"value: begins with {value[:_HEAD_BYTES]!r}, not with a zero and a schema's id")
         found = unpack(int.from_bytes(value[1:_HEAD_BYTES], "big"), value[_HEAD_BYTES:])
-        return found if isinstance(found, Undecodable) else inner(replace(record, value=found))
+        return inner(replace(record, value=found)) if isinstance(found, bytes) else found
 
     return unframed
+
+
+def not_in(where: str, ending: str) -> Absent:
+    """Schemas are files in a folder, which people know as ``where``, and nowhere else."""
+    return lambda schema_id: refuse(
+        "undecodable", f"schema {schema_id}: no {schema_id}{ending} in {where}: add it, restart, and replay"
+    )
+
+
+def of_a_registry(kind: SchemaKind) -> Absent:
+    """A registry can be asked for what is not known."""
+    return lambda schema_id: SchemaNeeded(kind, schema_id)
 
 
 def unpack_json(schema_id: int, packed: bytes) -> bytes:

@@ -24,7 +24,7 @@ from prefstream.dead_letters import DeadLetter
 from prefstream.events import Event
 from prefstream.summaries import ModelUsed, Summary, Tally
 from prefstream.tenants import user_of
-from streams.adapters import RawRecord
+from streams.adapters import RawRecord, SchemaNeeded
 from streams.adapters.replays import decode, replays
 from streams.changes import Person
 from streams.controls import NO_CONTROLS, Controls
@@ -74,6 +74,7 @@ class World:
     def take(self, record: RawRecord) -> None:
         """Intake."""
         record, decoded = decode(record, TOPICS)
+        assert not isinstance(decoded, SchemaNeeded)
         match route(record, decoded, "T1", NOW_MS):
             case DeadLetter() as letter:
                 self.records["dead"] += 1

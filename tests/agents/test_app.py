@@ -15,6 +15,7 @@ from faust.types import TP
 
 from agents.app import Cluster, Worker
 from agents.model import read_model
+from agents.schemas import no_schemas
 from agents.settings import Settings
 from agents.writer import Lane, NotDurable
 from model_server.profiles import FOLDER
@@ -46,7 +47,7 @@ def worker_of(directory: Path, **settings: object) -> Worker:
         {topic: topic for topic in (names.inbox, names.events)},
         dict.fromkeys((names.pending, names.history, names.summaries), KEPT_AN_HOUR),
     )
-    return Worker(read, cluster, {names.inbox: native}, read_model(read))
+    return Worker(read, cluster, {names.inbox: native}, read_model(read), no_schemas())
 
 
 @pytest.fixture

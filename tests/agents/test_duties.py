@@ -22,6 +22,7 @@ class Parts:
         self.progress = Progress()
         self.progress.start(INBOX, 5)
         self.is_anybody_due = False
+        self.waiting_topics: set[str] = set()
         self.dispatch = SimpleNamespace(num_steps=0, has_work=lambda now_ms: self.is_anybody_due)
         self.recovery = SimpleNamespace(num_stored=0, num_left=0)
         self.app: Any = SimpleNamespace(
@@ -33,7 +34,7 @@ class Parts:
         )
         partitions: Any = []
         dispatch: Any = self.dispatch
-        made = duties(self.app, self.progress, partitions, dispatch, lambda: self.is_ready, 30.0)
+        made = duties(self.app, self.progress, partitions, dispatch, lambda: self.is_ready, 30.0, lambda: self.waiting_topics)
         self._duties: dict[str, Duty] = {duty.name: duty for duty in made}
 
     def mark(self, name: str) -> object:
@@ -71,6 +72,16 @@ def test_what_was_handed_over_is_to_be_read_and_what_was_read_to_be_committed(pa
     assert parts.mark("commit") not in (None, uncommitted)
     parts.progress.committed({INBOX: 7})
     assert parts.mark("commit") is None
+
+
+def test_what_waits_for_a_schema_registry_is_no_work(parts: Parts) -> None:
+    """A restart would not bring it back."""
+    parts.progress.hand_over(INBOX, [5])
+    parts.waiting_topics.add("t.inbox")
+    assert parts.mark("read") is None
+    parts.progress.start(("clicks", 0), 0)
+    parts.progress.hand_over(("clicks", 0), [0])
+    assert parts.mark("read") is not None
 
 
 def test_offsets_that_nobody_will_ever_read_are_no_work(parts: Parts) -> None:

@@ -88,6 +88,7 @@ def test_a_wrong_variable_hides_no_wrong_line(monkeypatch: pytest.MonkeyPatch, t
         ("MODEL_URL", "http://a:1, http://b:2", "http://a:1,http://b:2"),
         ("PHONE_REGIONS", "", "none"),
         ("SCHEMAS", "registry", "registry"),
+        ("SCHEMA_REGISTRY", "https://registry:8081/", "https://registry:8081"),
     ],
 )
 def test_how_a_value_is_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str, text: str) -> None:

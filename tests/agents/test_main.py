@@ -16,6 +16,7 @@ from agents import __main__ as command
 from agents.boot import read_adapters, read_cluster
 from agents.effective import read_settings, shown_default
 from agents.faust_fixes import PINNED
+from agents.schemas import no_schemas
 from agents.settings import PREFIX, Settings
 from agents.stamps import Changelog
 from agents.store import claim_directory
@@ -23,7 +24,7 @@ from prefstream.admin import TopicState
 from prefstream.errors import BrokerUnreachable
 from prefstream.sources import Mark, Standing
 from prefstream.topics import DAY_MS, HOUR_MS, topic_specs
-from streams.adapters import RawRecord, Undecodable
+from streams.adapters import RawRecord, SchemaNeeded, Undecodable
 from streams.adapters.cloudevents import cloudevents
 from streams.adapters.native import native
 from streams.adapters.replays import replays
@@ -221,7 +222,7 @@ def test_a_wrong_mapping_file(
 @pytest.mark.parametrize(
     ("adapter", "file", "content", "problem"),
     [
-        ("confluent-avro+native", None, b"", "missing: confluent-avro needs the folder with the registry's schemas"),
+        ("confluent-avro+native", None, b"", "needs the folder with the registry's schemas, or PREFSTREAM_SCHEMA_REGISTRY"),
         ("confluent-protobuf+native", "", b"", "No such file"),
         ("confluent-avro+native", "17.avsc", b"{", "17.avsc: no Avro schema: JSONDecodeError"),
         ("confluent-protobuf+native", "17.desc", b"\xff", "17.desc: no set of file descriptors"),
@@ -255,7 +256,7 @@ def test_schemas_are_known_by_the_names_of_their_files(environment: pytest.Monke
         (tmp_path / name).write_text("not a schema")
     environment.setenv("PREFSTREAM_SOURCES", "ratings=confluent-avro+native,posts=confluent-json+native")
     environment.setenv("PREFSTREAM_SCHEMAS", str(tmp_path))
-    adapters = read_adapters(read_settings())
+    adapters = read_adapters(read_settings(), no_schemas())
 
     def refused(topic: str, value: bytes) -> str:
         outcome = adapters[topic](RawRecord(topic, 0, 0, None, value, (), 0))
@@ -266,6 +267,23 @@ def test_schemas_are_known_by_the_names_of_their_files(environment: pytest.Monke
     named = f"schema 19: no 19.avsc in PREFSTREAM_SCHEMAS={tmp_path}: add it, restart, and replay"
     assert refused("ratings", b"\0\0\0\0\x13\x04hi") == named
     assert refused("posts", b"\0\0\0\0\x13[]") == "value: an array without events"
+
+
+def test_what_the_folder_does_not_have_is_asked_of_the_registry(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "17.avsc").write_text('{"type": "record", "name": "R", "fields": [{"name": "type", "type": "string"}]}')
+    environment.setenv("PREFSTREAM_SOURCES", "ratings=confluent-avro+native,plays=confluent-protobuf+native")
+    environment.setenv("PREFSTREAM_SCHEMAS", str(tmp_path))
+    environment.setenv("PREFSTREAM_SCHEMA_REGISTRY", "http://registry:8081")
+    schemas = no_schemas()
+    adapters = read_adapters(read_settings(), schemas)
+    assert [*schemas["avro"]] == [17]
+
+    def outcome(topic: str, value: bytes) -> object:
+        return adapters[topic](RawRecord(topic, 0, 0, None, value, (), 0))
+
+    assert isinstance(outcome("ratings", b"\0\0\0\0\x11\x04hi"), Undecodable)
+    assert outcome("ratings", b"\0\0\0\0\x12\x04hi") == SchemaNeeded("avro", 18)
+    assert outcome("plays", b"\0\0\0\0\x11\0") == SchemaNeeded("protobuf", 17)
 
 
 def test_a_taken_directory(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -305,4 +323,4 @@ def test_what_the_broker_has_is_what_the_worker_is_told(environment: pytest.Monk
     }
     kept_ms = {"t.pending": HOUR_MS, "t.history": DAY_MS, "t.summaries": 7 * DAY_MS}
     assert cluster.changelogs == {topic: Changelog(f"id of {topic}", kept) for topic, kept in kept_ms.items()}
-    assert read_adapters(settings) == {"t.inbox": native, "t.replays": replays, "clicks": cloudevents}
+    assert read_adapters(settings, no_schemas()) == {"t.inbox": native, "t.replays": replays, "clicks": cloudevents}

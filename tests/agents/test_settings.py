@@ -118,6 +118,9 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         ("KAFKA_PASSWORD", SECRET, "PREFSTREAM_KAFKA_PROTOCOL is PLAINTEXT, without names"),
         ("KAFKA_CA_FILE", "nowhere.pem", "PREFSTREAM_KAFKA_PROTOCOL is PLAINTEXT, without TLS: write SSL or SASL_SSL there"),
         ("MODEL_CA_FILE", "nowhere.pem", "nowhere.pem: [Errno 2] No such file or directory; name a PEM file of certificates"),
+        ("SCHEMA_REGISTRY", "registry:8081", "registry:8081 is no address of a server"),
+        ("SCHEMA_REGISTRY", f"http://ada:{SECRET}@b", "a key goes into PREFSTREAM_SCHEMA_REGISTRY_PASSWORD or _TOKEN"),
+        ("SCHEMA_REGISTRY_TOKEN", SECRET, "PREFSTREAM_SCHEMA_REGISTRY names no registry: name it, or leave this out"),
         ("INSTANCE", "", "at least 1 character"),
         ("INSTANCE", "worker 1", "match pattern"),
         ("HTTP_PORT", "65536", "less than or equal to 65535"),
@@ -206,6 +209,31 @@ def test_every_setting_says_what_it_is_for(name: str) -> None:
     shown = shown_default(field)
     assert shown
     assert "Undefined" not in shown
+
+
+@pytest.mark.parametrize(
+    ("variables", "fix"),
+    [
+        ({"SCHEMA_REGISTRY_USERNAME": "ada"}, "_PASSWORD go together: write both, or none"),
+        ({"SCHEMA_REGISTRY_PASSWORD": SECRET}, "_PASSWORD go together: write both, or none"),
+        (
+            {"SCHEMA_REGISTRY_USERNAME": "ada", "SCHEMA_REGISTRY_PASSWORD": SECRET, "SCHEMA_REGISTRY_TOKEN": SECRET},
+            "write that, or name and password",
+        ),
+        ({"SCHEMA_REGISTRY_CA_FILE": "nowhere.pem"}, "nowhere.pem: [Errno 2] No such file"),
+    ],
+)
+def test_what_a_registry_is_told_goes_together(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], fix: str) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        read(monkeypatch, SCHEMA_REGISTRY="http://registry:8081", **variables)
+    assert fix in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
+def test_a_wrong_registry_is_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        read(monkeypatch, SCHEMA_REGISTRY="registry", SCHEMA_REGISTRY_TOKEN=SECRET)
+    assert len(str(refused.value).splitlines()) == 1
 
 
 def test_a_topic_may_be_a_tenants(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,10 @@ from agents.partitions import Partitions
 from agents.progress import Progress, _Watermark
 from agents.spending import Spending
 from agents.store import LoggedStore, Shard
+from agents.waiting import Waiting
 from agents.write_back import WriteBack
 from agents.writer import Lane, PartitionWriter
+from streams.adapters import registered
 from streams.pending import PendingIndex
 from streams.turns import Turns
 from tests.chaos.removals.patches import Edited, Patch, Replaced, Stock
@@ -84,6 +86,8 @@ PARTITIONS = "tests/agents/test_partitions.py::test_"
 APP = "tests/agents/test_app.py::test_"
 COLLECT = "tests/agents/test_collect.py::test_"
 INTAKE = "tests/agents/test_intake.py::test_"
+REGISTRY = "tests/agents/test_registry.py::test_"
+WAITING = "tests/agents/test_waiting.py::test_"
 WRITE_BACK = "tests/agents/test_write_back.py::test_"
 SPENDING = "tests/agents/test_spending.py::test_"
 GATE = "tests/agents/test_gate.py::test_"
@@ -954,6 +958,37 @@ _OF_AGENTS = (
         "an agent that raises acknowledges its event",
         (INTAKE + "a_hole_stops_the_worker_with_the_record_undone",),
         (Replaced(Intake, "run", vars(Intake)["run"].__wrapped__),),
+    ),
+    Removal(
+        "only-a-registrys-word",
+        "registry",
+        "any 404 makes dead letters of a whole topic",
+        (REGISTRY + "what_is_no_word_of_a_registry_is_an_outage",),
+        (Edited(registered, "read_answer", "error_code in _NOT_THERE", "error_code > 0"),),
+    ),
+    Removal(
+        "behind-what-waits",
+        "waiting",
+        "what comes behind a record that waits for its schema overtakes it",
+        (WAITING + "while_the_registry_is_away_its_source_waits_and_no_other",),
+        (Edited(Waiting, "hold", "if held is None:", "if True:"),),
+    ),
+    Removal(
+        "waiting-ends-with-a-rebalance",
+        "waiting",
+        "what waited for a schema before a rebalance is taken in after it",
+        (WAITING + "what_waited_before_a_rebalance_is_not_taken_in_after_it",),
+        (
+            Edited(Waiting, "hold", "if held.life is not self._progress.life(message.tp):", "if False:"),
+            Edited(Waiting, "_resume", "if held.life is not self._progress.life(source):", "if False:"),
+        ),
+    ),
+    Removal(
+        "no-stall-of-the-registry",
+        "duties",
+        "a worker ends itself, again and again, while a schema registry is away",
+        ("tests/agents/test_duties.py::test_what_waits_for_a_schema_registry_is_no_work",),
+        (Edited(Progress, "has_unprocessed", "if topic not in left_out", "if True"),),
     ),
     Removal(
         "fail-stop-of-collect",

@@ -13,7 +13,7 @@ from deploy.demo.replay import MALFORMED_EVERY, RETRY_EVERY, PlatformTopics, Sen
 from deploy.demo.stage import MAPPING
 from prefstream.commands import Command
 from prefstream.events import Event, Item, Rating
-from streams.adapters import RawRecord, Undecodable
+from streams.adapters import RawRecord, SchemaNeeded, Undecodable
 from streams.adapters.cloudevents import cloudevents
 from streams.adapters.mapping import mapping_adapter
 from streams.adapters.mapping_file import parse_mapping
@@ -28,7 +28,7 @@ def ratings(num: int) -> list[PastRating]:
     return [PastRating(index % 40, FILM, index % 5 + 1, START + 60 * index) for index in range(num)]
 
 
-def decoded(sending: Sending) -> tuple[Event | Command, ...] | Undecodable:
+def decoded(sending: Sending) -> tuple[Event | Command, ...] | Undecodable | SchemaNeeded:
     return ADAPTERS[sending.topic](RawRecord(sending.topic, 0, 0, sending.key, sending.value, sending.headers, 0))
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from prefstream.commands import Command, encode_record
 from prefstream.dead_letters import DeadLetterReason
 from prefstream.events import Event
-from streams.adapters import MAX_EVENT_BYTES, MAX_MESSAGE_CHARS, Adapter, RawRecord, Undecodable
+from streams.adapters import MAX_EVENT_BYTES, MAX_MESSAGE_CHARS, Adapter, RawRecord, SchemaNeeded, Undecodable
 from streams.adapters.cloudevents import cloudevents
 from streams.adapters.mapping import mapping_adapter
 from streams.adapters.mapping_file import parse_mapping
@@ -143,7 +143,8 @@ def record(value: bytes | None, headers: Headers = ()) -> RawRecord:
     return RawRecord("platform", 0, 0, b"", value, headers, 0)
 
 
-def assert_sound(outcome: Iterable[Event | Command] | Undecodable) -> None:
+def assert_sound(outcome: Iterable[Event | Command] | Undecodable | SchemaNeeded) -> None:
+    assert not isinstance(outcome, SchemaNeeded)
     if isinstance(outcome, Undecodable):
         assert outcome.reason in get_args(DeadLetterReason)
         assert 0 < len(outcome.message) <= MAX_MESSAGE_CHARS

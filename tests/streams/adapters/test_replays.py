@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Event, Search, encode_event
 from prefstream.replays import HEADER, Replay, decode_header, header_of, replay_of
-from streams.adapters import Decoded, RawRecord, Undecodable
+from streams.adapters import Decoded, RawRecord, SchemaNeeded, Undecodable
 from streams.adapters.native import native
 from streams.adapters.replays import decode, replays
 from streams.routing import route
@@ -33,7 +33,7 @@ def replayed(replay: Replay = REPLAY, value: bytes = b"value") -> RawRecord:
     return RawRecord("p.replays", 0, 5, WAS.key, value, (header_of(replay), *WAS.headers), 0)
 
 
-def decoded_with(record: RawRecord, decoded: Decoded) -> tuple[RawRecord, Decoded]:
+def decoded_with(record: RawRecord, decoded: Decoded | SchemaNeeded) -> tuple[RawRecord, Decoded | SchemaNeeded]:
     """What becomes of it where the shop's adapter makes this of the record."""
     return decode(record, {"p.replays": replays, "p.inbox": native, "shop": lambda record: decoded})
 
@@ -87,6 +87,7 @@ def test_a_source_that_is_read_no_more_is_named(source: str) -> None:
 
 def test_a_replay_that_fails_again_is_a_letter_with_the_same_id_and_one_attempt_more() -> None:
     record, found = decoded_with(replayed(), Undecodable("invalid", "value: 7"))
+    assert isinstance(found, Undecodable)
     letter = route(record, found, "REPLAYS", NOW_MS)
     assert isinstance(letter, DeadLetter)
     assert (letter.origin, letter.first_origin, letter.id) == (Origin("REPLAYS", 0, 5), ORIGIN, "shop/3/41")
@@ -129,3 +130,8 @@ def test_what_somebody_else_wrote_is_refused(headers: tuple[tuple[str, bytes], .
 )
 def test_every_replay_of_a_letter_can_be_read_again(replay: Replay) -> None:
     assert decode_header(header_of(replay)) == replay
+
+
+def test_a_replay_may_need_a_schema_too() -> None:
+    needed = SchemaNeeded("avro", 17)
+    assert decoded_with(replayed(), needed)[1] == needed

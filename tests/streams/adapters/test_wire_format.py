@@ -22,7 +22,7 @@ from streams.adapters.mapping import mapping_adapter
 from streams.adapters.mapping_file import parse_mapping
 from streams.adapters.native import native
 from streams.adapters.protobuf import parse_protobuf, unpack_protobuf
-from streams.adapters.wire_format import framed, unpack_json
+from streams.adapters.wire_format import framed, not_in, unpack_json
 from streams.errors import InvalidSchema
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -108,8 +108,8 @@ PROTO_RECORD = bytes.fromhex(
 PATH = b"\x02\x02"  # one index: 1
 
 
-AVRO = framed(unpack_avro({17: parse_avro(json.dumps(AVSC).encode())}, "FOLDER"), mapping_adapter(MAPPING))
-PROTOBUF = framed(unpack_protobuf({17: parse_protobuf(desc())}, "FOLDER"), mapping_adapter(MAPPING))
+AVRO = framed(unpack_avro({17: parse_avro(json.dumps(AVSC).encode())}, not_in("FOLDER", ".avsc")), mapping_adapter(MAPPING))
+PROTOBUF = framed(unpack_protobuf({17: parse_protobuf(desc())}, not_in("FOLDER", ".desc")), mapping_adapter(MAPPING))
 JSON = framed(unpack_json, native)
 
 
@@ -220,7 +220,7 @@ def test_what_avro_has_and_json_has_not(kind: Any, value: object, plain: object)
     schema = {"type": "record", "name": "R", "fields": [{"name": "f", "type": kind}]}
     stream = io.BytesIO()
     fastavro.schemaless_writer(stream, fastavro.parse_schema(schema), {"f": value})
-    found = unpack_avro({1: parse_avro(json.dumps(schema).encode())}, "FOLDER")(1, stream.getvalue())
+    found = unpack_avro({1: parse_avro(json.dumps(schema).encode())}, not_in("FOLDER", ".avsc"))(1, stream.getvalue())
     assert isinstance(found, bytes)
     assert json.loads(found) == {"f": plain}
 
