@@ -69,7 +69,7 @@ class Intake:
     @property
     def waiting_topics(self) -> Set[str]:
         """The topics that wait for a schema."""
-        return self._waiting.topics
+        return self._waiting.topics()
 
     async def close(self) -> None:
         """Let go of what waits for a schema."""

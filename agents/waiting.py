@@ -43,9 +43,11 @@ class Waiting:
         self._metric = metrics.waiting_for_schemas
         self._held: dict[TP, _Held] = {}
 
-    @property
     def topics(self) -> Set[str]:
-        """The topics of which nothing more is to be fetched now."""
+        """The topics of which nothing more is to be fetched now. What a rebalance took away is let go first."""
+        for source, held in [*self._held.items()]:
+            if held.life is not self._progress.life(source):
+                self._let_go(source, held)
         return {source.topic for source in self._held}
 
     def hold(self, message: Message) -> bool:

@@ -21,6 +21,8 @@ Absent = Callable[[int], Undecodable | SchemaNeeded]
 """What to say of a record whose schema, of this id, is not known."""
 
 _HEAD_BYTES = 5
+# What a registry counts with. Asked for a larger id it says that there is no such page, as a wrong address would.
+_MAX_ID = (1 << 31) - 1
 
 
 def framed(unpack: Unpack, inner: Adapter) -> Adapter:
@@ -47,7 +49,13 @@ def not_in(where: str, ending: str) -> Absent:
 
 def of_a_registry(kind: SchemaKind) -> Absent:
     """A registry can be asked for what is not known."""
-    return lambda schema_id: SchemaNeeded(kind, schema_id)
+
+    def absent(schema_id: int) -> Undecodable | SchemaNeeded:
+        if schema_id > _MAX_ID:
+            return refuse("undecodable", f"schema {schema_id}: no registry has ids beyond {_MAX_ID}")
+        return SchemaNeeded(kind, schema_id)
+
+    return absent
 
 
 def unpack_json(schema_id: int, packed: bytes) -> bytes:

@@ -174,6 +174,7 @@ async def test_what_waited_before_a_rebalance_is_not_taken_in_after_it(worker: W
     await worker.run(play(40, "ada"), play(41, "bob"))
     await until(lambda: len(worker.server.asked) > 1)
     worker.progress.stop([PLAYS])
+    assert (worker.intake.waiting_topics, worker.num_waiting()) == (set(), 0)
     if is_back:
         worker.begin(PLAYS, 39, 40, 41)
         await worker.run(play(39, "eve"), play(40, "ada"))
@@ -182,6 +183,18 @@ async def test_what_waited_before_a_rebalance_is_not_taken_in_after_it(worker: W
     await until(lambda: not worker.intake.waiting_topics)
     assert await worker.users() == (["eve", "ada"] if is_back else [])
     assert worker.progress.committable() == ({PLAYS: 41} if is_back else {})
+
+
+async def test_what_waited_is_let_go_when_its_partition_comes_back_before_anybody_looked(worker: Worker) -> None:
+    worker.server.status = AWAY
+    worker.begin(PLAYS, 40)
+    await worker.run(play(40, "ada"))
+    worker.begin(PLAYS, 39, 40)
+    await worker.run(play(39, "eve"), play(40, "ada"))
+    assert worker.num_waiting() == 1
+    worker.server.status = None
+    await until(lambda: not worker.intake.waiting_topics)
+    assert (await worker.users(), worker.progress.committable()) == (["eve", "ada"], {PLAYS: 41})
 
 
 async def test_a_hole_in_what_waits_stops_the_worker(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -977,7 +977,7 @@ _OF_AGENTS = (
         "waiting-ends-with-a-rebalance",
         "waiting",
         "what waited for a schema before a rebalance is taken in after it",
-        (WAITING + "what_waited_before_a_rebalance_is_not_taken_in_after_it",),
+        (WAITING + "what_waited_is_let_go_when_its_partition_comes_back_before_anybody_looked",),
         (
             Edited(Waiting, "hold", "if held.life is not self._progress.life(message.tp):", "if False:"),
             Edited(Waiting, "_resume", "if held.life is not self._progress.life(source):", "if False:"),

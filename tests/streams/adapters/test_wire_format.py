@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream.events import Item, Rating, View
-from streams.adapters import MAX_EVENT_BYTES, Adapter, RawRecord, Undecodable
+from streams.adapters import MAX_EVENT_BYTES, Adapter, RawRecord, SchemaNeeded, Undecodable
 from streams.adapters.avro import parse_avro, unpack_avro
 from streams.adapters.mapping import mapping_adapter
 from streams.adapters.mapping_file import parse_mapping
 from streams.adapters.native import native
 from streams.adapters.protobuf import parse_protobuf, unpack_protobuf
-from streams.adapters.wire_format import framed, not_in, unpack_json
+from streams.adapters.wire_format import framed, not_in, of_a_registry, unpack_json
 from streams.errors import InvalidSchema
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -223,6 +224,22 @@ def test_what_avro_has_and_json_has_not(kind: Any, value: object, plain: object)
     found = unpack_avro({1: parse_avro(json.dumps(schema).encode())}, not_in("FOLDER", ".avsc"))(1, stream.getvalue())
     assert isinstance(found, bytes)
     assert json.loads(found) == {"f": plain}
+
+
+def test_an_id_that_no_registry_has_is_not_asked_for() -> None:
+    """It would be answered like a wrong address, and hold up its source for ever."""
+    absent = of_a_registry("avro")
+    assert absent((1 << 31) - 1) == SchemaNeeded("avro", (1 << 31) - 1)
+    refusal = absent(1 << 31)
+    assert isinstance(refusal, Undecodable)
+    assert refusal.message == "schema 2147483648: no registry has ids beyond 2147483647"
+
+
+@pytest.mark.parametrize("depth", [200, 900, 5_000, 200_000])
+def test_a_schema_of_any_depth_is_read_or_refused(depth: int) -> None:
+    fields = '{"type": "array", "items": ' * depth + '"int"' + "}" * depth
+    with suppress(InvalidSchema):  # and nothing else
+        parse_avro(f'{{"type": "record", "name": "R", "fields": [{{"name": "f", "type": {fields}}}]}}'.encode())
 
 
 LIST = {"type": "record", "name": "List", "fields": [{"name": "next", "type": ["null", "List"]}]}
