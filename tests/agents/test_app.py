@@ -295,3 +295,8 @@ async def test_every_call_asks_for_the_profiles_model(tmp_path: Path) -> None:
     profile = worker.model.profile
     asked = (profile.served_name, profile.sampling.temperature)
     assert {(request["model"], request["temperature"]) for request in requests} == {asked} != {("counting", 0.0)}
+
+
+async def test_a_topic_that_waits_for_a_schema_is_not_fetched(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "intake", SimpleNamespace(waiting_topics={"plays"}))
+    assert worker.closed_topics() == {"plays"}
