@@ -11,7 +11,9 @@ from typing import Any
 
 import fastavro
 import pytest
+from typer.testing import CliRunner
 
+from prefstream import cli
 from tests.agents.scripted_registry import AWAY, ScriptedRegistry
 from tests.kafka.conftest import StartFlow
 from tests.kafka.worker_process import Engine, applied, refused, until
@@ -82,3 +84,21 @@ def test_a_registry_that_is_away_costs_nothing_but_time(
     until("letter", flow.letter_reasons)
     flow.assert_accounted()
     assert second.metric("prefstream_waiting_for_schemas", topic=topic) == 0
+
+
+def test_what_met_no_schema_is_replayed_when_it_is_registered(
+    start_flow: StartFlow, engine: Engine, registry: ScriptedRegistry
+) -> None:
+    flow = start_flow({"plays": ("confluent-avro+native", 1)})
+    flow.start_worker(engine.url, schema_registry=registry.address).await_ready()
+    flow.send("plays", play("ada", schema_id=18), refused("undecodable"))
+    flow.producer.flush()
+    flow.ledger.settle()
+    until("letter", flow.letter_reasons)
+    registry.keep(18, json.dumps(SCHEMA))
+    environment = {"PREFSTREAM_BOOTSTRAP_SERVERS": flow.bootstrap_servers, "PREFSTREAM_NAMESPACE": flow.namespace}
+    flow.start_worker(engine.url, disk="other", schema_registry=registry.address).await_ready()  # asks again at once
+    flow.workers[0].kill()
+    replayed = CliRunner().invoke(cli.app, ["dead-letters", "replay", "--all", "--yes"], env=environment)
+    assert replayed.exit_code == 0, replayed.output
+    until("summary of ada", lambda: flow.summaries.poll() and flow.summaries.events_by_user == {"ada": 1})
