@@ -14,7 +14,9 @@ from deploy.kafka.jars import say
 
 def main() -> int:
     """Run the demo. Returns the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both: whoever starts it in the background of a script has it ignore the first of them.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         # Here, because it takes a second, in which Ctrl-C must be no traceback either.
         from rich.console import Console

@@ -56,11 +56,11 @@ _TOKEN = (
 )
 _FOUND = re.compile(_TOKEN, re.IGNORECASE)
 # Of data also the halves are taken, which two fields could make whole: an honest text that names both would be no summary.
-_HALVES = rf"<<|>>|</?(?=[^\W\d])|={{5,}}|\{{\{{|\}}\}}|\[\||\|\]|{_LESS}\||\|{_MORE}|^Ġ"
+_HALVES = rf"<<|>>|</?(?=[^\W\d])|={{5,}}|\{{\{{|\}}\}}|\[\||\|\]|{_LESS}{_GAP}\||\|{_GAP}{_MORE}|^Ġ"
 _TAKEN = re.compile(rf"{_TOKEN}|<<[^<>]*>>|{_HALVES}", re.IGNORECASE)
 # In a text as it reads, where what stands in angles or brackets may be anybody's quotation.
 _READ = re.compile(rf"{_NAMED}|<\|[^<>]*\|>|{_BRACKETS}|{_ROLES}|{_DELIMITERS}", re.IGNORECASE)
-_READ_TAKEN = re.compile(rf"{_READ.pattern}|={{5,}}|<\||\|>", re.IGNORECASE)
+_READ_TAKEN = re.compile(rf"{_READ.pattern}|={{5,}}|{_LESS}{_GAP}\||\|{_GAP}{_MORE}", re.IGNORECASE)
 # Without any of these there is no markup, and nearly all texts are without.
 _SIGNS = re.compile(r"[<>\[{`#=*|&%\\]|assistant|[^\x00-\x7f]", re.IGNORECASE)
 _NO_SIGNS = frozenset("<>[]|=*{}#&%\\`:▁Ġ◁▷")

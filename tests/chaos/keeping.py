@@ -23,13 +23,26 @@ def kept_key(user: bytes, version: int) -> bytes:
 def check_kept(exhibits: Exhibits, chains: Mapping[bytes, Chain], findings: Findings) -> None:
     """Hold what each user's newest versions said against the rows that are kept of them."""
     rows: dict[bytes, RawRecord] = {record.key: record for record in exhibits.history if record.key not in (None, OWNER_KEY)}
+    newest = _newest(rows)
     for user, chain in chains.items():
         if chain.is_erased:
             continue
-        for version in range(max(1, chain.version - NUM_SURE + 1), chain.version + 1):
+        # The history is read after the summaries: meanwhile newer versions may have come, and taken the place of old ones.
+        oldest = max(1, max(chain.version, newest.get(user, 0)) - NUM_SURE + 1)
+        for version in range(oldest, chain.version + 1):
             text, row = chain.texts.get(version), rows.get(kept_key(user, version))
             if text is not None:
                 _check(version, text, row, findings)
+
+
+def _newest(rows: Mapping[bytes, RawRecord]) -> dict[bytes, int]:
+    """The newest version of each user that has a row."""
+    found: dict[bytes, int] = {}
+    for key, row in rows.items():
+        user, (version,) = key[_HEAD.size : -_VERSION.size], _VERSION.unpack(key[-_VERSION.size :])
+        if row.value is not None:
+            found[user] = max(version, found.get(user, 0))
+    return found
 
 
 def _check(version: int, text: str, row: RawRecord | None, findings: Findings) -> None:

@@ -266,6 +266,14 @@ def test_a_kept_version_that_was_never_published_is_no_crime() -> None:
     assert world.judged().is_clean
 
 
+def test_what_newer_versions_replaced_while_the_judge_was_reading_is_no_crime() -> None:
+    world = honest()
+    world.write("history", kept_key(ADA.encode(), 2 + NUM_SURE), b'{"user": "a", "version": 21, "text": "Newer."}')
+    world.write("history", kept_key(ADA.encode(), 1), None)
+    world.write("history", kept_key(ADA.encode(), 2), None)
+    assert world.judged().is_clean
+
+
 def test_of_the_versions_the_newest_are_kept() -> None:
     world = honest()
     world.cover(BOB, [8])

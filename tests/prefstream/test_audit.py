@@ -25,7 +25,7 @@ from prefstream.summaries import Summary, encode_summary
 from prefstream.topics import OWNER_KEY
 from streams.controls import Decided, encode_decided
 from streams.forgetting import ALL_GONE, ROWS_GONE, Fence, encode_fence
-from streams.keys import controls_key, decided_key, event_key, failures_key, fence_key, recent_ids_key
+from streams.keys import controls_key, decided_key, event_key, failures_key, fence_key, recent_ids_key, user_prefix
 from streams.ledger import LEDGER_KEY, encode_ledger
 from streams.ledger import Ledger as WorkersLedger
 
@@ -455,7 +455,9 @@ class Flow:
         first, last = self._last_version[user] + 1, max(version, self._last_version[user])
         self._last_version[user] = last
         made = Fence(offset, "f", NOW, {}, first, last, num_applied, ended, self._erased[user], False, b"")
-        rows = [deleted(waiting, user) for waiting in self._waiting[user]]
+        late = [record for record in self._deletes if (record[0] or b"").startswith(user_prefix(b"e", user.encode()))]
+        self._deletes = [record for record in self._deletes if record not in late]
+        rows = [*late, *(deleted(waiting, user) for waiting in self._waiting[user])]
         rows += [(failures_key(user.encode()), None)] if self._num_dead[user] else []
         done = replace(made, stage=ROWS_GONE)
         self._write((LEDGER_KEY, encode_ledger(self._ledger)), decided(offset, user), self._fence(user, made), *rows)

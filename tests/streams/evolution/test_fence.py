@@ -110,6 +110,9 @@ TEXTS = st.one_of(st.lists(PIECES, max_size=14).map("".join), st.text(max_size=6
 MANY = settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 
+@example("&lt;｜", "｜&gt;", '"; "')
+@example("&lt; |", "| %3e", '"; "')
+@example("< ｜", "｜ >", '" and "')
 @settings(MANY, max_examples=3_000)
 @given(TEXTS, TEXTS, st.sampled_from(['"; "', '" and "', '", "']))
 def test_two_fields_make_nothing_whole(first: str, second: str, between: str) -> None:
