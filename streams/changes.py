@@ -7,7 +7,8 @@ edit        the text is the person's. Sentences that were not there before are t
             What the old text claimed and the new one does not is taken out of the tally: only later events bring it back
 pin         every later text keeps the statement; it is put into this one
 unpin       the statement may go, and is taken out of this text where it is a sentence of its own
-never       nothing of the subject is learnt or said: it leaves the text, the tally, the pins and own words that speak of it
+never       nothing of the subject is learnt or said: it leaves the text, the tally, the pins and own words that speak of it,
+            and so do the titles that may be of it
 allow       takes a `never` back, or lets a sensitive matter be learnt and said; what was left out meanwhile stays out
 opt_out     the events behind it are not learnt from
 opt_in      those behind it are
@@ -41,6 +42,7 @@ from streams.evolution.prose import NOTHING_YET, parse, sentences
 from streams.forgetting import FIRST_LIFE, Life
 from streams.sensitive_words import Category
 from streams.subjects import sentences_without, speaks_of, tally_without, text_without
+from streams.titles import without_titles
 from streams.tokens import estimate_text_tokens
 
 MAX_STATEMENT_CHARS = 1_000
@@ -193,13 +195,17 @@ def _forbidden(subject: str, person: Person) -> Change | Refusal:
     def speaks(one: str) -> bool:
         return named(one) or bool(told_in(one, off))
 
+    text, tally, forbade_with = person.text, person.tally, controls.forbade_with
+    if nevers != controls.nevers:
+        text, tally = without_titles(text, tally, (subject,), person.max_tokens)
+        forbade_with = person.summary.version + 1 if person.summary else 0
     pins = tuple(one for one in controls.pins if not speaks(one))
     own_words = tuple(one for one in sentences_without(controls.own_words, named) if not speaks(one))
-    controls = replace(controls, nevers=nevers, pins=pins, own_words=own_words)
+    controls = replace(controls, nevers=nevers, pins=pins, own_words=own_words, forbade_with=forbade_with)
     controls = replace(controls, allows=tuple(one for one in controls.allows if one != category))
     # A text without claims is written anew, and a pin that reads like claims would be woven into them.
-    text = discreet_text(text_without(person.text, named, person.max_tokens), off)
-    return Change(controls, _with_kept(text, controls.kept, person), discreet_tally(tally_without(person.tally, named), off))
+    text = discreet_text(text_without(text, named, person.max_tokens), off)
+    return Change(controls, _with_kept(text, controls.kept, person), discreet_tally(tally_without(tally, named), off))
 
 
 def _allowed(subject: str, person: Person) -> Change | Refusal:
@@ -221,8 +227,11 @@ def _rolled_back(version: int, person: Person) -> Change | Refusal:
     controls = replace(controls, own_words=tuple(one for one in own_words if one not in controls.pins))
     if refusal := _no_room(controls, person):
         return refusal
-    text = discreet_text(text_without(past.text, speaks, person.max_tokens), person.off, controls.kept)
-    tally = discreet_tally(tally_without(past.tally, speaks), person.off)
+    text, tally = past.text, past.tally
+    if past.version < controls.forbade_with:
+        text, tally = without_titles(text, tally, controls.nevers, person.max_tokens)
+    text = discreet_text(text_without(text, speaks, person.max_tokens), person.off, controls.kept)
+    tally = discreet_tally(tally_without(tally, speaks), person.off)
     return Change(controls, _with_kept(text, controls.kept, person), tally, past.model)
 
 

@@ -21,7 +21,8 @@ class Controls(Struct, frozen=True, array_like=True):
     ``pins`` are what the person wants said, ``own_words`` the sentences of their last edit that were not there before: both
     stand in every later text, word for word. Of what ``nevers`` name nothing is learnt and nothing said. ``allows`` are the
     sensitive categories that the person lets be learnt and said, though they are off for everybody. ``opt_positions`` are those
-    of the last commands that changed ``is_opted_out``.
+    of the last commands that changed ``is_opted_out``. ``forbade_with`` is the version that the newest of ``nevers`` made, 0
+    without one: what is older may name titles of their subjects.
     """
 
     position: int = -1
@@ -32,6 +33,7 @@ class Controls(Struct, frozen=True, array_like=True):
     is_opted_out: bool = False
     allows: tuple[str, ...] = ()
     opt_positions: tuple[int, ...] = ()
+    forbade_with: int = 0
 
     def with_opting(self, is_opted_out: bool, position: int) -> Controls:
         """The same from the command at this position on. Far more changes are kept than are ever read again after a crash."""

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from prefstream.events import Item
 from prefstream.summaries import DomainTally, Tally
 from streams.evidence import Evidence, title_of
+from streams.evolution.guards.sensitive import category_named, category_of_attribute
 from streams.evolution.guards.wording import occurs, phrases_of, words_of
 from streams.evolution.prose import KINDS, Claims, Section, parse, render
 
@@ -40,6 +41,12 @@ def sentences_without(sentences: Iterable[str], speaks: Speaks) -> tuple[str, ..
         start = next(start for start in reversed(range(end)) if speaks(" ".join(left[start:end])))
         del left[start:end]
     return tuple(left)
+
+
+def marks_of(subjects: Sequence[str]) -> Speaks:
+    """Whether an attribute, ``name:value``, says that an item is of a subject; of a sensitive matter by any name it has."""
+    speaks, matters = speaks_of(subjects), {category for one in subjects if (category := category_named(one))}
+    return lambda key: speaks(key) or category_of_attribute(key) in matters
 
 
 def text_without(text: str, speaks: Speaks, max_tokens: int) -> str:
@@ -75,25 +82,24 @@ def _domain_without(domain: DomainTally, speaks: Speaks) -> DomainTally:
     )
 
 
-def evidence_without(evidence: Evidence, speaks: Speaks) -> Evidence:
-    """The event without what speaks of it: attributes one by one, an item by its title, words as a whole.
+def evidence_without(evidence: Evidence, subjects: Sequence[str]) -> Evidence:
+    """The event without what speaks of them: an item whole, by its title or any of its attributes, and words as a whole.
 
-    It stays one piece of evidence, so that what a call covers is counted as before; what says nothing any more is worded as
-    nothing.
+    It stays one piece of evidence, so that what a call covers is counted as before; what says nothing any more, or has lost
+    what it was about, is worded as nothing.
     """
-    chosen = _item_without(evidence.chosen, speaks)
-    rejected = tuple(item for one in evidence.rejected if (item := _item_without(one, speaks)))
+    speaks, marks = speaks_of(subjects), marks_of(subjects)
+    chosen = _item_without(evidence.chosen, speaks, marks)
+    rejected = tuple(item for one in evidence.rejected if (item := _item_without(one, speaks, marks)))
     query, quote = ("" if speaks(words) else words for words in (evidence.query, evidence.quote))
-    lost_its_item = evidence.chosen is not None and chosen is None
+    lost_its_item = chosen is None and (evidence.chosen is not None or len(rejected) < len(evidence.rejected))
     if speaks(evidence.domain) or lost_its_item or not (chosen or rejected or query or quote):
         return replace(evidence, kind="message", strength=0.0, chosen=None, rejected=(), query="", quote="")
     return replace(evidence, chosen=chosen, rejected=rejected, query=query, quote=quote)
 
 
-def _item_without(item: Item | None, speaks: Speaks) -> Item | None:
+def _item_without(item: Item | None, speaks: Speaks, marks: Speaks) -> Item | None:
     if item is None or speaks(title_of(item)):
         return None
-    attributes = {
-        name: tuple(value for value in values if not speaks(f"{name}:{value}")) for name, values in item.attributes.items()
-    }
-    return replace(item, attributes=attributes)
+    is_of_it = any(marks(f"{name}:{value}") for name, values in item.attributes.items() for value in values)
+    return None if is_of_it else item

@@ -99,8 +99,8 @@ def step_from(
     off = off_for(allowed, controls.allows, controls.nevers)
     base = _discreet(base, off, controls) if base else None
     events, found = _told(rows, redaction)
-    evidence, left_out = _learnt(events, off)
-    evidence, tally = _without_nevers(base, evidence, controls)
+    evidence, left_out = _learnt(events, off, controls.nevers)
+    tally = _counted(base, evidence, controls)
     tenant, name = user_of(user)
     return Step(
         user=name,
@@ -146,25 +146,23 @@ def _discreet(base: Summary, off: frozenset[Category], controls: Controls) -> Su
     return replace(base, text=discreet_text(base.text, off, controls.kept), tally=discreet_tally(base.tally, off))
 
 
-def _learnt(events: Sequence[Event], off: frozenset[Category]) -> tuple[tuple[Evidence, ...], Counter[Category]]:
+def _learnt(
+    events: Sequence[Event], off: frozenset[Category], nevers: Sequence[str]
+) -> tuple[tuple[Evidence, ...], Counter[Category]]:
+    """The evidence; what a `never` names first, as an item is of it by attributes that are left out for being off."""
     found: Counter[Category] = Counter()
     learnt = []
     for event in events:
-        evidence, left_out = discreet_evidence(evidence_of(event), off)
+        evidence = evidence_without(evidence_of(event), nevers) if nevers else evidence_of(event)
+        evidence, left_out = discreet_evidence(evidence, off)
         learnt.append(evidence)
         found.update(left_out)
     return tuple(learnt), found
 
 
-def _without_nevers(
-    base: Summary | None, evidence: tuple[Evidence, ...], controls: Controls
-) -> tuple[tuple[Evidence, ...], Tally]:
-    tally = base.tally if base else Tally()
-    if not controls.nevers:
-        return evidence, fold(tally, evidence)
-    speaks = speaks_of(controls.nevers)
-    evidence = tuple(evidence_without(one, speaks) for one in evidence)
-    return evidence, tally_without(fold(tally, evidence), speaks)
+def _counted(base: Summary | None, evidence: Sequence[Evidence], controls: Controls) -> Tally:
+    tally = fold(base.tally if base else Tally(), evidence)
+    return tally_without(tally, speaks_of(controls.nevers)) if controls.nevers else tally
 
 
 def _merged_origins(base: Summary | None, rows: Sequence[tuple[int, Arrival]]) -> dict[str, Place]:

@@ -33,7 +33,8 @@ class Broken(Exception):
 class Story(Struct, frozen=True):
     """What happened so far: all versions published, how many events and commands were sent, and what the person wants.
 
-    ``marks`` are the versions that were current behind the steps of these names, ``told`` the titles and searches so far.
+    ``marks`` are the versions that were current behind the steps of these names, ``told`` the titles and searches so far,
+    ``genres`` the genres of each title.
     Of who was forgotten, ``num_erased`` events and what the ``erased`` words say are to be gone; ``is_gone`` until they come
     back.
     """
@@ -46,6 +47,7 @@ class Story(Struct, frozen=True):
     nevers: tuple[str, ...] = ()
     marks: Mapping[str, Summary] = {}
     told: tuple[str, ...] = ()
+    genres: Mapping[str, Sequence[str]] = {}
     erased: tuple[str, ...] = ()
     num_erased: int = 0
     num_late: int = 0
@@ -79,6 +81,7 @@ def sent(story: Story, events: Sequence[Event], late: Sequence[Event] = ()) -> S
         num_events=story.num_events + len(events),
         num_late=story.num_late + len(late),
         told=(*story.told, *_words_of(events)),
+        genres={**story.genres, **_genres_of(events)},
         erased=(*story.erased, *_words_of(late)),
         is_gone=False,
     )
@@ -87,6 +90,11 @@ def sent(story: Story, events: Sequence[Event], late: Sequence[Event] = ()) -> S
 def _words_of(events: Sequence[Event]) -> list[str]:
     titles = [event.item.title for event in events if isinstance(event, Rating)]
     return titles + [event.query for event in events if isinstance(event, Search)]
+
+
+def _genres_of(events: Sequence[Event]) -> dict[str, Sequence[str]]:
+    items = [event.item for event in events if isinstance(event, Rating)]
+    return {item.title: item.attributes.get("genre", ()) for item in items}
 
 
 def wished(story: Story, command: Command, foreseen: Foreseen) -> Story:
@@ -118,6 +126,7 @@ def _forgotten(story: Story) -> Story:
         num_erased=story.num_erased + story.num_events,
         erased=(*story.erased, *story.told, *story.pins, *story.own_words),
         told=(),
+        genres={},
         pins=(),
         own_words=(),
         nevers=(),
@@ -155,6 +164,10 @@ def _nothing_forbidden(story: Story) -> str:
     return _said(story.newest, story.nevers)
 
 
+def _no_film_of_it(story: Story) -> str:
+    return _said(story.newest, [title for title, genres in story.genres.items() if {*genres} & {*story.nevers}])
+
+
 def _nothing_erased(story: Story) -> str:
     return _said(story.newest, story.erased)
 
@@ -179,6 +192,7 @@ ALWAYS: Mapping[str, Promise] = {
     "every pin is said": _pins_stand,
     "own words are kept": _own_words_stand,
     "nothing forbidden is said or counted": _nothing_forbidden,
+    "no film of a forbidden genre is named": _no_film_of_it,
     "nothing erased comes back": _nothing_erased,
     "every event counts once": _events_count,
 }

@@ -17,7 +17,7 @@ from streams.controls import Controls
 from streams.evidence import evidence_of
 from streams.evolution.guards.sensitive import ALL
 from streams.places import Place
-from streams.records import MAX_RECENT_IDS, Arrival, encode_event, remember_ids
+from streams.records import MAX_RECENT_IDS, Arrival, decode_event, encode_event, remember_ids
 from streams.sensitive_words import Category
 from streams.tally import fold
 from streams.versions import next_summary, step_from
@@ -181,6 +181,46 @@ def test_the_same_events_make_the_same_state_however_they_are_cut(chunks: list[i
     assert (base.version, base.num_new_events) == (len(chunks), chunks[-1])
     blank = {"version": 0, "previous_version": 0, "num_new_events": 0}
     assert msgspec.structs.replace(base, **blank) == msgspec.structs.replace(whole, **blank)
+
+
+GENRES = st.lists(st.sampled_from(["war", "drama", "noir"]), max_size=2, unique=True)
+FILMS = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5), GENRES), min_size=1, max_size=12)
+
+
+@given(FILMS, st.integers(0, 12))
+def test_what_is_of_a_forbidden_subject_leaves_no_trace_but_its_number(
+    films: list[tuple[int, int, list[str]]], cut: int
+) -> None:
+    """However the events are cut; one film may be of other genres in each event, as catalogues change."""
+    rows = [_film(11 + number, *film) for number, film in enumerate(films)]
+    nevers = Controls(nevers=("war",))
+    base = None
+    for some in filter(None, (rows[:cut], rows[cut:])):
+        base = next_summary(step_from(b"ada", base, some, "size", nevers), "Loves Heat.", 5, MODEL, NOW)
+    assert base is not None
+    whole = step_from(b"ada", None, rows, "size", nevers)
+    assert (base.tally, base.num_events) == (whole.tally, len(films))
+    kinds = [evidence_of(decode_event(arrival)) for _, arrival in rows]
+    blank = [replace(one, kind="message", strength=0.0, chosen=None, rejected=()) for one in kinds]
+    expected = [empty if "war" in film[2] else one for film, one, empty in zip(films, kinds, blank, strict=True)]
+    assert whole.evidence == tuple(expected)
+    assert whole.tally == fold(Tally(), expected)
+
+
+def _film(offset: int, number: int, stars: int, genres: list[str]) -> tuple[int, Arrival]:
+    item = Item(id=f"f{number}", title=f"Film {number}", attributes={"genre": tuple(genres)})
+    event = Rating(user="ada", at=AT, domain="films", item=item, value=stars)
+    return offset, Arrival(Origin("T1", 0, offset, 0), ARRIVED_MS, 9, "", msgspec.Raw(encode_event(event)))
+
+
+def test_an_item_of_a_forbidden_matter_is_not_named_and_one_of_a_matter_that_is_off_is() -> None:
+    """What is off for everybody loses what tells of the person, and keeps the title; who forbids it wants no such item."""
+    item = Item(id="g1", title="Sunday Circle", attributes={"faith": ("Catholic",), "genre": ("choir",)})
+    event = Rating(user="ada", at=AT, item=item, value=5)
+    rows = [(11, Arrival(Origin("T1", 0, 8, 0), ARRIVED_MS, 9, "", msgspec.Raw(encode_event(event))))]
+    off, never = (step_from(b"ada", None, rows, "size", asked).tally for asked in (Controls(), Controls(nevers=("religion",))))
+    assert (list(off.domains[""].attributes), len(off.domains[""].favourites)) == (["genre:choir"], 1)
+    assert (never.domains[""].attributes, never.domains[""].favourites, never.num_events) == ({}, (), 1)
 
 
 @pytest.mark.parametrize(

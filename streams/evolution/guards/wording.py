@@ -51,6 +51,11 @@ def unquoted(text: str) -> str:
     return _QUOTED.sub(" ", text)
 
 
+def quoted_in(text: str) -> list[list[str]]:
+    """The words of each part that stands in quotes."""
+    return [words_of(part) for part in _QUOTED.findall(text)]
+
+
 def words_and_titles(text: str) -> list[str]:
     """The words of a text, in which whatever stands in quotes is one."""
     words: list[str] = []

@@ -34,9 +34,13 @@ AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 PINNED, OWN = "With subtitles.", "On Sundays."
 FIRST = Summary(user="ada", version=1, text="Loves drama.", reason="size", updated_at=AT, num_events=5)
 SECOND = replace(FIRST, version=2, previous_version=1, text=f"{PINNED} Loves drama. {OWN}", pins=(PINNED,), reason="control")
-STORY = Story((FIRST, SECOND), 5, 1, (PINNED,), (OWN,), ("war",), {"met": FIRST}, erased=("Heat", "dream"))
+STORY = Story(
+    (FIRST, SECOND), 5, 1, (PINNED,), (OWN,), ("war",), {"met": FIRST}, genres={"Alien": ("war",)}, erased=("Heat", "dream")
+)
 DREAM = Tally(1, {"films": DomainTally(1, searches=("a Dream",))})
 WAR = Tally(1, {"films": DomainTally(1, favourites=(Mention("i1", "War and Peace", 1.0, 1),))})
+
+ALIEN = Tally(1, {"films": DomainTally(1, favourites=(Mention("i2", "Alien", 1.0, 1),))})
 
 
 def now(**changes: object) -> Story:
@@ -49,6 +53,7 @@ BROKEN = {
     "every pin is said": (now(text=f"Loves drama. {OWN}"), now(pins=())),
     "own words are kept": (now(text=f"{PINNED} Loves drama."),),
     "nothing forbidden is said or counted": (now(text=f"{PINNED} {OWN} Loves War."), now(tally=WAR)),
+    "no film of a forbidden genre is named": (now(text=f"{PINNED} {OWN} Favourites: Alien."), now(tally=ALIEN)),
     "nothing erased comes back": (now(text=f"{PINNED} {OWN} Loves Heat."), now(tally=DREAM)),
     "every event counts once": (now(num_events=4), now(num_events=6)),
 }
@@ -190,8 +195,10 @@ def test_who_is_forgotten_begins_anew() -> None:
     story = replace(
         sent(Story(), (rated(1, "Heat", 5), searched(2, "a dream"))), pins=(PINNED,), own_words=(OWN,), nevers=("war",)
     )
+    assert dict(story.genres) == {"Heat": ()}
     gone = wished(story, Forget(user="ada", at=AT), Foreseen())
     assert (gone.num_events, gone.num_erased, gone.is_gone, gone.pins, gone.own_words, gone.nevers) == (0, 2, True, (), (), ())
+    assert gone.genres == {}
     assert gone.erased == ("Heat", "a dream", PINNED, OWN)
     back = sent(gone, (rated(3, "Alien", 5),), late=(rated(4, "Fargo", 5),))
     assert (back.num_events, back.num_late, back.is_gone, back.told) == (1, 1, False, ("Alien",))
