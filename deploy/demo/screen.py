@@ -17,7 +17,8 @@ from rich.text import Text
 from deploy.demo.spotlight import Card
 from deploy.demo.watching import Sighting
 from prefstream.diffs import changed_words, marked
-from prefstream.rendering import printable
+from prefstream.rendering import counted, printable
+from prefstream.rendering.summaries import of_them_new, why
 from prefstream.summaries import Summary
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -180,12 +181,12 @@ def _cards(cards: Sequence[Card], in_colour: bool) -> list[RenderableType]:
 
 def _card(previous: Summary | None, summary: Summary, in_colour: bool) -> Panel:
     # Below it, and the reason first: both have room on a terminal of 80 columns.
-    why = Text(f"because of {summary.reason}: {summary.num_new_events:,} new of {summary.num_events:,}", "dim")
+    because = Text(f"{why(summary)}: {summary.num_new_events:,} new of {summary.num_events:,}", "dim")
     return Panel(
         _text(previous, summary, in_colour),
         title=_which(summary),
         title_align="left",
-        subtitle=why,
+        subtitle=because,
         subtitle_align="left",
         border_style="dim",
     )
@@ -201,7 +202,7 @@ def _text(previous: Summary | None, summary: Summary, in_colour: bool) -> Text:
 
 def heading(summary: Summary) -> Text:
     """Which version of whose summary it is, and why it was written."""
-    facts = f"  {summary.num_events:,} events, {summary.num_new_events:,} of them new, because of {summary.reason}"
+    facts = f"  {counted(summary.num_events, 'event')}{of_them_new(summary)}; because: {why(summary)}"
     return Text.assemble(_which(summary), (facts, "dim"))
 
 

@@ -23,7 +23,7 @@ def printable(text: str) -> str:
 def age(then: datetime, now: datetime) -> str:
     """How long ago ``then`` was, in the largest fitting unit."""
     seconds = max(0, int((now - then).total_seconds()))
-    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+    for unit, length in (("year", 31_557_600), ("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if count := seconds // length:
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return f"{seconds} s ago"

@@ -11,16 +11,7 @@ from rich.text import Text
 from prefstream.history import KeptVersion
 from prefstream.rendering import Section, age, columns, counted, printable, short_age
 from prefstream.rendering.summaries import changed, shown_model, why
-from prefstream.summaries import FlushReason
 from prefstream.tenants import shown
-
-_IN_SHORT: dict[FlushReason, str] = {
-    "size": "enough events",
-    "tokens": "enough text",
-    "age": "waited long enough",
-    "control": "the person",
-    "drain": "worker stopped",
-}
 
 
 def history_lines(versions: Sequence[KeptVersion], now: datetime) -> list[Text]:
@@ -29,7 +20,7 @@ def history_lines(versions: Sequence[KeptVersion], now: datetime) -> list[Text]:
         (
             f"{one.version}",
             short_age(one.updated_at, now),
-            _in_short(one),
+            "nothing new" if one.says_nothing_new else why(one),
             f"{one.num_events:,}",
             f"+{one.num_new_events:,}" if one.num_new_events else "",
             f"{one.tokens:,}",
@@ -40,18 +31,12 @@ def history_lines(versions: Sequence[KeptVersion], now: datetime) -> list[Text]:
     return columns(("version", "written", "because", "events", "new", "tokens", "model"), [Section("", rows)], "rllrrrl")
 
 
-def _in_short(version: KeptVersion) -> str:
-    if version.says_nothing_new:
-        return "nothing new"
-    return printable(version.command.replace("_", "-")) or _IN_SHORT[version.reason]
-
-
 def difference(old: KeptVersion, new: KeptVersion, now: datetime, has_colours: bool = True) -> Group:
     """What ``new`` says otherwise than ``old``, in colour or in marks, under a heading that says why."""
     whose, steps = printable(shown(new.tenant, new.user)), f"  version {old.version} → {new.version}"
     heading = Text.assemble((whose, "bold"), steps, (f", {age(new.updated_at, now)}", "dim"))
     num_new = new.num_events - old.num_events
-    because = f"because {why(new)}" if new.version == old.version + 1 else f"{counted(abs(new.version - old.version), 'step')}"
+    because = f"because: {why(new)}" if new.version == old.version + 1 else f"{counted(abs(new.version - old.version), 'step')}"
     facts = Text(f"{because}; {f'{num_new:+,} events' if num_new else 'no new events'}", "dim")
     if old.text == new.text:
         why_same = "the same words: the events said nothing new" if new.says_nothing_new else "the same words"

@@ -17,11 +17,11 @@ from prefstream.summaries import FlushReason, ModelUsed, Summary
 from prefstream.tenants import shown
 
 REASONS: dict[FlushReason, str] = {
-    "size": "enough events waited",
-    "tokens": "enough text waited",
-    "age": "the oldest event had waited long enough",
-    "control": "the person changed something",
-    "drain": "the worker was stopping",
+    "size": "enough events",
+    "tokens": "enough text",
+    "age": "waited long enough",
+    "control": "the person",
+    "drain": "worker stopped",
 }
 
 
@@ -34,7 +34,8 @@ def summary_panel(summary: Summary | KeptVersion, now: datetime) -> Panel:
     facts.add_row("based on", _basis(summary))
     if summary.says_nothing_new:
         facts.add_row("nothing new", f"in the last {counted(summary.num_spared_events, 'event')}: no model was asked")
-    facts.add_row("written", f"{age(summary.updated_at, now)}, because {why(summary)}")
+    facts.add_row("written", age(summary.updated_at, now))
+    facts.add_row("because", why(summary))
     if summary.last_event_at:
         facts.add_row("last event", age(summary.last_event_at, now))
     if summary.pins:
@@ -48,7 +49,13 @@ def summary_panel(summary: Summary | KeptVersion, now: datetime) -> Panel:
 def _basis(summary: Summary | KeptVersion) -> str:
     """``42 events from 3 Mar to 5 Apr 2026, 20 of them new``: the days are of UTC, and those of the events."""
     covered = _span(summary.first_event_at, summary.last_event_at)
-    return f"{counted(summary.num_events, 'event')}{covered}, {summary.num_new_events:,} of them new"
+    return f"{counted(summary.num_events, 'event')}{covered}{of_them_new(summary)}"
+
+
+def of_them_new(summary: Summary | KeptVersion) -> str:
+    """``, 20 of them new``; nothing where none is, or each."""
+    some_are = 0 < summary.num_new_events < summary.num_events
+    return f", {summary.num_new_events:,} of them new" if some_are else ""
 
 
 def _span(first: datetime | None, last: datetime | None) -> str:
@@ -66,9 +73,9 @@ def _day(instant: datetime) -> str:
 
 
 def why(version: Summary | KeptVersion) -> str:
-    """Why a version was made, in words; a kept one says what the person asked for."""
+    """Why a version was made, in a few words; a kept one says what the person asked for."""
     command = version.command if isinstance(version, KeptVersion) else ""
-    return f"the person asked: {printable(command.replace('_', '-'))}" if command else REASONS[version.reason]
+    return printable(command.replace("_", "-")) or REASONS[version.reason]
 
 
 def shown_model(model: ModelUsed) -> str:
@@ -81,7 +88,7 @@ def version_lines(previous: Summary | None, summary: Summary, now: datetime, has
     """One new version, with what changed since ``previous``, in colour or in marks; None shows the text as it is."""
     heading = Text.assemble(
         (printable(shown(summary.tenant, summary.user)), "bold"),
-        (f"  version {summary.version}, {summary.reason}, +{counted(summary.num_new_events, 'event')}, ", "dim"),
+        (f"  version {summary.version}, {why(summary)}, +{counted(summary.num_new_events, 'event')}, ", "dim"),
         ("nothing new, " if summary.says_nothing_new else "", "dim"),
         (age(summary.updated_at, now), "dim"),
     )

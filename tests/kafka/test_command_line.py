@@ -172,7 +172,7 @@ def test_watch_shows_what_changes_until_interrupted(start: Callable[..., Popen[s
     write("ada", summary(2, "Loves horror."))
     write("ada", None)
     lines = read_until(process.stdout, "erased")
-    assert lines[0].startswith("ada  version 2, size, +0 events, ")
+    assert lines[0].startswith("ada  version 2, enough events, +0 events, ")
     assert lines[1:] == ["[-Likes-] {+Loves+} horror.", "", "ada  erased"]
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)

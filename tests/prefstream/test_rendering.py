@@ -49,13 +49,18 @@ def summary(**changes: Any) -> Summary:
         (7_199, "1 hour ago"),
         (7_200, "2 hours ago"),
         (200_000, "2 days ago"),
+        (31_557_599, "365 days ago"),
+        (31_557_600, "1 year ago"),
+        (917_395_200, "29 years ago"),
     ],
 )
 def test_age(seconds: int, words: str) -> None:
     assert age(NOW - timedelta(seconds=seconds), NOW) == words
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(50, "50s ago"), (60, "1m ago"), (7_200, "2h ago"), (200_000, "2d ago")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(50, "50s ago"), (60, "1m ago"), (7_200, "2h ago"), (200_000, "2d ago"), (99_999_999, "3y ago")]
+)
 def test_short_age(seconds: int, words: str) -> None:
     assert short_age(NOW - timedelta(seconds=seconds), NOW) == words
 
@@ -67,7 +72,13 @@ def test_printable_leaves_text_and_takes_commands() -> None:
 
 def test_a_panel_says_what_the_summary_is_based_on() -> None:
     output = shown(summary_panel(summary(last_event_at=NOW, pins=("Vegetarian.",), model=ModelUsed(name="counting")), NOW))
-    for words in ("ada", "[bold]Likes[/bold]", "1,060 events, 20 of them new", "5 minutes ago, because enough events waited"):
+    for words in (
+        "ada",
+        "[bold]Likes[/bold]",
+        "1,060 events, 20 of them new",
+        "written     5 minutes ago",
+        "because     enough events",
+    ):
         assert words in output
     for words in ("Vegetarian.", "counting", "last event  0 s ago"):
         assert words in output
@@ -89,11 +100,20 @@ def test_a_panel_says_what_time_the_summary_covers(first: datetime, last: dateti
     assert f"based on    1,060 events {words}, 20 of them new" in output
 
 
+@pytest.mark.parametrize(
+    ("events", "new", "words"),
+    [(20, 20, "20 events"), (20, 0, "20 events"), (1, 1, "1 event"), (20, 1, "20 events, 1 of them new")],
+)
+def test_all_or_none_of_them_new_goes_without_saying(events: int, new: int, words: str) -> None:
+    output = shown(summary_panel(summary(num_events=events, num_new_events=new), NOW))
+    assert f"based on {words}" in [" ".join(line.strip("│").split()) for line in output.splitlines()]
+
+
 def test_a_version_without_a_call_says_so() -> None:
     spared = summary(num_spared_events=40)
     assert "nothing new  in the last 40 events: no model was asked" in shown(summary_panel(spared, NOW))
     output = shown(version_lines(summary(version=2), spared, NOW))
-    assert output.splitlines()[0] == "ada  version 3, size, +20 events, nothing new, 5 minutes ago"
+    assert output.splitlines()[0] == "ada  version 3, enough events, +20 events, nothing new, 5 minutes ago"
     assert "nothing new" not in shown(summary_panel(summary(num_spared_events=40, num_new_events=0, reason="control"), NOW))
 
 
@@ -113,7 +133,7 @@ def test_a_panel_says_which_profile_the_model_had(profile: str, line: str) -> No
 def test_a_version_shows_what_changed_since_the_one_before() -> None:
     before = summary(version=2, text="Likes films.")
     output = shown(version_lines(before, summary(text="Likes books."), NOW))
-    assert output.splitlines() == ["ada  version 3, size, +20 events, 5 minutes ago", "Likes films. books.", ""]
+    assert output.splitlines() == ["ada  version 3, enough events, +20 events, 5 minutes ago", "Likes films. books.", ""]
 
 
 def test_where_there_are_no_colours_changes_are_marked() -> None:

@@ -102,7 +102,7 @@ def test_without_colours_a_card_marks_what_changed() -> None:
 def test_on_a_narrow_terminal_a_card_still_says_which_and_why(width: int) -> None:
     screen = drawn(VIEW, width, 40)
     assert "user 13  version 2" in screen
-    assert "because of size: 20 new of 40" in screen
+    assert "enough events: 20 new of 40" in screen
 
 
 @pytest.mark.parametrize(
