@@ -87,7 +87,8 @@ class Person(Struct, frozen=True):
 class Change(Struct, frozen=True):
     """What a command changes: the controls; text and tally where there is a summary, or ``is_authored`` by the person.
 
-    ``model`` is who wrote the text, where that is not who wrote the current one.
+    ``model`` is who wrote the text, where that is not who wrote the current one. ``message`` says what the command's name
+    does not.
     """
 
     controls: Controls
@@ -95,6 +96,7 @@ class Change(Struct, frozen=True):
     tally: Tally
     model: ModelUsed | None = None
     is_authored: bool = False
+    message: str = ""
 
     def is_none(self, person: Person) -> bool:
         """Whether all is so already."""
@@ -213,9 +215,11 @@ def _allowed(subject: str, person: Person) -> Change | Refusal:
     if not category and not _is_among(subject, controls.nevers):
         return Refusal("not_forbidden", "no `never` has these words, and no sensitive matter has this name")
     nevers = tuple(one for one in controls.nevers if words_of(one) != words_of(subject))
+    message = ""
     if category and category in off_for(person.allowed, controls.allows, nevers):
         controls = replace(controls, allows=(*controls.allows, category))
-    return Change(replace(controls, nevers=nevers), person.text, person.tally)
+        message = f"{category.replace('_', ' ')} may now be learnt and said of this person"
+    return Change(replace(controls, nevers=nevers), person.text, person.tally, message=message)
 
 
 def _rolled_back(version: int, person: Person) -> Change | Refusal:

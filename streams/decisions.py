@@ -41,7 +41,8 @@ def decide(command: Command, person: Person, position: int, now: datetime) -> De
             if controls.is_opted_out != person.controls.is_opted_out:
                 controls = controls.with_opting(controls.is_opted_out, position)
             summary = _version(person, replace(change, controls=controls), now)
-            receipt = _receipt(command, position, now, "applied", version=summary.version if summary else 0)
+            version = summary.version if summary else 0
+            receipt = _receipt(command, position, now, "applied", message=change.message, version=version)
             return Decision(controls, receipt, summary)
 
 

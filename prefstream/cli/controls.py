@@ -96,7 +96,7 @@ def allow(
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
 ) -> None:
-    """Take a `never` back. What was left out meanwhile stays out."""
+    """Take a `never` back, or let a sensitive matter (religion, health) be learnt. What was left out meanwhile stays out."""
     _ask(Allow(subject=subject, **_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
 
 

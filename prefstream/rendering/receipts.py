@@ -13,6 +13,7 @@ REFUSALS: dict[RefusalReason, str] = {
     "markup": "it holds tags or tokens that a model takes for its own",
     "instruction": "it speaks to a model, not about the person",
     "contradicts_never": "it says what a `never` forbids",
+    "sensitive": "it speaks of a matter of which nothing is kept unless you `allow` that first",
     "not_pinned": "there is no such pin",
     "not_forbidden": "there is no such `never`",
     "no_such_version": "there is no such version",
@@ -20,6 +21,10 @@ REFUSALS: dict[RefusalReason, str] = {
     "too_many": "there are too many of these",
     "unprocessable": "prefstream failed on it",
 }
+_NUMBERED: frozenset[RefusalReason] = frozenset(
+    {"too_long", "no_room", "no_such_version", "not_kept", "too_many", "unprocessable"}
+)
+"""Of these the message adds a figure or a place; of the others it is a sentence of its own, which says more than ours."""
 
 
 def receipt_line(receipt: Receipt) -> str:
@@ -30,13 +35,24 @@ def receipt_line(receipt: Receipt) -> str:
             return f"{command}: {_erased(receipt.erasure)}"
         case "applied":
             made = f"version {receipt.version} says so" if receipt.version else "there is no summary yet to show it"
-            return f"{command}: applied; {made}."
+            message = _ended(printable(receipt.message))
+            more = f" {message[0].upper()}{message[1:]}" if receipt.message else ""
+            return f"{command}: applied; {made}.{more}"
         case "unchanged":
             return f"{command}: nothing to do, it is so already."
         case "refused":
-            why = REFUSALS.get(receipt.reason, receipt.reason)
-            more = f" ({receipt.message})" if receipt.message else ""
-            return f"{command}: refused, because {why}{printable(more)}."
+            return f"{command}: refused, because {_ended(printable(_why(receipt)))}"
+
+
+def _why(receipt: Receipt) -> str:
+    why = REFUSALS.get(receipt.reason, receipt.reason)
+    if not receipt.message:
+        return why
+    return f"{why} ({receipt.message})" if receipt.reason in _NUMBERED else receipt.message
+
+
+def _ended(words: str) -> str:
+    return words if words.endswith("?") else f"{words}."
 
 
 def _erased(erasure: Erasure) -> str:

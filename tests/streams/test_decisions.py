@@ -336,6 +336,14 @@ def test_what_the_operator_allows_needs_no_leave_and_can_be_forbidden() -> None:
     assert "Muslim" not in person.text
 
 
+def test_an_allow_that_lets_a_matter_be_learnt_says_so_also_behind_a_never() -> None:
+    for person in (KNOWN, after(never("political views"))):
+        receipt = decide(allow("political views"), person, 9, NOW).receipt
+        assert receipt.message == "political views may now be learnt and said of this person"
+    for person in (after(never("war")), replace(after(never("religion")), allowed=frozenset({"religion"}))):
+        assert decide(allow(person.controls.nevers[0]), person, 9, NOW).receipt.message == ""
+
+
 def test_a_never_of_a_matter_takes_back_the_leave_and_what_was_said() -> None:
     base = replace(BASE, text=TEXT + " Is a devout Catholic. Is gay.")
     person = after(allow("religion"), allow("sexual orientation"), never("religion"), person=replace(KNOWN, summary=base))
