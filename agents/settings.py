@@ -201,7 +201,7 @@ class Settings(BaseSettings):
     fence_renewal_seconds: FiniteFloat = Field(
         4 * 3_600.0, ge=1, description="how often an owner renews its fences: well below the broker's producer.id.expiration.ms"
     )
-    http_host: str = Field("127.0.0.1", description="where /metrics, /healthz and /readyz are served")
+    http_host: str = Field("127.0.0.1", description="where /metrics, /healthz, /readyz and /progressz are served")
     http_port: int = Field(9108, ge=0, le=65535, description="their port; 0 takes a free one")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import ClientConnectionError, ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
+from agents import health
 from agents.health import HealthServer
 from agents.metrics import Metrics
+from agents.settings import Settings
 
 
 class Probed:
@@ -89,3 +93,9 @@ async def test_a_stopped_server_is_gone(probed: Probed) -> None:
 
 async def test_a_server_that_never_started_can_be_stopped() -> None:
     await HealthServer("127.0.0.1", 0, Metrics().registry, list, list).stop()
+
+
+def test_the_setting_of_the_address_names_all_that_is_served() -> None:
+    served = re.findall(r'web.get\("(/\w+)"', inspect.getsource(health))
+    assert len(served) == 4
+    assert [path for path in served if path not in str(Settings.model_fields["http_host"].description)] == []

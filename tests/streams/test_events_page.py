@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from prefstream.events import Event, Item, decode_event
+from prefstream.rendering import counted
 from prefstream.summaries import Tally
 from streams.evidence import Evidence, evidence_of
 from streams.evolution.prose import Section
@@ -24,7 +25,7 @@ def rows_of(pattern: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in lines]
 
 
-ROWS, STARS, LATE = rows_of(r'^\| `\{"type"'), rows_of(r"^\| \d stars"), rows_of(" × ")
+ROWS, STARS, LATE = rows_of(r'^\| `\{"type"'), rows_of(r"^\| \d stars? \|"), rows_of(" × ")
 
 
 def event_of(example: str) -> Event:
@@ -79,6 +80,10 @@ def test_both_sides_of_late_are_on_the_page() -> None:
     assert {"7", "8"} < {row[2] for row in LATE}
 
 
+def test_every_number_of_stars_is_on_the_page() -> None:
+    assert [row[0] for row in STARS] == [counted(stars, "star") for stars in range(5, 0, -1)]
+
+
 def rated(genre: str, stars: int, number: int) -> Evidence:
     item = {"id": f"{genre} {number}", "title": f"{genre} {number}", "attributes": {"genre": [genre]}}
     return evidence_of(event_of(json.dumps({"type": "rating", "domain": "films", "value": stars, "item": item})))
@@ -86,7 +91,7 @@ def rated(genre: str, stars: int, number: int) -> Evidence:
 
 @pytest.mark.parametrize(("others", "stars"), [(others, stars) for others in range(1, 6) for stars in range(1, 6)])
 def test_a_rating_is_read_against_the_users_own_average(others: int, stars: int) -> None:
-    row = next(row for row in STARS if row[0] == f"{others} stars")
+    row = next(row for row in STARS if row[0].split()[0] == str(others))
     rest = iter([rated("other", others, number) for number in range(20)])
     events = [one for number in range(10) for one in (next(rest), next(rest), rated("drama", stars, number))]
     section = (*levels(fold(Tally(), events)).sections, Section())[0]
