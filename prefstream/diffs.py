@@ -19,16 +19,24 @@ _word = re.compile(r'^\s+|"[^"]*"[.;,]?\s*|\S+\s*')
 def changed_words(old: str, new: str) -> Text:
     """``new`` with the words that are not in ``old`` in green, and before them the words they replace, struck out in red.
 
-    Leaving out what is struck out gives ``new``; leaving out what is green gives the words of ``old``.
+    Leaving out what is struck out gives ``new``; leaving out what is green gives the words of ``old``. A word that only ends
+    with another mark, as where it is not the last of a list any more, has not changed, unless nothing else has.
     """
     before, after = _word.findall(old), _word.findall(new)
-    words = SequenceMatcher(None, [word.strip() for word in before], [word.strip() for word in after], autojunk=False)
+    words = SequenceMatcher(None, _bare(before), _bare(after), autojunk=False)
+    if words.ratio() == 1.0:
+        words = SequenceMatcher(None, _bare(before, marks=""), _bare(after, marks=""), autojunk=False)
     text = Text()
     for kind, start, end, new_start, new_end in words.get_opcodes():
         if kind != "equal" and end > start:
             text.append(_space_after(text) + "".join(before[start:end]).rstrip() + " ", style=REMOVED)
         text.append("".join(after[new_start:new_end]), style="" if kind == "equal" else ADDED)
     return text
+
+
+def _bare(words: list[str], marks: str = ".,;") -> list[str]:
+    """The words without the space and these marks behind them; what is nothing but marks stays."""
+    return [word.strip().rstrip(marks) or word.strip() for word in words]
 
 
 def _space_after(text: Text) -> str:
