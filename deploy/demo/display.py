@@ -40,7 +40,7 @@ class _Screen:
         return num_cards(self._console.size.height)
 
     def update(self, view: View) -> None:
-        self._live.update(picture(view, self._console.size.height, has_colours(self._console)), refresh=True)
+        self._live.update(picture(view, self._console.size, has_colours(self._console)), refresh=True)
 
     def notice(self, words: str) -> None:
         """The picture shows the latest notices itself."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from msgspec import Struct
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.layout import Layout
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -23,10 +23,12 @@ from prefstream.summaries import Summary
 
 _BARS = "▁▂▃▄▅▆▇█"
 _NUM_BARS = 18
-_FLOW_WIDTH = 46
+_FLOW_WIDTH, _NARROW_FLOW_WIDTH = 46, 38
+_WIDE = 100  # columns of a terminal in which the flow has room for every note beside the cards
 _CARD_LINES = 10
 _MAX_NOTICES = 3
 _TALL = 38  # lines of a terminal in which the flow has room to breathe
+_ROOM_TO_FOLLOW = 30  # and those in which, breathless, it has room above what is to be typed; the demo said that as it began
 
 
 class View(Struct, frozen=True, kw_only=True):
@@ -80,12 +82,13 @@ def num_cards(height: int) -> int:
     return max(1, (height - 8) // _CARD_LINES)
 
 
-def picture(view: View, height: int, in_colour: bool) -> Layout:
-    """The whole screen, for a terminal of so many lines; what changed is in colour, or in marks."""
+def picture(view: View, size: ConsoleDimensions, in_colour: bool) -> Layout:
+    """The whole screen, for a terminal of this size; what changed is in colour, or in marks."""
     layout, middle, cards = Layout(), Layout(), Layout()
-    flow = Panel(_flow(view, is_tall=height >= _TALL), title="the flow", border_style="dim")
-    layout.split_column(Layout(_head(view), size=3), middle, Layout(_foot(view), size=1 + len(view.follow_along)))
-    middle.split_row(Layout(flow, size=_FLOW_WIDTH), cards)
+    flow = Panel(_flow(view, is_tall=size.height >= _TALL), title="the flow", border_style="dim")
+    foot = [Layout(_foot(view), size=1 + len(view.follow_along))] if size.height >= _ROOM_TO_FOLLOW else []
+    layout.split_column(Layout(_head(view, size.width), size=3), middle, *foot)
+    middle.split_row(Layout(flow, size=_FLOW_WIDTH if size.width >= _WIDE else _NARROW_FLOW_WIDTH), cards)
     cards.split_column(*(Layout(card) for card in _cards(view.cards, in_colour)))
     return layout
 
@@ -95,16 +98,16 @@ def _foot(view: View) -> RenderableType:
     return Group(heading, *(Text(line, "green", no_wrap=True) for line in view.follow_along))
 
 
-def _head(view: View) -> RenderableType:
+def _head(view: View, width: int) -> RenderableType:
     line = Table.grid(expand=True)
-    line.add_column()
-    line.add_column(justify="right")
-    clock = Text.assemble(
-        (f"{_tempo(view.acceleration)}   ", "dim"),
-        (f"{view.replayed_at:%d %B %Y}", "bold cyan"),
-        (f"   {view.seconds:.0f} s", "dim"),
-    )
-    line.add_row(Text.assemble((" prefstream ", "bold reverse"), ("  " + view.phase, "bold")), clock)
+    line.add_column(no_wrap=True)
+    line.add_column(justify="right", no_wrap=True)
+    phase = Text.assemble((" prefstream ", "bold reverse"), ("  " + view.phase + "   ", "bold"))
+    date, seconds = f"{view.replayed_at:%d %B %Y}", f"   {view.seconds:.0f} s"
+    clock = Text.assemble((f"{_tempo(view.acceleration)}   ", "dim"), (date, "bold cyan"), (seconds, "dim"))
+    if phase.cell_len + clock.cell_len > width:
+        clock = Text.assemble((f"{view.replayed_at:%d %b %Y}", "bold cyan"), (seconds, "dim"))
+    line.add_row(phase, clock)
     return Group(line, ProgressBar(total=1.0, completed=min(1.0, view.replayed_share)))
 
 
@@ -143,7 +146,7 @@ def _flow(view: View, is_tall: bool) -> Text:
 
 
 def _trouble(view: View) -> list[Text]:
-    kills = f"killed {view.num_kills} times" if view.num_kills else ""
+    kills = f"{view.num_kills} kill{'s' if view.num_kills > 1 else ''}" if view.num_kills else ""
     errors = _line("errors", f"{view.num_errors:,}", kills, "bold red" if view.num_errors else "")
     return [errors, *(Text(notice, "yellow") for notice in view.notices[-_MAX_NOTICES:])]
 
@@ -160,13 +163,13 @@ def _waiting(seen: Sighting) -> list[Text]:
 
 
 def _line(name: str, value: str, note: str, style: str = "") -> Text:
-    return Text.assemble(f"{name:14}", (f"{value:>8}", style), (f"  {note}", "dim"))
+    return Text.assemble(f"{name:12}", (f"{value:>8}", style), (f"  {note}", "dim"))
 
 
 def _moving(name: str, count: int, rate: Sequence[int], is_tall: bool) -> list[Text]:
     speed = f"{rate[-1]:,} /s" if rate else ""
-    line = Text.assemble((f"{name:14}", "bold"), (f"{count:>8,}", "bold"), (f"  {speed}", "cyan"))
-    return [line, Text(f"{'':24}{sparkline(rate):18}", "cyan")] if is_tall else [line]
+    line = Text.assemble((f"{name:12}", "bold"), (f"{count:>8,}", "bold"), (f"  {speed}", "cyan"))
+    return [line, Text(f"{'':22}{sparkline(rate):18}", "cyan")] if is_tall else [line]
 
 
 def _step(words: str) -> Text:
@@ -183,13 +186,30 @@ def _card(previous: Summary | None, summary: Summary, in_colour: bool) -> Panel:
     # Below it, and the reason first: both have room on a terminal of 80 columns.
     because = Text(f"{why(summary)}: {summary.num_new_events:,} new of {summary.num_events:,}", "dim")
     return Panel(
-        _text(previous, summary, in_colour),
+        _Clipped(_text(previous, summary, in_colour)),
         title=_which(summary),
         title_align="left",
         subtitle=because,
         subtitle_align="left",
         border_style="dim",
     )
+
+
+class _Clipped:
+    """A text that says by its end where there is no room for all of it."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = self._text.wrap(console, options.max_width)
+        room = options.height or len(lines)
+        for line in lines[:room]:
+            line.rstrip()
+        if len(lines) > room:
+            lines[room - 1].truncate(options.max_width - 1)
+            lines[room - 1].append("…")
+        yield Text("\n").join(lines[:room])
 
 
 def _text(previous: Summary | None, summary: Summary, in_colour: bool) -> Text:

@@ -7,7 +7,7 @@ from io import StringIO
 
 import pytest
 from msgspec.structs import replace
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from deploy.demo.screen import Rate, View, num_cards, picture, plain_line, sparkline
 from deploy.demo.watching import Counts, Sighting, Waiting
@@ -54,7 +54,7 @@ VIEW = View(
 def drawn(view: View, width: int, height: int, in_colour: bool = True) -> str:
     console = Console(file=StringIO(), width=width, height=height, force_terminal=False)
     with console.capture() as capture:
-        console.print(picture(view, height, in_colour))
+        console.print(picture(view, ConsoleDimensions(width, height), in_colour))
     return capture.get()
 
 
@@ -66,16 +66,34 @@ def test_every_number_is_on_screen_whatever_its_size(width: int, height: int) ->
         "1,180",
         "31",
         "3.2",
-        "12 October 1997",
+        "1997",
         "62",
         "17",
-        "killed 1 times",
-        "export X=1",
-        "prefstream watch",
+        "dead letters",
+        "summaries",
+        "users",
+        "1 kill ",
+        "11 s  kill -9, its tables kept",
     ):
         assert shown in screen
     assert max(map(len, screen.splitlines())) <= width
     assert len(screen.splitlines()) <= height
+    assert ("export X=1" in screen, "prefstream watch" in screen) == (height >= 30, height >= 30)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("phase", ["replaying real ratings", "working off what waits, at most 30 s more"])
+def test_the_head_is_one_line_with_space_between(width: int, phase: str) -> None:
+    head, bar = drawn(replace(VIEW, phase=phase), width, 24).splitlines()[:2]
+    assert f"{phase}   " in head
+    assert head.endswith(" 1997   12 s")
+    assert bar.startswith("━")
+
+
+@pytest.mark.parametrize(("num_words", "is_cut"), [(20, False), (400, True)])
+def test_a_summary_that_is_cut_says_so(num_words: int, is_cut: bool) -> None:
+    cards = [(None, version(1, "Loves dramas. " * num_words))]
+    assert ("…" in drawn(replace(VIEW, cards=cards), 120, 40)) == is_cut
 
 
 def test_a_language_model_is_named_and_an_even_pace_is_no_acceleration() -> None:
