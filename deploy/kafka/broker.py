@@ -21,6 +21,7 @@ from model_server.locks import locked
 
 STOP_SECONDS = 20.0
 ANSWER_SECONDS = 10.0
+_STOPPED_ANSWER_SECONDS = 1.0
 USUAL_PORT = 9092
 ADDRESS_VARIABLE = "PREFSTREAM_BOOTSTRAP_SERVERS"
 
@@ -86,16 +87,25 @@ class Broker:
 
 
 def external_bootstrap_servers() -> str | None:
-    """The broker that ``PREFSTREAM_BOOTSTRAP_SERVERS`` names, which must answer, or None when it names none."""
+    """The broker that ``PREFSTREAM_BOOTSTRAP_SERVERS`` names, which must answer, or None when it names none.
+
+    A terminal that was given our own broker's address still has it when that broker is stopped: then it names none.
+    """
     address = os.environ.get(ADDRESS_VARIABLE)
-    if address and not serves(address, ANSWER_SECONDS):
+    if not address:
+        return None
+    was_ours = address == _stopped_address()
+    if serves(address, _STOPPED_ANSWER_SECONDS if was_ours else ANSWER_SECONDS):
+        return address
+    if not was_ours:
         raise KafkaUnavailable(f"No broker answers at {address}: start it, or unset {ADDRESS_VARIABLE} to have one started.")
-    return address or None
+    say(f"The broker at {address} is stopped, so the address in {ADDRESS_VARIABLE} does not count.")
+    return None
 
 
 @dataclass(frozen=True)
 class Background:
-    """The node that `up` left running: its process id and its address, kept in a file."""
+    """The node that `up` left running, or has left: its process id and its address, kept in a file."""
 
     pid: int
     bootstrap_servers: str
@@ -120,7 +130,6 @@ def down() -> None:
             say("No background broker is running.")
             return
         _end(background.pid)
-        _state_file().unlink()
         say(f"Stopped the broker at {background.bootstrap_servers}.")
 
 
@@ -184,11 +193,21 @@ def _running_address() -> str | None:
 
 def _background() -> Background | None:
     """What `up` left, if it still runs."""
+    background = _last_background()
+    return background if background and _runs(background.pid) else None
+
+
+def _stopped_address() -> str | None:
+    """Where the node was that `up` left, if it runs no more."""
+    background = _last_background()
+    return background.bootstrap_servers if background and not _runs(background.pid) else None
+
+
+def _last_background() -> Background | None:
     try:
-        background = Background(**json.loads(_state_file().read_text()))
+        return Background(**json.loads(_state_file().read_text()))
     except FileNotFoundError:
         return None
-    return background if _runs(background.pid) else None
 
 
 def _runs(pid: int) -> bool:

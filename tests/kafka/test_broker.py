@@ -152,6 +152,13 @@ def test_up_and_down_can_be_repeated(tmp_path: Path) -> None:
     assert is_free(int(address.rpartition(":")[2]))
     assert "No background broker" in run_command("down", environment).stderr
     assert run_command("status", environment).returncode == 1
+    try:
+        again = run_command("up", environment | {"PREFSTREAM_BOOTSTRAP_SERVERS": address})
+        assert again.returncode == 0, again.stderr
+        assert f"The broker at {address} is stopped, so" in again.stderr
+        assert again.stdout.startswith("export PREFSTREAM_BOOTSTRAP_SERVERS=")
+    finally:
+        run_command("down", environment)
 
 
 JAVA_11 = """echo 'openjdk version "11.0.2" 2019-01-15' >&2"""
