@@ -2,10 +2,11 @@
 
 import json
 import os
+import sys
 import time
 
 from kafka import KafkaAdminClient, KafkaProducer
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 SERVERS = os.environ.get("PREFSTREAM_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
 RATINGS = [
@@ -14,11 +15,13 @@ RATINGS = [
     (313, "Titanic (1997)", "Romance", 2),
 ]
 
-with KafkaAdminClient(bootstrap_servers=SERVERS) as admin:
-    try:
+try:
+    with KafkaAdminClient(bootstrap_servers=SERVERS, bootstrap_timeout_ms=5_000) as admin:
         admin.create_topics({"ratings": {"num_partitions": 3, "replication_factor": 1}})
-    except TopicAlreadyExistsError:
-        print("the topic ratings is there already")
+except TopicAlreadyExistsError:
+    print("the topic ratings is there already")
+except KafkaError as error:
+    sys.exit(f"no Kafka broker took this at {SERVERS} (PREFSTREAM_BOOTSTRAP_SERVERS): {error}")
 with KafkaProducer(bootstrap_servers=SERVERS) as producer:
     for film, title, genres, stars in RATINGS:
         movie = {"id": film, "title": title, "genres": genres}

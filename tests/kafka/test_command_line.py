@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from prefstream.admin import create_topics
 from prefstream.dead_letters import DeadLetter, Origin, encode_letter, letter_key
 from prefstream.errors import TopicMismatch
 from prefstream.summaries import Summary, decode_summary, encode_summary
+from prefstream.tenants import key_of
 from prefstream.topics import TopicNames, topic_specs
 
 pytestmark = pytest.mark.kafka
@@ -49,8 +51,8 @@ def write(bootstrap_servers: str, namespace: str) -> Iterator[Write]:
     producer = KafkaProducer(bootstrap_servers=bootstrap_servers)
 
     def send(user: str, summary: Summary | None) -> None:
-        value = None if summary is None else encode_summary(summary)
-        producer.send(TopicNames(namespace).summaries, key=user.encode(), value=value).get(10)
+        tenant, value = ("", None) if summary is None else (summary.tenant, encode_summary(summary))
+        producer.send(TopicNames(namespace).summaries, key=key_of(tenant, user), value=value).get(10)
 
     yield send
     producer.close()
@@ -80,8 +82,9 @@ def test_where_there_are_no_dead_letters(environment: dict[str, str], arguments:
     assert (result.exit_code, words in result.output) == (exit_code, True)
 
 
-def summary(version: int, text: str, user: str = "ada") -> Summary:
-    return Summary(user=user, version=version, text=text, reason="size", updated_at=datetime.now(UTC), num_events=20)
+def summary(version: int, text: str, user: str = "ada", tenant: str = "") -> Summary:
+    now = datetime.now(UTC)
+    return Summary(user=user, tenant=tenant, version=version, text=text, reason="size", updated_at=now, num_events=20)
 
 
 def test_topics_are_created_once_and_refused_when_they_would_break(environment: dict[str, str], namespace: str) -> None:
@@ -183,7 +186,21 @@ def test_the_examples_work(start: Callable[..., Popen[str]], namespace: str, wri
     published, errors = start(str(EXAMPLES / "publish_events.py")).communicate(timeout=30)
     assert (published, errors) == (f"2 events are on {namespace}.inbox\n", "")
     write("ada", summary(1, "Likes space horror."))
-    read_until(start(str(EXAMPLES / "follow_summaries.py")).stdout, "ada: Likes space horror.")
+    write("ada", summary(1, "Likes westerns.", tenant="club"))
+    shown = start(str(EXAMPLES / "follow_summaries.py")).stdout
+    assert shown
+    assert {shown.readline(), shown.readline()} == {"ada: Likes space horror.\n", "ada of club: Likes westerns.\n"}
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(EXAMPLES.glob("*.py"))])
+def test_an_example_without_a_broker_says_so_in_one_sentence(
+    start: Callable[..., Popen[str]], environment: dict[str, str], name: str
+) -> None:
+    environment["PREFSTREAM_BOOTSTRAP_SERVERS"] = "127.0.0.1:1"
+    example = start(str(EXAMPLES / name))
+    printed, errors = example.communicate(timeout=30)
+    assert (example.returncode, printed, errors.count("\n")) == (1, "", 1)
+    assert re.search(r"no Kafka broker .*127\.0\.0\.1:1.*PREFSTREAM_BOOTSTRAP_SERVERS", errors)
 
 
 def test_sources_of_a_namespace_that_is_not_there(bootstrap_servers: str, namespace: str) -> None:
