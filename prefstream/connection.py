@@ -107,4 +107,7 @@ def _open(client: Callable[..., Client], **settings: Any) -> Client:
 
 def missing_topic(topic: str) -> TopicMismatch:
     """The error of a topic that does not exist, with the way on."""
-    return TopicMismatch(f"topic {topic} does not exist; `prefstream topics create` creates the topics of a namespace")
+    return TopicMismatch(
+        f"topic {topic} does not exist; `prefstream topics create` creates the topics of a namespace, "
+        "or is PREFSTREAM_NAMESPACE another one?"
+    )

@@ -15,7 +15,7 @@ from kafka.net.compat import KafkaNetClient
 
 from prefstream import connection
 from prefstream.admin import compare_topics
-from prefstream.connection import ClosingSelector
+from prefstream.connection import ClosingSelector, missing_topic
 from prefstream.errors import BrokerUnreachable
 from prefstream.publisher import Publisher
 from prefstream.reader import SummaryReader
@@ -31,6 +31,11 @@ def test_nobody_answers(client: Callable[[str], Any], monkeypatch: pytest.Monkey
         client(NOBODY)
     assert refused.value.retriable
     assert threading.active_count() == before
+
+
+def test_a_topic_that_is_not_there_may_be_of_a_name_mistyped() -> None:
+    assert "`prefstream topics create` creates" in str(missing_topic("typo.summaries"))
+    assert "PREFSTREAM_NAMESPACE" in str(missing_topic("typo.summaries"))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9O92", "127.0.0.1:", "127.0.0.1:9092,other:x"])
