@@ -30,6 +30,11 @@ _SAME_SIGNAL_SECONDS = 1.0  # one Ctrl-C often comes twice: from the terminal an
 
 log = structlog.get_logger()
 
+NO_FORGET_KEY = (
+    f"{PREFIX}FORGET_KEY is not set: give every worker one before the first person is forgotten; "
+    "after that, a worker with another key than before ends itself"
+)
+
 
 class Runner(faust.Worker):
     """Runs the worker until a signal; one more signal while it drains ends it at once."""
@@ -95,7 +100,10 @@ def _new_worker() -> Worker:
     claim_directory(settings.data_directory)
     schemas = no_schemas()
     adapters = read_adapters(settings, schemas)
-    return Worker(settings, read_cluster(settings), adapters, model, schemas)
+    worker = Worker(settings, read_cluster(settings), adapters, model, schemas)
+    if settings.forget_key is None:
+        log.warning(NO_FORGET_KEY)
+    return worker
 
 
 def _run(worker: Worker) -> int:

@@ -155,6 +155,20 @@ def test_fewer_replicas_than_a_write_needs(environment: pytest.MonkeyPatch, caps
     assert refusal(capsys).startswith("t.pending: replication 1, and min.insync.replicas 2: no record can be written. Move")
 
 
+@pytest.mark.parametrize(("key", "warnings"), [("", [command.NO_FORGET_KEY]), ("sixteen letters!", [])])
+def test_a_worker_without_a_key_of_forgetting_says_what_that_means(
+    environment: pytest.MonkeyPatch, key: str, warnings: list[str]
+) -> None:
+    broker_has(environment, ours())
+    environment.setattr("agents.__main__.Worker", lambda *given: None)
+    environment.setattr("agents.__main__._run", lambda worker: 0)
+    if key:
+        environment.setenv("PREFSTREAM_FORGET_KEY", key)
+    with capture_logs() as logged:
+        assert command.main() == 0
+    assert [entry["event"] for entry in logged] == warnings
+
+
 def test_what_else_differs_is_one_warning(environment: pytest.MonkeyPatch) -> None:
     others = {"delete.retention.ms": "5", "segment.ms": "6", "max.compaction.lag.ms": "7", "min.insync.replicas": "1"}
     broker_has(environment, ours(), others, replication=3)

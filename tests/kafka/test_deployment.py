@@ -51,9 +51,9 @@ class Machine:
             place = self._folder / ("site" if source == "prefstream" else "app") / target
             shutil.copytree(ROOT / source, place, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def environment(self, given: Mapping[str, str]) -> dict[str, str]:
-        """The image's, then what it is given; the interpreter and its packages are those of the tests."""
-        held = {**self.image.environment, **given}
+    def environment(self, given: Mapping[str, str | None]) -> dict[str, str]:
+        """The image's, then what it is given and nothing for None; the interpreter and its packages are the tests'."""
+        held = {**self.image.environment, **{name: value for name, value in given.items() if value is not None}}
         for name, value in held.items():
             for place, here in self._places.items():
                 held[name] = value = value.replace(place, here)
