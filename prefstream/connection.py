@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from selectors import DefaultSelector, SelectorKey
 from typing import Any, TypeVar
 
@@ -101,7 +101,9 @@ def _open(client: Callable[..., Client], **settings: Any) -> Client:
         return client(kafka_client=open_network, **settings)
     except BaseException:
         for network in opened:
-            network.close()  # kafka-python leaves its thread behind when it cannot connect
+            # kafka-python leaves its thread behind when it cannot connect, and cannot end one that an interrupt held up.
+            with suppress(RuntimeError):
+                network.close()
         raise
 
 

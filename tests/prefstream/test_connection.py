@@ -33,6 +33,15 @@ def test_nobody_answers(client: Callable[[str], Any], monkeypatch: pytest.Monkey
     assert threading.active_count() == before
 
 
+def test_an_interrupt_while_it_connects_stays_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare_topics(NOBODY, [])
+
+
 def test_a_topic_that_is_not_there_may_be_of_a_name_mistyped() -> None:
     assert "`prefstream topics create` creates" in str(missing_topic("typo.summaries"))
     assert "PREFSTREAM_NAMESPACE" in str(missing_topic("typo.summaries"))

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,10 +51,17 @@ class Demo:
         return self.process.wait(30)
 
     def is_gone(self) -> bool:
-        """Whether it left nothing: no topic, process or file."""
-        with KafkaAdminClient(bootstrap_servers=self._bootstrap_servers) as admin:
-            topics = [name for name in admin.list_topics() if name.startswith("controls-")]
+        """Whether it left nothing: no topic, process or file. A broker lists a topic some moments beyond its deletion."""
+        deadline = time.monotonic() + 10
+        while topics := self._topics():
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
         return (topics, self._processes(), list(self.temporary.iterdir())) == ([], [], [])
+
+    def _topics(self) -> list[str]:
+        with KafkaAdminClient(bootstrap_servers=self._bootstrap_servers) as admin:
+            return [name for name in admin.list_topics() if name.startswith("controls-")]
 
     def _processes(self) -> list[str]:
         return [path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if self.mark in _read(path)]
