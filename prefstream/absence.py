@@ -1,15 +1,15 @@
 """Absence: whether anything of a user is left on prefstream's topics and on a worker's disk, byte by byte.
 
 Place in the flow: beside it, behind a `forget`. It looks for the user's key and for texts that only they were shown: in every
-record of every topic, tombstones and records that newer ones replaced included, and in every file of a directory. Of dead
-letters it reads what they carry in base64 too.
+record of every topic, tombstones and records that newer ones replaced included, and in every file of a worker's directory
+(:mod:`prefstream.leftovers`). Of dead letters it reads what they carry in base64 too.
 """
 
 from __future__ import annotations
 
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from prefstream.admin import TopicState, topic_states
 from prefstream.connection import missing_topic
 from prefstream.erasure import kept_until
 from prefstream.exports import row_of
+from prefstream.leftovers import holds
 from prefstream.reading import TopicReading, Watch
 from prefstream.security import Servers
 from prefstream.topics import TopicNames, topic_specs
@@ -32,7 +33,6 @@ Standing = Literal[
     "retained",  # on a topic without keys that replace each other: it goes with its segment
 ]
 _MAX_EXAMPLES = 3
-_BLOCK_BYTES = 1 << 20
 
 
 class Wanted(Struct, frozen=True):
@@ -80,9 +80,9 @@ class Absence(Struct, frozen=True, kw_only=True):
 
 
 def search(
-    bootstrap_servers: Servers, namespace: str, wanted: Wanted, directory: Path | None, now: datetime, watch: Watch
+    bootstrap_servers: Servers, namespace: str, wanted: Wanted, directories: Sequence[Path], now: datetime, watch: Watch
 ) -> Absence:
-    """Look for a user on all topics of the namespace, and in the files of a directory.
+    """Look for a user on all topics of the namespace, and in the files of workers' directories.
 
     Raises TopicMismatch for a missing topic, BrokerUnreachable, and OSError for a directory that cannot be read.
     """
@@ -98,8 +98,8 @@ def search(
             starts = reading.beginnings(topic, range(states[topic].num_partitions))
             marks = (mark_of(record, wanted, names) for record in reading.records_since(topic, starts))
             found.append(traces_of(topic, marks, states[topic], gone_by[topic]))
-    files = sorted(path for path in directory.rglob("*") if path.is_file()) if directory else []
-    with_traces = tuple(str(path) for path in files if holds(path, wanted.texts))
+    files = sorted({path for directory in directories for path in directory.rglob("*") if path.is_file()})
+    with_traces = tuple(str(path) for path in files if holds(path, wanted.key, wanted.canaries))
     return Absence(topics=tuple(found), files=with_traces, num_files=len(files))
 
 
@@ -161,19 +161,3 @@ def _standing(mark: Mark, newest: Mapping[tuple[int, bytes | None], int], is_com
     if newest[mark.partition, mark.key] != mark.offset:
         return "replaced"
     return "tombstone" if mark.is_tombstone else "live"
-
-
-def holds(path: Path, texts: Collection[bytes]) -> bool:
-    """Whether one of the texts, as it is or in hexadecimal, is in a file. One that is gone by now holds nothing."""
-    needles = [form for text in texts for form in (text, text.hex().encode(), text.hex().upper().encode())]
-    overlap = max(map(len, needles)) - 1
-    try:
-        with path.open("rb") as file:
-            tail = b""
-            while block := file.read(_BLOCK_BYTES):
-                if any(needle in tail + block for needle in needles):
-                    return True
-                tail = (tail + block)[-overlap:]
-    except FileNotFoundError:
-        return False
-    return False

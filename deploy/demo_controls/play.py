@@ -102,7 +102,7 @@ class _Play:
         wanted = Wanted(key_of("", USER), tuple(words for words in self._story.erased if len(words) > _SHORT))
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
-            found = search(self._address, self._names.namespace, wanted, self._tables, datetime.now(UTC), lambda *_: None)
+            found = search(self._address, self._names.namespace, wanted, [self._tables], datetime.now(UTC), lambda *_: None)
             if found.is_proven or time.monotonic() > deadline:
                 break
         self._telling.absence(found)

@@ -36,7 +36,8 @@ def audit(
     tenant: Tenant = "",
     canary: Annotated[list[str] | None, typer.Option(help="With --user: a text only they were shown; repeatable.")] = None,
     state: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="With --user: a worker's data directory to search too.")
+        list[Path] | None,
+        typer.Option(exists=True, file_okay=False, help="With --user: a worker's data directory to search too; repeatable."),
     ] = None,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
@@ -47,10 +48,15 @@ def audit(
     it is 0 if nothing live is left of them, and 1 if something is.
     """
     if user is not None:
+        if wait:
+            raise typer.BadParameter("is for the audit of everybody: leave out --user, or --wait", param_hint="--wait")
         wanted = Wanted(key_of(tenant, user), tuple(canary or ()))
-        left = _read(lambda watch: search(bootstrap_servers, namespace, wanted, state, datetime.now(UTC), watch))
+        left = _read(lambda watch: search(bootstrap_servers, namespace, wanted, state or (), datetime.now(UTC), watch))
         _print(left, absence_report, as_json)
         raise typer.Exit(0 if left.is_proven else 1)
+    for option, given in (("--canary", canary), ("--state", state), ("--tenant", tenant)):
+        if given:
+            raise typer.BadParameter("is for the search for one user: add --user", param_hint=option)
     found = _read(lambda watch: audit_topics(bootstrap_servers, namespace, watch, wait))
     _print(found, audit_report, as_json)
     raise typer.Exit(AUDIT_EXIT_CODES[found.verdict])

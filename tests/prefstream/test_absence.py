@@ -6,13 +6,12 @@ import io
 import json
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from prefstream.absence import Absence, Mark, Traces, Wanted, holds, letter_parts, mark_of, traces_of
+from prefstream.absence import Absence, Mark, Traces, Wanted, letter_parts, mark_of, traces_of
 from prefstream.admin import TopicState
 from prefstream.erasure import kept_until
 from prefstream.rendering.absence import absence_report
@@ -89,25 +88,6 @@ def test_only_the_newest_of_a_key_is_live() -> None:
     assert traces_of("t.dead-letters", emptied, COMPACTED, NOW).counts == {"replaced": 1}
     assert traces_of("t.events", read, KEPT, NOW).counts == {"retained": 4}
     assert traces_of("t.events", marks((b"c", 0, False, False)), KEPT, NOW).gone_by is None
-
-
-def test_files_are_searched_over_the_ends_of_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prefstream.absence._BLOCK_BYTES", 4)
-    contents = {
-        "plain": b"xxx ada-1 xxx",
-        "hex": b"key=" + b"ada-1".hex().upper().encode(),
-        "clean": b"ada-2 xxx",
-        "empty": b"",
-    }
-    for name, content in contents.items():
-        (tmp_path / name).write_bytes(content)
-    assert {name: holds(tmp_path / name, [b"ada-1", b"Tweety"]) for name in contents} == {
-        "plain": True,
-        "hex": True,
-        "clean": False,
-        "empty": False,
-    }
-    assert not holds(tmp_path / "gone", [b"ada-1"])
 
 
 def test_by_when_the_last_copies_are_gone() -> None:
