@@ -148,8 +148,21 @@ def forget(
 ) -> None:
     """Erase a user: summary, versions, waiting events, controls, dead letters. What comes later begins a new summary."""
     if not yes:
-        typer.confirm(f"Erase everything about {shown(tenant, user)!r}, for good?", abort=True)
+        _confirm(f"Erase everything about {shown(tenant, user)!r}, for good?")
     _ask(Forget(**_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
+
+
+def _confirm(question: str) -> None:
+    """Go on only if it is meant. Nobody who could say so is a wrong way to ask."""
+    try:
+        is_meant = typer.confirm(question)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        typer.echo(err=True)
+        raise typer.BadParameter("there is no terminal to ask on: add it if it is meant", param_hint="--yes") from None
+    if not is_meant:
+        raise typer.Abort
 
 
 def _mine(user: str, tenant: str) -> dict[str, Any]:

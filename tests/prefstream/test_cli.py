@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from prefstream import cli, connection
+from prefstream.absence import Absence, Wanted
 
 run = CliRunner().invoke
 LETTERS = [["dead-letters", command] for command in ("list", "show", "replay", "drop")]
@@ -47,6 +51,10 @@ def test_help_has_an_example(command: list[str]) -> None:
         ["dead-letters", "drop", "--all", "--state", "dropped"],
         ["sources", "accept"],
         ["sources", "accept", "ratings", "--from", "5"],
+        ["audit", "--canary", "Alien (1979)"],
+        ["audit", "--state", "."],
+        ["audit", "--tenant", "shop"],
+        ["audit", "--user", "ada", "--wait", "5"],
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_tried(arguments: list[str]) -> None:
@@ -65,3 +73,26 @@ def test_an_unreachable_broker_is_one_sentence(monkeypatch: pytest.MonkeyPatch, 
     assert output.out == ""
     assert output.err.count("\n") == 1
     assert output.err.startswith("no Kafka broker answers at '127.0.0.1:1'")
+
+
+def test_everything_that_is_to_be_searched_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    searched: list[object] = []
+
+    def search(servers: object, namespace: str, wanted: Wanted, directories: list[Path], *_: object) -> Absence:
+        searched.extend((wanted, *directories))
+        return Absence(topics=(), files=(), num_files=0)
+
+    monkeypatch.setattr(import_module("prefstream.cli.audit"), "search", search)
+    places = [tmp_path / "a", tmp_path / "b"]
+    for place in places:
+        place.mkdir()
+    repeated = [*(part for place in places for part in ("--state", str(place))), "--canary", "x", "--canary", "y"]
+    assert run(cli.app, ["audit", "--user", "ada", *repeated]).exit_code == 0
+    assert searched == [Wanted(b"ada", ("x", "y")), *places]
+
+
+def test_who_is_to_be_forgotten_without_a_terminal_has_to_be_confirmed() -> None:
+    refused = run(cli.app, ["forget", "ada"], input="")
+    assert refused.exit_code == 2
+    assert "--yes" in refused.output
+    assert run(cli.app, ["forget", "ada"], input="n\n").exit_code == 1
