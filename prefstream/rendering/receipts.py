@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
 from prefstream.receipts import Erasure, Receipt, RefusalReason
-from prefstream.rendering import printable
+from prefstream.rendering import counted, printable
 
 REFUSALS: dict[RefusalReason, str] = {
     "unknown_user": "nothing is known of this user",
@@ -28,7 +31,7 @@ _NUMBERED: frozenset[RefusalReason] = frozenset(
 
 
 def receipt_line(receipt: Receipt) -> str:
-    """What became of the command, in a sentence."""
+    """What became of the command, in a sentence; of a `forget` a line for each date, too."""
     command = printable(receipt.command.replace("_", "-"))
     match receipt.outcome:
         case "applied" if receipt.erasure:
@@ -56,13 +59,20 @@ def _ended(words: str) -> str:
 
 
 def _erased(erasure: Erasure) -> str:
-    """What is gone, what goes by itself and by when, and what is somebody else's."""
-    events = f"{erasure.num_applied:,} events of the summary, {erasure.num_pending:,} that waited"
-    given_up = f", {erasure.num_given_up:,} given up" if erasure.num_given_up else ""
-    days = [
-        f"{printable(topic)} {'for ever' if until is None else f'{until:%Y-%m-%d %H:%M} UTC'}"
-        for topic, until in sorted(erasure.kept_until.items())
-    ]
+    """What is gone; what goes by itself and by when, the soonest first; and what is somebody else's."""
+    given_up = f" and {counted(erasure.num_given_up, 'event')} given up" if erasure.num_given_up else ""
+    gone = f"erased: {counted(erasure.num_applied, 'event')} of the summary, {erasure.num_pending:,} that waited{given_up}."
+    if not erasure.kept_until:
+        return gone
+    older = "Older copies lie in Kafka's logs, where nothing in prefstream reads them, at the latest until"
     others = ", ".join(map(printable, erasure.not_reached))
-    beyond = f" Not reached, because they are the platform's: {others}." if others else ""
-    return f"erased: {events}{given_up}. Older copies stay until: {', '.join(days) or 'unknown'}.{beyond}"
+    beyond = [f"Not reached, because they are the platform's: {others}."] if others else []
+    return "\n".join((gone, older, *_by_date(erasure.kept_until), *beyond))
+
+
+def _by_date(kept_until: Mapping[str, datetime | None]) -> Iterator[str]:
+    dates = sorted(
+        (until is None, f"{until:%Y-%m-%d %H:%M} UTC" if until else "for ever", topic) for topic, until in kept_until.items()
+    )
+    for _, date, topic in dates:
+        yield f"  {date:20}  {printable(topic)}"
