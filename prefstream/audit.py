@@ -264,4 +264,5 @@ def _sentence(
     notes += f"; {filtered:,} filtered" if filtered else ""
     late = sum(account.late for account in accounts)
     notes += f"; {late:,} of people who were forgotten came late" if late else ""
-    return f"Holds: {_events(accepted)} accepted = {fates}, and {met:,} source records{again} found again{notes}."
+    read = f"{met:,} source record{'' if met == 1 else 's'}{again} {'is' if met == 1 and not again else 'are'} accounted for"
+    return f"Holds: {_events(accepted)} accepted = {fates}, and {read}{notes}."

@@ -360,12 +360,12 @@ def test_replays_are_counted_apart_from_what_platforms_published() -> None:
     for offset in range(5):
         replayed.met.add(offset)
     found = conclude("test", {}, [source(range(12), range(12)), replayed])
-    assert "and 12 source records and 5 replays found again" in found.sentence
+    assert "and 12 source records and 5 replays are accounted for" in found.sentence
 
 
 def test_filtered_records_are_named_where_there_are_any() -> None:
     folds = {0: folded([row(0), ledger(6, 1, filtered=5)]), 1: folded([row(0), ledger(2, 1, filtered=1)])}
-    assert conclude("ns", folds, []).sentence.endswith("found again; 6 filtered.")
+    assert conclude("ns", folds, []).sentence.endswith("accounted for; 6 filtered.")
 
 
 def test_many_faults_are_counted_and_few_are_told() -> None:
@@ -579,9 +579,14 @@ def test_what_expired_before_it_was_read_is_noted() -> None:
 @pytest.mark.parametrize(
     ("fold", "verdict", "words"),
     [
-        (source(range(0), []), "holds", "0 source records found again"),
-        (source(range(5, 9), range(12)), "holds", "4 source records found again"),
-        (source(range(5, 9), [5, 7, 8]), "holds", "3 source records found again"),  # nothing at offset 6, a marker perhaps
+        (source(range(0), []), "holds", "0 source records are accounted for"),
+        (source(range(5, 6), range(12)), "holds", "1 source record is accounted for"),
+        (source(range(5, 9), range(12)), "holds", "4 source records are accounted for"),
+        (
+            source(range(5, 9), [5, 7, 8]),
+            "holds",
+            "3 source records are accounted for",
+        ),  # nothing at offset 6, a marker perhaps
         (
             source(range(5, 9), [5, 7, 8], [(6, 99)]),
             "broken",
