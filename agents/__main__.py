@@ -83,8 +83,9 @@ def _arguments() -> argparse.Namespace:
 
 
 def _settings_shown(effective: Effective) -> str:
-    """A line for each setting, with where it came from."""
-    lines = [f"{PREFIX + name.upper()}={shown(getattr(effective.settings, name))}" for name in effective.sources]
+    """A line for each setting, with where it came from; those that are not set are comments, because most cannot be empty."""
+    values = [(name, getattr(effective.settings, name)) for name in effective.sources]
+    lines = [f"{'# ' if value is None else ''}{PREFIX + name.upper()}={shown(value)}" for name, value in values]
     width = max(len(line) for line in lines if len(line) < _WIDE)
     return "".join(f"{line:{width}}  # {source}\n" for line, source in zip(lines, effective.sources.values(), strict=True))
 

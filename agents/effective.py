@@ -23,24 +23,25 @@ from prefstream.security import mistakes
 # The development broker's and the demo's; the model server's; the fault tests'.
 _READ_BY_OTHERS = {f"{PREFIX}CACHE", f"{PREFIX}WEIGHTS", crash_points.VARIABLE}
 _MASKED = "********"
+NOT_SET = "not set"
 
 
 def shown_default(field: FieldInfo) -> str:
     """A setting's default, for people."""
-    return shown(field.get_default(call_default_factory=True, validated_data={}))
+    return shown(field.get_default(call_default_factory=True, validated_data={})) or NOT_SET
 
 
 def shown(value: object) -> str:
-    """A setting's value as the environment would hold it; a secret is masked."""
+    """A setting's value as the environment would hold it, empty for None; a secret is masked."""
     match value:
         case None:
-            return "none"
+            return ""
         case SecretStr():
             return _MASKED
         case tuple():
-            return ",".join(value) or "none"
+            return ",".join(value)
         case dict():
-            return ",".join(f"{name}={_shown_item(item)}" for name, item in value.items()) or "none"
+            return ",".join(f"{name}={_shown_item(item)}" for name, item in value.items())
         case _:
             return str(value)
 

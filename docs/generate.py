@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from agents.effective import shown_default
+from pydantic.fields import FieldInfo
+
+from agents.effective import NOT_SET, shown_default
 from agents.metrics import Metrics
 from agents.scrape import at_a_scrape
 from agents.settings import PREFIX, Settings
@@ -23,8 +25,7 @@ def pages() -> dict[str, str]:
 def settings_page() -> str:
     """All settings of a worker."""
     rows = [
-        (f"`{PREFIX}{name.upper()}`", field.description or "", f"`{shown_default(field)}`")
-        for name, field in Settings.model_fields.items()
+        (f"`{PREFIX}{name.upper()}`", field.description or "", _default(field)) for name, field in Settings.model_fields.items()
     ]
     return _page(
         "Settings of a worker",
@@ -36,6 +37,11 @@ def settings_page() -> str:
         ("variable", "meaning", "default"),
         rows,
     )
+
+
+def _default(field: FieldInfo) -> str:
+    text = shown_default(field)
+    return text if text == NOT_SET else f"`{text}`"
 
 
 def metrics_page() -> str:

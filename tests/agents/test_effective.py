@@ -86,7 +86,7 @@ def test_a_wrong_variable_hides_no_wrong_line(monkeypatch: pytest.MonkeyPatch, t
         ("MODEL_API_KEY", SECRET, "********"),
         ("SOURCES", "clicks=cloudevents,posts=native", "clicks=cloudevents,posts=native"),
         ("MODEL_URL", "http://a:1, http://b:2", "http://a:1,http://b:2"),
-        ("PHONE_REGIONS", "", "none"),
+        ("PHONE_REGIONS", "", ""),
         ("SCHEMAS", "registry", "registry"),
         ("SCHEMA_REGISTRY", "https://registry:8081/", "https://registry:8081"),
     ],

@@ -96,12 +96,26 @@ def test_the_settings_are_shown_with_where_they_came_from(
     environment.setenv("PREFSTREAM_MODEL_API_KEY", "sk-very-secret")
     environment.setattr("sys.argv", ["agents", "--show-settings"])
     assert command.main() == 0
-    lines = [line.split("#") for line in capsys.readouterr().out.splitlines()]
+    lines = [line.rsplit("#", 1) for line in capsys.readouterr().out.splitlines()]
     found = {setting.strip(): source.strip() for setting, source in lines}
     assert len(found) == len(Settings.model_fields)
     assert found["PREFSTREAM_FLUSH_EVENTS=7"] == str(tmp_path / "settings.toml")
     assert found["PREFSTREAM_MODEL_API_KEY=********"] == found["PREFSTREAM_HTTP_PORT=0"] == "environment"
-    assert found["PREFSTREAM_LOG_LEVEL=INFO"] == "default"
+    assert found["PREFSTREAM_LOG_LEVEL=INFO"] == found["PREFSTREAM_SOURCES="] == "default"
+    assert found["# PREFSTREAM_KAFKA_CA_FILE="] == "default"
+
+
+def test_the_settings_that_are_shown_can_be_read_again(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = read_settings()
+    environment.setattr("sys.argv", ["agents", "--show-settings"])
+    assert command.main() == 0
+    for line in capsys.readouterr().out.splitlines():
+        if not line.startswith("#"):
+            name, _, value = line.rsplit("#", 1)[0].strip().partition("=")
+            environment.setenv(name, value)
+    assert read_settings() == before
 
 
 def test_a_wrong_setting(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
