@@ -324,6 +324,16 @@ def test_what_somebody_asks_for_is_decided_once_and_stands() -> None:
     assert judgement.counts["command"] == 2
 
 
+def test_what_was_taken_back_while_the_judge_was_reading_is_no_crime() -> None:
+    world = honest()
+    pinned(world)
+    unpinned = world.ask(ADA, "unpin", "Vegetarian.", is_decided=False)
+    world.cover(ADA, [world.take(0, ADA)], text="Text 4.", command_position=unpinned)
+    world.count(12, 8, 1, 1, commands=2)
+    judgement = world.judged()
+    assert (judgement.crimes, judgement.counts["pending"], judgement.counts["command"]) == ({}, 2, 1)
+
+
 def test_a_command_without_a_receipt_is_pending() -> None:
     world = honest()
     world.ask(ADA, "never", is_decided=False)
@@ -379,6 +389,14 @@ def a_pin_is_gone(world: World) -> None:
     place = pinned(world)
     world.cover(ADA, [world.take(0, ADA)], command_position=place)
     world.count(11, 8, 1, 1, commands=1)
+
+
+def a_pin_is_gone_that_was_not_to_be_taken_back(world: World) -> None:
+    place = pinned(world)
+    unpinned = world.ask(ADA, "unpin", "Vegetarian.", is_decided=False)
+    world.receive(ADA, "unpin", unpinned, outcome="refused")
+    world.cover(ADA, [world.take(0, ADA)], command_position=place)
+    world.count(12, 8, 1, 1, commands=2)
 
 
 def an_event_is_left_out_of_who_never_left(world: World) -> None:
@@ -739,6 +757,7 @@ CRIMES: list[tuple[Callable[[World], None], dict[Crime, int]]] = [
     (no_receipt, {"impossible": 1}),
     (a_command_was_not_counted, {"miscounted": 1}),
     (a_pin_is_gone, {"pin_lost": 1}),
+    (a_pin_is_gone_that_was_not_to_be_taken_back, {"pin_lost": 1}),
     (an_event_is_left_out_of_who_never_left, {"wrong_fate": 1}),
     (an_event_was_filtered, {"wrong_fate": 1}),
     (filtered_and_an_event, {"impossible": 1}),

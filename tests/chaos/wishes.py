@@ -1,7 +1,8 @@
 """Wishes: whether each command was decided once, and what was pinned stands in every version behind that.
 
 A receipt may come again, with the same content; it is about a command that is there, and a version that it names is there and
-was made by it. A pin stands from the receipt's command on, until one that takes it back was applied.
+was made by it. A pin stands from the receipt's command on, until one that takes it back was applied. The receipts are read
+first: a command behind the last one that they tell of may have been decided by the time that the versions are read.
 """
 
 from __future__ import annotations
@@ -63,9 +64,12 @@ class Wishes:
         statements: tuple[str, ...] = ()
         for one in asked:
             receipt = self._receipts.get((user, one.offset))
-            if receipt and receipt.value.outcome == "applied" and one.command in ("pin", "unpin"):
+            is_pin = one.command == "pin"
+            if (receipt is None and is_pin) or (receipt is not None and receipt.value.outcome != "applied"):
+                continue
+            if one.command in ("pin", "unpin"):
                 others = tuple(other for other in statements if other != one.statement)
-                statements = (*others, one.statement) if one.command == "pin" else others
+                statements = (*others, one.statement) if is_pin else others
                 standing[one.offset] = statements
         for version in versions:
             last = max((offset for offset in standing if offset <= version.command_position), default=-1)
