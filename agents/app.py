@@ -41,7 +41,7 @@ from agents.partitions import Partitions
 from agents.progress import CommitOutcome, Progress
 from agents.registry import Registry, access_of
 from agents.schemas import Schemas
-from agents.scrape import Disk, Ownership, RecoveryTime, Standings, Unread, Waiting
+from agents.scrape import Disk, ErasureTime, Ownership, RecoveryTime, Standings, Unread, Waiting
 from agents.settings import Settings
 from agents.snapshots import Snapshots
 from agents.sources import TopicWatch
@@ -201,6 +201,7 @@ class Worker(FixedApp):
             Tenants(metrics.tenants, lambda: [owned.index for owned in partitions], lambda: self.spending.pool),
             Disk(self._store_sizes, self.settings.data_directory),
             RecoveryTime(lambda: self.tables.recovery.seconds_left),
+            ErasureTime(lambda: self.erase.oldest_age_seconds),
             ProcessCollector(registry=None),  # resident memory, open files, CPU time, where the system tells them
         ):
             metrics.registry.register(shown)

@@ -76,10 +76,20 @@ class Erase:
         self._outbox = outbox
         self._metrics = metrics
         self._tasks: asyncio.Queue[Task] = asyncio.Queue()
+        self._begun_at_ms: dict[Erasing, int] = {}
+
+    @property
+    def oldest_age_seconds(self) -> float:
+        """How long the oldest forget whose receipt is not durable has been under way in this worker; 0 when none is."""
+        begun = [at_ms for erasing, at_ms in self._begun_at_ms.items() if erasing.owned.is_alive]
+        return max(0.0, (now_ms() - min(begun)) / 1_000) if begun else 0.0
 
     def begin(self, erasing: Erasing) -> None:
         """The rows and the summary are deleted: take up the rest."""
         reached("forget.summary")
+        # Those of partitions that went elsewhere are their next owner's.
+        self._begun_at_ms = {one: at_ms for one, at_ms in self._begun_at_ms.items() if one.owned.is_alive}
+        self._begun_at_ms[erasing] = now_ms()
         self._tasks.put_nowait(erasing)
 
     def sweep_rest(self, owned: Owned) -> None:
@@ -152,6 +162,7 @@ class Erase:
 
         def receipted() -> None:
             reached("forget.receipt")
+            self._begun_at_ms.pop(one, None)
             self._metrics.receipts.labels(receipt.outcome).inc()
             if one.owned.is_alive:
                 one.owned.receipted(one.user, one.position, lambda: self._tasks.put_nowait(_Receipted(one)))

@@ -120,6 +120,18 @@ class RecoveryTime(Collector):
         yield GaugeMetricFamily("prefstream_recovery_seconds_left", meaning, value=self._seconds_left())
 
 
+class ErasureTime(Collector):
+    """How long somebody who was forgotten has been waiting for it to be done."""
+
+    def __init__(self, oldest_age_seconds: Callable[[], float]) -> None:
+        self._oldest_age_seconds = oldest_age_seconds
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauge."""
+        meaning = "How long the oldest forget without a receipt has been under way in this worker; 0 when none is."
+        yield GaugeMetricFamily("prefstream_erasing_seconds", meaning, value=self._oldest_age_seconds())
+
+
 class Unread(Collector):
     """What lies on the topics and is not read yet, by topic; a topic of which that is not known is left out."""
 
@@ -173,5 +185,6 @@ def at_a_scrape() -> list[Collector]:
         Standings(list),
         Disk(dict, Path()),
         RecoveryTime(lambda: None),
+        ErasureTime(lambda: 0),
         Tenants(TenantLabels(), list, lambda: Pool(Budgets(), 0, (), 0)),
     ]

@@ -415,6 +415,35 @@ async def test_a_receipt_that_was_cut_short_says_the_same_when_it_comes_again(
     assert told[0].erasure.kept_until == UNTIL
 
 
+async def test_how_long_a_forget_has_been_under_way_is_known_until_its_receipt_is_durable(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1_000]
+    monkeypatch.setattr("agents.erase.now_ms", lambda: clock[0])
+    assert running.erase.oldest_age_seconds == 0
+    running.sent.is_held = True
+    await running.run(asked())
+    task = asyncio.create_task(running.erase.run())
+    await until(lambda: running.sent.receipts)
+    clock[0] = 9_500
+    assert running.erase.oldest_age_seconds == 8.5
+    running.sent.acknowledge()
+    assert running.erase.oldest_age_seconds == 0
+    task.cancel()
+
+
+async def test_of_a_partition_that_went_elsewhere_no_forget_is_under_way(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.erase.now_ms", lambda: 1_000)
+    await running.run(asked())
+    await running.opened.partitions.flush()
+    monkeypatch.setattr("agents.erase.now_ms", lambda: 9_000)
+    assert running.erase.oldest_age_seconds == 8
+    running.owned.is_alive = False
+    assert running.erase.oldest_age_seconds == 0
+
+
 async def test_another_key_is_noticed(running: Running, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     await running.run(asked())
     await opened.partitions.flush()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
-from agents.scrape import Disk, RecoveryTime, Standings, Unread, Waiting
+from agents.scrape import Disk, ErasureTime, RecoveryTime, Standings, Unread, Waiting
 from model_server.replicas import Standing
 from prefstream.dead_letters import Origin
 from streams.backpressure import EVENT_BYTES, USER_BYTES
@@ -30,7 +30,7 @@ def indexes(*arrived_at_ms: list[int]) -> list[PendingIndex]:
     return made
 
 
-def gauges(waiting: Waiting) -> dict[str, float]:
+def gauges(waiting: Waiting | ErasureTime) -> dict[str, float]:
     return {sample.name.removeprefix("prefstream_"): sample.value for family in waiting.collect() for sample in family.samples}
 
 
@@ -70,6 +70,10 @@ def test_a_recovery_says_how_long_it_takes_as_soon_as_it_can_tell() -> None:
     assert registry.get_sample_value("prefstream_recovery_seconds_left") is None
     left.pop(0)
     assert registry.get_sample_value("prefstream_recovery_seconds_left") == 12.5
+
+
+def test_how_long_an_erasure_has_been_under_way_is_seen() -> None:
+    assert gauges(ErasureTime(lambda: 7.5)) == {"erasing_seconds": 7.5}
 
 
 def test_the_disk_is_that_of_the_tables_and_left_out_before_there_is_one(tmp_path: Path) -> None:
