@@ -69,8 +69,9 @@ docs: $(INSTALLED) ## Write the reference pages from the code and check what the
 deploy-check: $(INSTALLED) ## Check every Dockerfile, compose.yaml and the manifests for Kubernetes
 	@$(RUN) -m deploy.check
 
+# What fails prints a command that fails, for the shell that evaluates it.
 up: setup ## Start a Kafka broker in the background and print its address: eval "$(make up)"
-	@$(RUN) -m deploy.kafka.broker up
+	@$(RUN) -m deploy.kafka.broker up || { echo false; exit 1; }
 
 down: ## Stop that broker; its data stays
 	@if [ -x $(RUN) ]; then $(RUN) -m deploy.kafka.broker down; fi

@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from prefstream.absence import Wanted, search
 from prefstream.audit import Verdict
 from prefstream.audit_reader import audit as audit_topics
-from prefstream.cli.options import BootstrapServers, Namespace, Tenant
+from prefstream.cli.options import BootstrapServers, Namespace, Tenant, checked_text
 from prefstream.cli.terminal import complain, reading_bars
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.errors import PrefstreamError
@@ -32,7 +32,7 @@ AUDIT_EXIT_CODES: dict[Verdict, int] = {"holds": 0, "broken": 1, "undecided": 2}
 def audit(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to read again while that may decide it.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
-    user: Annotated[str | None, typer.Option(help="Look for what is left of this user instead.")] = None,
+    user: Annotated[str | None, typer.Option(callback=checked_text, help="Look for what is left of this user instead.")] = None,
     tenant: Tenant = "",
     canary: Annotated[list[str] | None, typer.Option(help="With --user: a text only they were shown; repeatable.")] = None,
     state: Annotated[

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from prefstream.cli.options import BootstrapServers, Namespace, Tenant
+from prefstream.cli.options import BootstrapServers, Namespace, Tenant, User, checked_text
 from prefstream.cli.terminal import complain
 from prefstream.commands import Allow, Command, Edit, Forget, Never, OptIn, OptOut, Pin, RollBack, Unpin
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
@@ -27,16 +27,15 @@ from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
 
 NO_RECEIPT = 2
 
-User = Annotated[str, typer.Argument(help="The user's id, as it is in the events.")]
-Statement = Annotated[str, typer.Argument(help="A sentence, as it is to stand in the summary.")]
-Subject = Annotated[str, typer.Argument(help="A word, or a few in a row.")]
+Statement = Annotated[str, typer.Argument(callback=checked_text, help="A sentence, as it is to stand in the summary.")]
+Subject = Annotated[str, typer.Argument(callback=checked_text, help="A word, or a few in a row.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for the receipt.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The receipt as it is on its topic.")]
 
 
 def edit(
     user: User,
-    text: Annotated[str, typer.Argument(help="The new text; - is standard input.")],
+    text: Annotated[str, typer.Argument(callback=checked_text, help="The new text; - is standard input.")],
     tenant: Tenant = "",
     timeout: Timeout = 30.0,
     as_json: AsJson = False,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
 
 import msgspec
 import typer
 
-from prefstream.cli.options import BootstrapServers, Namespace, Tenant
+from prefstream.cli.options import BootstrapServers, Namespace, Tenant, User
 from prefstream.cli.terminal import reading_bars
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.exports import export as export_user
@@ -16,7 +15,7 @@ from prefstream.topics import DEFAULT_NAMESPACE
 
 
 def export(
-    user: Annotated[str, typer.Argument(help="The user's id, as it is in the events.")],
+    user: User,
     tenant: Tenant = "",
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,

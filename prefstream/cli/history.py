@@ -9,7 +9,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from prefstream.cli.options import BootstrapServers, Namespace, Tenant
+from prefstream.cli.options import BootstrapServers, Namespace, Tenant, User
 from prefstream.cli.terminal import complain, reading_bars
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.diffs import has_colours
@@ -21,8 +21,6 @@ from prefstream.rendering.summaries import summary_panel
 from prefstream.security import Servers
 from prefstream.tenants import shown
 from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
-
-User = Annotated[str, typer.Argument(help="The user's id, as it is in the events.")]
 
 
 def history(

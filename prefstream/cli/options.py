@@ -25,6 +25,15 @@ def _check_tenant(tenant: str | None) -> str | None:
     return tenant
 
 
+def checked_text(text: str | None) -> str | None:
+    """What was typed, unless it is no UTF-8, which every id and text of an event is: a typer callback."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise typer.BadParameter(f"{text!r} is no UTF-8: write it in UTF-8") from error
+    return text
+
+
 def _secured(addresses: object) -> Brokers:
     """The brokers, with the security that the environment says: passwords are no options, every process list shows those."""
     return Brokers(str(addresses), security_of(os.environ))
@@ -42,5 +51,6 @@ BootstrapServers = Annotated[
 Namespace = Annotated[
     str, typer.Option(envvar="PREFSTREAM_NAMESPACE", callback=_check_namespace, help="What the topics' names start with.")
 ]
+User = Annotated[str, typer.Argument(callback=checked_text, help="The user's id, as it is in the events.")]
 Tenant = Annotated[str, typer.Option(callback=_check_tenant, help="Whose user it is, if your events say that.")]
 AnyTenant = Annotated[str | None, typer.Option(callback=_check_tenant, help="Only this tenant's users.")]

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from prefstream.cli.options import AnyTenant, BootstrapServers, Namespace, Tenant
+from prefstream.cli.options import AnyTenant, BootstrapServers, Namespace, Tenant, User, checked_text
 from prefstream.cli.terminal import complain
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.diffs import has_colours
@@ -24,7 +24,7 @@ from prefstream.topics import DEFAULT_NAMESPACE, TopicNames
 
 
 def summary(
-    user: Annotated[str, typer.Argument(help="The user's id, as it is in the events.")],
+    user: User,
     tenant: Tenant = "",
     as_json: Annotated[bool, typer.Option("--json", help="The record as it is on the topic.")] = False,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
@@ -47,7 +47,7 @@ def summary(
 
 
 def watch(
-    user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
+    user: Annotated[str | None, typer.Option(callback=checked_text, help="Only this user.")] = None,
     tenant: AnyTenant = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
