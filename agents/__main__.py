@@ -16,7 +16,7 @@ from agents.boot import NotReadyToStart, check_port, read_adapters, read_cluster
 from agents.effective import Effective, asks_to_crash, read_effective, read_settings, shown, shown_default
 from agents.failstop import stop_unfinished
 from agents.faust_fixes import UnprovenVersion, assert_versions
-from agents.logs import set_up_logging
+from agents.logs import say_why_not, set_up_logging
 from agents.model import read_model
 from agents.schemas import no_schemas
 from agents.settings import PREFIX, InvalidSettings, Settings
@@ -65,7 +65,7 @@ def main() -> int:
         UnprovenVersion,
         ImproperlyConfigured,
     ) as error:
-        sys.stderr.write(f"prefstream: {error}\n")
+        say_why_not(error)
         return COULD_NOT_START
     return _run(worker)
 
@@ -94,7 +94,7 @@ def _new_worker() -> Worker:
     assert_versions()
     settings = read_settings()
     model = read_model(settings)
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     if asks_to_crash() and not crash_points.is_armed():
         log.warning(f"{crash_points.VARIABLE} is ignored: only the worker of the fault tests crashes on request")
     check_port(settings)

@@ -28,6 +28,7 @@ from agents.failed_calls import FailedCalls
 from agents.failstop import stop_unfinished, stopping_on_error
 from agents.faust_fixes import FixedApp, WatermarkConsumer
 from agents.faust_settings import RAW, faust_settings
+from agents.flushes import Flushes
 from agents.forget import Forget
 from agents.gate import Gates
 from agents.health import HealthServer
@@ -137,6 +138,7 @@ class Worker(FixedApp):
             write_back,
             failed_calls,
             spare,
+            Flushes(self.metrics.tenants, settings.log_flushes_seconds, time.monotonic),
             self.metrics,
             max_summary_tokens=settings.max_summary_tokens,
             context=model.context,

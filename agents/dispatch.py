@@ -21,6 +21,7 @@ from agents.clock import now_ms as _now_ms
 from agents.crash_points import reached
 from agents.failed_calls import FailedCalls
 from agents.failstop import stopping_on_error
+from agents.flushes import Flush, Flushes
 from agents.metrics import Metrics
 from agents.owned import Owned
 from agents.spare import Spare
@@ -56,6 +57,7 @@ class Dispatch:
         write_back: WriteBack,
         failed_calls: FailedCalls,
         spare: Spare,
+        flushes: Flushes,
         metrics: Metrics,
         *,
         max_summary_tokens: int,
@@ -71,6 +73,7 @@ class Dispatch:
         self._write_back = write_back
         self._failed_calls = failed_calls
         self._spare = spare
+        self._flushes = flushes
         self._metrics = metrics
         self._max_summary_tokens = max_summary_tokens
         self._context = context
@@ -113,7 +116,8 @@ class Dispatch:
             if due.is_condemned:
                 self._failed_calls.bury(owned, due)
                 continue
-            if self._spare.spare(owned, due):
+            flush = self._flushes.begin(owned, due)
+            if self._spare.spare(owned, due, flush):
                 await asyncio.sleep(0)  # it takes no place that would bound how many there are: others get their turn
                 continue
             due = self._spending.admit(owned, due, now_ms)
@@ -121,7 +125,7 @@ class Dispatch:
                 continue
             is_probe = self._availability.calls(now_ms)
             self._metrics.flushes.labels(due.reason).inc()
-            task: asyncio.Task[None] = asyncio.create_task(self._evolve(owned, due, owned.life(due.user), is_probe))
+            task: asyncio.Task[None] = asyncio.create_task(self._turn(owned, due, owned.life(due.user), is_probe, flush))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 
@@ -149,15 +153,25 @@ class Dispatch:
         self._call_ended.set()
 
     @stopping_on_error("evolve")
-    async def _evolve(self, owned: Owned, due: Due, life: Life, is_probe: bool) -> None:
+    async def _turn(self, owned: Owned, due: Due, life: Life, is_probe: bool, flush: Flush) -> None:
+        try:
+            await self._evolve(owned, due, life, is_probe, flush)
+        except asyncio.CancelledError:
+            flush.ended("cancelled")
+            raise
+
+    async def _evolve(self, owned: Owned, due: Due, life: Life, is_probe: bool, flush: Flush) -> None:
         if owned.life(due.user) != life:  # forgotten before this began: there are no such rows any more
+            flush.ended("stale")
             owned.index.released(due.user, _now_ms())
             return
         fitted = self._fit(owned, due)
         if fitted is None:
+            flush.ended("unprocessable")
             return
+        flush.covers(fitted.step)
         due = replace(due, offsets=fitted.step.offsets)
-        call = Call(owned, due, first_attempt(fitted, due.num_repeats), is_probe)
+        call = Call(owned, due, first_attempt(fitted, due.num_repeats), is_probe, flush)
         rejected = await self._ask(call, may_repeat=True)
         if rejected and (again := self._repeated(call, rejected)):
             await self._ask(again, may_repeat=False)
@@ -168,7 +182,9 @@ class Dispatch:
         reached("call.sending")
         result = await self._client.evolve(call.attempt.prompt, request_id=uuid.uuid4().hex)
         reached("call.answered")
-        self._metrics.call_seconds.observe(time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self._metrics.call_seconds.observe(seconds)
+        call.flush.called(result, seconds)
         self._spending.ended(call.due.user, call.attempt.prompt, result, is_first=may_repeat)
         if call.owned.is_alive and not is_overtaken(call):
             self._spending.charge(call.owned, call.due.user, call.attempt.prompt, result)
@@ -179,6 +195,7 @@ class Dispatch:
         """The same call in the place of the first, asked anew. ``None`` where that met a defect."""
         attempt = self._failed_calls.attempt(call.owned, call.due, lambda: repeated(call.attempt, rejected, self._dialect))
         if attempt is None:
+            call.flush.ended("unprocessable")
             return None
         return replace(call, attempt=attempt, is_probe=self._availability.calls(_now_ms()), rejected=rejected)
 

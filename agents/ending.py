@@ -123,6 +123,9 @@ class Ending:
     async def sweep_rest(self) -> None:
         """The same for the rows of receipts of whoever it is."""
         await asyncio.to_thread(self._pending.sweep, [b"r"])
+
+    def rest_swept(self) -> None:
+        """Nothing of these rows is left on the disk."""
         self._fences.all_swept()
 
     def swept(self, user: bytes, position: int) -> None:

@@ -175,9 +175,12 @@ class Erase:
             match task:
                 case _Receipted(Erasing(owned, user, position)) if owned.is_alive:
                     await owned.ending.sweep([user])
-                    owned.ending.swept(user, position)
+                    if owned.is_alive:  # it took a while, in which the worker may have been asked to stop
+                        owned.ending.swept(user, position)
                 case _Rest(owned) if owned.is_alive:
                     await owned.ending.sweep_rest()
+                    if owned.is_alive:
+                        owned.ending.rest_swept()
 
 
 def _now() -> datetime:

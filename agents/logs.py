@@ -8,11 +8,19 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from types import TracebackType
+from typing import Literal
 
 import structlog
+from structlog.processors import CallsiteParameter, CallsiteParameterAdder, JSONRenderer
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+LogFormat = Literal["console", "json"]
 
 _REPEAT_SECONDS = 30.0
 _LIBRARIES = ("faust", "mode", "aiokafka", "kafka", "asyncio", "agents")
+
+log = structlog.get_logger()
 
 
 class OnceAWhile(logging.Filter):
@@ -32,27 +40,74 @@ class OnceAWhile(logging.Filter):
         return True
 
 
-def set_up_logging(level: str) -> None:
-    """Everything to stderr, from this level on; the libraries from WARNING on."""
+def set_up_logging(level: str, log_format: LogFormat = "console") -> None:
+    """Everything to stderr, from this level on; the libraries from WARNING on.
+
+    With ``json`` each line is an object with ``timestamp`` (UTC, ISO 8601), ``level``, ``logger``, ``event``, and what the line
+    says beside; a traceback is its field ``exception``.
+    """
+    ours, libraries, renderer = _json() if log_format == "json" else _console()
+    structlog.configure(
+        processors=[*ours, *renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    theirs = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=theirs, foreign_pre_chain=libraries))
+    handler.addFilter(OnceAWhile())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    _quieten()
+    if log_format == "json":
+        logging.captureWarnings(True)
+        sys.excepthook = _say_uncaught
+
+
+def say_why_not(error: Exception) -> None:
+    """Say why a worker cannot start: a sentence, or a line like all others where they are objects."""
+    if isinstance(structlog.get_config()["processors"][-1], JSONRenderer):
+        log.critical("the worker cannot start", why=str(error))
+    else:
+        sys.stderr.write(f"prefstream: {error}\n")
+
+
+def _console() -> tuple[list[Processor], list[Processor], list[Processor]]:
+    """How our lines begin, how the libraries' do, and how both are written."""
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+    ]
     renderer = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(),
         # Plain tracebacks: the pretty ones print local variables, and those hold events.
         exception_formatter=structlog.dev.plain_traceback,
     )
-    shared: list[structlog.typing.Processor] = [
+    return shared, shared, [renderer]
+
+
+def _json() -> tuple[list[Processor], list[Processor], list[Processor]]:
+    """The same."""
+    shared: list[Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,  # as Python prints it, without local variables
     ]
-    structlog.configure(
-        processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
-    handler.addFilter(OnceAWhile())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    _quieten()
+    ours: list[Processor] = [CallsiteParameterAdder([CallsiteParameter.QUAL_MODULE]), _name_logger, *shared]
+    return ours, [structlog.stdlib.add_logger_name, *shared], [_in_order, JSONRenderer()]
+
+
+def _name_logger(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+    line["logger"] = line.pop(CallsiteParameter.QUAL_MODULE.value)
+    return line
+
+
+def _in_order(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+    """What every line has comes first, for whoever reads them as they are."""
+    return {name: line.pop(name) for name in ("timestamp", "level", "logger", "event")} | dict(line)
+
+
+def _say_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    log.critical("the worker met something unexpected", exc_info=(kind, error, traceback))
 
 
 def _quieten() -> None:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from agents.addresses import check_address
 from agents.budget_settings import budgets_of, check_tenant, named_in, parse_tenant_budgets
+from agents.logs import LogFormat
 from agents.prices import TokenKind, read_prices
 from agents.registry_settings import check_belongs, check_identity
 from agents.setting_texts import (
@@ -204,6 +205,12 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="where /metrics, /healthz, /readyz and /progressz are served")
     http_port: int = Field(9108, ge=0, le=65535, description="their port; 0 takes a free one")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: LogFormat = Field("console", description="console, for people; or json: an object in each line")
+    log_flushes_seconds: FiniteFloat = Field(
+        1.0,
+        ge=0,
+        description="each outcome of flushes has a line in the log at most so often, with how many had none; 0 for all of them",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from agents.failed_calls import FailedCalls
+from agents.flushes import Flush
 from agents.metrics import Metrics
 from agents.owned import Owned, Rows
 from agents.write_back import NextVersion, WriteBack
@@ -48,7 +49,7 @@ class Spare:
         self._allowed = allowed
         self._policy = policy
 
-    def spare(self, owned: Owned, due: Due) -> bool:
+    def spare(self, owned: Owned, due: Due, flush: Flush) -> bool:
         """Whether the user, who is in flight, needs no call now: the events are covered without one, or met a defect."""
         base = owned.summary(due.user)
         if base is None or not self._policy.max_events:
@@ -60,7 +61,10 @@ class Spare:
             case NextVersion() as version:
                 self._metrics.spared_calls.labels(due.reason).inc()
                 self._metrics.spared_events.inc(version.summary.num_new_events)
-                self._write_back.publish(owned, due, version)
+                flush.covers(version.step)
+                self._write_back.publish(owned, due, version, flush)
+            case None:
+                flush.ended("unprocessable")
         return True
 
     def _version(self, due: Due, base: Summary, rows: Rows, controls: Controls, life: Life) -> NextVersion | Literal["ask"]:

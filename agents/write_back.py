@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from agents.clock import now_ms as _now_ms
 from agents.failed_calls import FailedCalls
+from agents.flushes import Flush
 from agents.metrics import Metrics
 from agents.owned import Owned
 from model_server.tokenizer import TokenCounter
@@ -43,6 +44,7 @@ class Call(Struct, frozen=True):
     due: Due
     attempt: Attempt
     is_probe: bool
+    flush: Flush
     rejected: Rejected | None = None
 
 
@@ -94,27 +96,32 @@ class WriteBack:
         """
         owned, due = call.owned, call.due
         if not owned.is_alive:
-            self._metrics.calls.labels("stale").inc()
+            self._stale(call)
             return None
         if is_overtaken(call):
-            self._metrics.calls.labels("stale").inc()
+            self._stale(call)
             owned.index.released(due.user, _now_ms())
             return None
         match result:
             case Unavailable(reason=reason, message=message):
                 self._metrics.calls.labels("unavailable").inc()
+                call.flush.ended("unavailable", reason)
                 if retry_at_ms is not None and (call.is_probe or not result.is_cut_short):
                     owned.index.released(due.user, retry_at_ms)
                 else:  # also one that met the beginning of an outage: it may have been its reason
                     self._failed_calls.note(owned, due, Failure("unanswered", f"{reason}: {message}"), retry_at_ms)
             case Refused(status=status, message=message):
                 self._metrics.calls.labels("refused").inc()
-                log.warning("the model server refused a prompt", status=status)
+                call.flush.ended("refused", f"HTTP {status}")
                 self._failed_calls.note(owned, due, Failure("refused", f"HTTP {status}: {message}"))
             case Completion():
                 self._metrics.calls.labels("completion").inc()
                 return self._judge(call, result, may_repeat)
         return None
+
+    def _stale(self, call: Call) -> None:
+        self._metrics.calls.labels("stale").inc()
+        call.flush.ended("stale")
 
     def _count_tokens(self, answer: Completion) -> None:
         self._metrics.prompt_tokens.inc(answer.prompt_tokens)
@@ -126,15 +133,17 @@ class WriteBack:
         match self._failed_calls.attempt(call.owned, call.due, lambda: self._judged(call, answer)):
             case Rejected() as rejected:
                 self._metrics.rejected.labels(rejected.reason).inc()
-                log.info("a rewrite was rejected, the old version stays", reason=rejected.reason)
                 if may_repeat:
                     return rejected
+                call.flush.ended("rejected", rejected.reason)
                 self._failed_calls.note(call.owned, call.due, Failure("rejected", f"{rejected.reason}: {rejected.message}"))
             case NextVersion() as accepted:
                 if call.rejected is not None:
                     self._metrics.rescued.labels(call.rejected.reason).inc()
                 self._availability.accepted(call.due.user, _now_ms())
-                self.publish(call.owned, call.due, accepted)
+                self.publish(call.owned, call.due, accepted, call.flush)
+            case None:
+                call.flush.ended("unprocessable")
         return None
 
     def _judged(self, call: Call, answer: Completion) -> Rejected | NextVersion:
@@ -148,11 +157,12 @@ class WriteBack:
                 step = call.attempt.step
                 return NextVersion(step, summary, encode_summary(summary), verdicts(step.old_text, step.evidence))
 
-    def publish(self, owned: Owned, due: Due, version: NextVersion) -> None:
+    def publish(self, owned: Owned, due: Due, version: NextVersion, flush: Flush) -> None:
         """Publish the version, which is based on what the user has now; the user is free again when it is durable."""
         step, summary = version.step, version.summary
 
         def durable() -> None:
+            flush.published()
             now_ms = _now_ms()
             owned.settled(due.user, summary.position, now_ms)
             self._metrics.summaries.inc()

@@ -355,7 +355,8 @@ def _read_reply(status: int, headers: Mapping[str, str], body: bytes) -> CallRes
             return Refused(status, message[:MAX_MESSAGE_CHARS] or f"HTTP {status}", _read_input_tokens(message))
         case 401 | 403 | 404:
             # No prompt is at fault, or a rotated key would look like poison for every user.
-            return Unavailable("misconfigured", f"HTTP {status}: {_read_error(body)[:MAX_MESSAGE_CHARS]}")
+            # Without its words: this is said in the log, and a gateway that forbids a prompt may quote it.
+            return Unavailable("misconfigured", f"HTTP {status}")
         case 500 if _read_error(body) == AFTER_SHUTDOWN:
             return Unavailable("draining", f"HTTP 500: {AFTER_SHUTDOWN}")
         case _:

@@ -12,11 +12,13 @@ import msgspec
 import pytest
 from faust.types import Message
 
+from agents.flushes import Flushes
 from agents.metrics import Metrics
 from agents.owned import Owned
 from agents.partitions import Partitions
 from agents.stamps import Changelog
 from agents.store import Row, Shard
+from agents.tenant_metrics import TenantLabels
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Event
 from prefstream.topics import TopicNames
@@ -157,6 +159,11 @@ def arrival_of(event: Event, place: int, at_ms: int = 1_000_000) -> Arrival:
     """The event as intake passes it on, read at this offset of its source."""
     raw, is_faint = msgspec.Raw(encode_event(event)), is_impression(evidence_of(event))
     return Arrival(Origin("T1", 0, place), at_ms, estimate_event_tokens(event), event.id, raw, is_faint)
+
+
+def every_flush() -> Flushes:
+    """Each turn has its line."""
+    return Flushes(TenantLabels(), 0.0, lambda: 0.0)
 
 
 def counted(metrics: Metrics) -> dict[str, float]:

@@ -47,6 +47,7 @@ from tests.agents.scripted import (
     Opened,
     arrival_of,
     counted,
+    every_flush,
     open_partition,
     others_run,
     stops_recorded,
@@ -131,6 +132,7 @@ class Running:
                 redaction=DEFAULT_REDACTION,
                 policy=DEFAULT_SPARING,
             ),
+            every_flush(),
             self.metrics,
             max_summary_tokens=160,
             context=context,
@@ -794,7 +796,9 @@ async def test_cancelled_calls_write_nothing(run: Run) -> None:
     one.store("bob", 3)
     await one.calls(2)
     one.may_start = False
-    await one.dispatch.cancel()
+    with capture_logs() as lines:
+        await one.dispatch.cancel()
+    assert [line["outcome"] for line in lines if line["event"] == "flush"] == ["cancelled"] * 2
     assert (one.model.num_cancelled, one.dispatch.num_in_flight) == (2, 0)
     await one.opened.partitions.flush()
     assert (one.version("ada"), one.index.num_events) == (0, 6)

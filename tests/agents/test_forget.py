@@ -44,6 +44,7 @@ from tests.agents.scripted import (
     counted,
     message,
     open_partition,
+    others_run,
     stops_recorded,
     stream_of,
     until,
@@ -395,6 +396,28 @@ async def test_a_crash_between_the_receipt_and_the_disk_is_made_up_for(
     running.finish()
     await running.work()
     assert swept == [[b"r"]]
+
+
+async def test_a_worker_that_stops_while_the_disk_is_swept_leaves_the_rest_to_its_heir(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked to stop, and its tables are closed: reading them would end it with an error."""
+    num_sweeps = 0
+
+    async def sweep(users: Iterable[bytes]) -> None:
+        nonlocal num_sweeps
+        num_sweeps += 1
+        running.owned.is_alive = num_sweeps == 1
+
+    monkeypatch.setattr(running.owned.ending, "sweep", sweep)
+    await running.run(asked())
+    task = asyncio.create_task(running.erase.run())
+    await until(lambda: num_sweeps == 2)
+    await others_run()
+    task.cancel()
+    fence = running.owned.fences.of(ADA)
+    assert fence is not None
+    assert fence.stage == ROWS_GONE
 
 
 async def test_a_receipt_that_was_cut_short_says_the_same_when_it_comes_again(

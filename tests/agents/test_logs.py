@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
-from agents.logs import OnceAWhile
+from agents.logs import OnceAWhile, say_why_not
 
 PROGRAM = """
 import logging, structlog
@@ -43,3 +45,51 @@ def test_another_message_and_a_later_one_pass(monkeypatch: pytest.MonkeyPatch) -
         now[0] = at
         passed.append(once.filter(logging.LogRecord("x", logging.ERROR, "", 0, message, None, None)))
     assert passed == [True, False, True, True]
+
+
+OBJECTS = """
+import logging, sys, warnings, structlog
+from agents.logs import say_why_not, set_up_logging
+set_up_logging("INFO", "json")
+structlog.get_logger().info("worker started", sources=["a", "b"], user_texts=None)
+logging.getLogger("aiokafka.conn").error("broker %s is away\\nfor long", 1)
+warnings.warn("this is old")
+say_why_not(ValueError("PREFSTREAM_HTTP_PORT: in use"))
+def like(likes):
+    return 1 / 0
+try:
+    like("a-user-and-what-" + "she-likes")
+except ZeroDivisionError as error:
+    structlog.get_logger().critical("worker stopped itself", exc_info=error)
+    try:
+        like("again")
+    except ZeroDivisionError:
+        logging.getLogger("aiokafka").exception("in a library")
+like("a-user-and-what-" + "she-likes")
+"""
+
+
+def test_in_json_every_line_is_an_object_also_a_librarys_and_a_traceback_is_a_field() -> None:
+    written = subprocess.run([sys.executable, "-c", OBJECTS], capture_output=True, text=True, check=False)
+    lines = [json.loads(line) for line in written.stderr.splitlines()]
+    assert [(line["level"], line["logger"], line["event"].split("\n")[0]) for line in lines] == [
+        ("info", "__main__", "worker started"),
+        ("error", "aiokafka.conn", "broker 1 is away"),
+        ("warning", "py.warnings", "<string>:7: UserWarning: this is old"),
+        ("critical", "agents.logs", "the worker cannot start"),
+        ("critical", "__main__", "worker stopped itself"),
+        ("error", "aiokafka", "in a library"),
+        ("critical", "agents.logs", "the worker met something unexpected"),
+    ]
+    assert (lines[0]["sources"], lines[3]["why"]) == (["a", "b"], "PREFSTREAM_HTTP_PORT: in use")
+    assert ["ZeroDivisionError" in line.get("exception", "") for line in lines] == [False] * 4 + [True] * 3
+    assert "a-user-and-what-she-likes" not in written.stderr
+    for line in lines:
+        at = datetime.fromisoformat(line["timestamp"])
+        assert abs((datetime.now(UTC) - at).total_seconds()) < 60
+    assert written.stdout == ""
+
+
+def test_for_people_what_keeps_a_worker_from_starting_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    say_why_not(ValueError("PREFSTREAM_HTTP_PORT: in use"))
+    assert capsys.readouterr().err == "prefstream: PREFSTREAM_HTTP_PORT: in use\n"

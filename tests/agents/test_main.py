@@ -40,7 +40,7 @@ def environment(empty_environment: None, monkeypatch: pytest.MonkeyPatch, tmp_pa
     for name, value in {"NAMESPACE": "t", "DATA_DIRECTORY": str(tmp_path / "state"), "HTTP_PORT": "0"}.items():
         monkeypatch.setenv(PREFIX + name, value)
     monkeypatch.setattr("sys.argv", ["agents"])
-    monkeypatch.setattr("agents.__main__.set_up_logging", lambda level: None)
+    monkeypatch.setattr("agents.__main__.set_up_logging", lambda level, log_format: None)
     return monkeypatch
 
 

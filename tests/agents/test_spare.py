@@ -37,6 +37,7 @@ from tests.agents.scripted import (
     Opened,
     arrival_of,
     counted,
+    every_flush,
     open_partition,
     others_run,
     until,
@@ -93,7 +94,10 @@ class Spared:
 
     def spares(self, *events: Event) -> bool:
         self.store(*events)
-        return self.agent.spare(self.owned, self.due())
+        return self.spares_due(self.due())
+
+    def spares_due(self, due: Due) -> bool:
+        return self.agent.spare(self.owned, due, every_flush().begin(self.owned, due))
 
     def summary(self) -> Summary:
         summary = self.owned.summary(ADA)
@@ -140,7 +144,7 @@ async def test_the_user_waits_until_the_version_is_durable(opened: Opened) -> No
     while not opened.producer.sent.empty():
         opened.producer.sent.get_nowait()
     opened.producer.is_held = True
-    assert ada.agent.spare(ada.owned, ada.due())
+    assert ada.spares_due(ada.due())
     (await opened.producer.sent.get()).acknowledge(9)  # its row of the history
     batch = await opened.producer.sent.get()
     await others_run()
@@ -179,7 +183,7 @@ async def test_a_version_of_a_command_on_its_way_is_not_passed_by(opened: Opened
     opened.producer.is_held = True
     Obey(outbox, ada.metrics, 160).obey(ada.owned, ADA, 6, Pin(user="ada", at=AT, statement="Vegetarian."))
     assert (ada.owned.is_deciding(ADA), ada.summary().version) == (True, 7)
-    assert not ada.agent.spare(ada.owned, ada.due())
+    assert not ada.spares_due(ada.due())
     while not receipts.given:
         batch = await opened.producer.sent.get()
         if not batch.delivery.done():
@@ -208,14 +212,14 @@ async def test_what_is_left_of_a_suspect_share_may_be_covered_without_a_call(ope
     opened.pending.apply([(failures_key(ADA), encode_failures(failures))], 0)
     ada.index.failed(ADA, failures)
     due = ada.due()
-    assert (due.offsets, ada.agent.spare(ada.owned, due)) == ((3,), True)
+    assert (due.offsets, ada.spares_due(due)) == ((3,), True)
     await until(lambda: ada.index.num_events == 2)
     assert (ada.summary().num_events, ada.owned.failures(ADA).suspect_to) == (41, 5)
     due = ada.due()
-    assert (due.offsets, ada.agent.spare(ada.owned, due)) == ((4,), True)
+    assert (due.offsets, ada.spares_due(due)) == ((4,), True)
     await until(lambda: ada.index.num_events == 1)
     due = ada.due()
-    assert (due.offsets, ada.agent.spare(ada.owned, due)) == ((5,), False)
+    assert (due.offsets, ada.spares_due(due)) == ((5,), False)
 
 
 async def test_a_defect_is_the_users_failure(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,4 +236,4 @@ async def test_a_defect_is_the_users_failure(opened: Opened, monkeypatch: pytest
 async def test_a_row_that_is_not_there_stops_the_worker_as_in_any_call(opened: Opened) -> None:
     ada = Spared(opened)
     with pytest.raises(LookupError, match="offset 99 is not in its table"):
-        ada.agent.spare(ada.owned, Due(ADA, (99,), "age"))
+        ada.spares_due(Due(ADA, (99,), "age"))

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from agents.failed_calls import FailedCalls
 from agents.metrics import Metrics
@@ -34,7 +35,18 @@ from streams.forgetting import fence_of
 from streams.keys import USER_KINDS, controls_key, decided_key
 from streams.records import Detailed, encode_arrival, encode_event
 from streams.versions import step_from
-from tests.agents.scripted import NAMES, POLICY, Lettered, Opened, arrival_of, counted, open_partition, others_run, until
+from tests.agents.scripted import (
+    NAMES,
+    POLICY,
+    Lettered,
+    Opened,
+    arrival_of,
+    counted,
+    every_flush,
+    open_partition,
+    others_run,
+    until,
+)
 
 ADA = b"ada"
 AT = datetime(1970, 1, 1, 0, 33, tzinfo=UTC)
@@ -82,7 +94,9 @@ class Call:
             Plain(), tokens or estimated(), GuardLimits(max_tokens=160), MODEL, self.availability, failed_calls, self.metrics
         )
         attempt = Attempt(step, update, Plain().write_prompt(update))
-        call = ModelCall(self.owned, self.due, attempt, is_probe, rejected)
+        flush = every_flush().begin(self.owned, self.due)
+        flush.called(result, 0.1)
+        call = ModelCall(self.owned, self.due, attempt, is_probe, flush, rejected)
         return write_back.write_back(call, result, retry_at_ms, may_repeat=may_repeat)
 
     def counted(self) -> dict[str, float]:
@@ -436,6 +450,49 @@ def forgotten(call: Call) -> list[bool]:
     durable: list[bool] = []
     call.owned.forget(ADA, fence, Decided(receipt), lambda: durable.append(True))
     return durable
+
+
+@pytest.mark.parametrize(
+    ("result", "outcome"),
+    [
+        (GOOD, ("published", None)),
+        (Completion("", "stop"), ("rejected", "empty")),
+        (Refused(400, "ada's prompt is bad"), ("refused", "HTTP 400")),
+        (Unavailable("timeout", "no answer to ada"), ("unavailable", "timeout")),
+    ],
+    ids=["published", "rejected", "refused", "unavailable"],
+)
+async def test_a_flush_that_ended_has_its_line(opened: Opened, result: CallResult, outcome: tuple[str, str | None]) -> None:
+    call = Call(opened)
+    with capture_logs() as lines:
+        call.ends(result, RETRY_AT_MS if isinstance(result, Unavailable) else None)
+        await opened.partitions.flush()
+        await others_run()
+    assert [(line["outcome"], line.get("why")) for line in lines if line["event"] == "flush"] == [outcome]
+    assert "ada" not in str(lines)
+
+
+async def test_a_published_flush_has_its_line_when_it_is_durable(opened: Opened) -> None:
+    call = Call(opened)
+    opened.producer.is_held = True
+    with capture_logs() as lines:
+        call.ends(GOOD)
+        await others_run()
+    assert lines == []
+
+
+async def test_an_answer_that_comes_too_late_is_a_stale_flush(opened: Opened) -> None:
+    call = Call(opened)
+    call.owned.is_alive = False
+    with capture_logs() as lines:
+        call.ends(GOOD)
+    assert [line["outcome"] for line in lines] == ["stale"]
+
+
+async def test_a_rejected_answer_that_is_asked_for_again_is_no_end(opened: Opened) -> None:
+    with capture_logs() as lines:
+        assert Call(opened).ends(Completion("", "stop"), may_repeat=True)
+    assert lines == []
 
 
 RESULTS: dict[str, CallResult] = {

@@ -183,7 +183,7 @@ def test_a_worker_with_a_wrong_password_says_so_and_does_not_start(fortress: For
     ("name", "value", "sentence"),
     [
         ("model_ca_file", "", "its certificate is not trusted: unable to get local issuer certificate"),
-        ("model_api_key", "wrong", "HTTP 401: Incorrect API key provided"),
+        ("model_api_key", "wrong", "the server wants a key: set PREFSTREAM_MODEL_API_KEY"),
     ],
 )
 def test_a_model_server_that_does_not_fit_is_named_and_nothing_is_dropped(

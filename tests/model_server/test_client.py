@@ -122,9 +122,9 @@ ANSWERS: list[tuple[str, Reply | Literal["disconnect"], CallResult]] = [
     ("502", Reply(502, b"<html>"), away("server_error", "HTTP 502")),
     ("504", Reply(504, b"<html>"), away("server_error", "HTTP 504")),
     ("a redirect", Reply(307, b"", {"Location": "/elsewhere"}), away("server_error", "HTTP 307")),
-    ("401", error_reply(401, "Unauthorized"), away("misconfigured", "HTTP 401: Unauthorized")),
-    ("403", error_reply(403, "Forbidden"), away("misconfigured", "HTTP 403: Forbidden")),
-    ("404", error_reply(404, "no model"), away("misconfigured", "HTTP 404: no model")),
+    ("401", error_reply(401, "Unauthorized"), away("misconfigured", "HTTP 401")),
+    ("403", error_reply(403, "Forbidden"), away("misconfigured", "HTTP 403")),
+    ("404", error_reply(404, "no model"), away("misconfigured", "HTTP 404")),
     ("hangs up", "disconnect", away("disconnected", "ServerDisconnectedError")),
     ("400", error_reply(400, "what?"), Refused(400, "what?")),
     ("400 too long", error_reply(400, TOO_LONG), Refused(400, TOO_LONG, 5210)),
@@ -253,7 +253,7 @@ class Endless:
     [
         (200, away("server_error", "HTTP 200 with more than 1,048,576 bytes: no completion is so long")),
         (400, Refused(400, "HTTP 400")),
-        (404, away("misconfigured", "HTTP 404: ")),
+        (404, away("misconfigured", "HTTP 404")),
         (500, away("server_error", "HTTP 500")),
     ],
 )

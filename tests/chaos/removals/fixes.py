@@ -863,6 +863,20 @@ _OF_FORGETTING = (
         (Edited(Forget, "finish", "self._erase.sweep_rest(owned)"),),
     ),
     Removal(
+        "stop-while-sweeping",
+        "forget",
+        "a worker that is asked to stop behind a forget reads tables that are closed, and ends with an error",
+        (FORGET + "a_worker_that_stops_while_the_disk_is_swept_leaves_the_rest_to_its_heir",),
+        (
+            Edited(
+                Erase,
+                "_sweep_last",
+                "if owned.is_alive:  # it took a while, in which the worker may have been asked to stop",
+                "if True:",
+            ),
+        ),
+    ),
+    Removal(
         "one-receipt",
         "forget",
         "a receipt says something else when a crash repeats it",
