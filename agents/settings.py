@@ -18,7 +18,6 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from agents.addresses import check_address
 from agents.budget_settings import budgets_of, check_tenant, named_in, parse_tenant_budgets
 from agents.logs import LogFormat
-from agents.prices import TokenKind, read_prices
 from agents.registry_settings import check_belongs, check_identity
 from agents.setting_texts import (
     default_redactions,
@@ -30,6 +29,7 @@ from agents.setting_texts import (
     read_urls,
 )
 from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
+from prefstream.prices import TokenKind, read_prices
 from prefstream.security import Brokers, Mechanism, Protocol, Security
 from prefstream.topics import TopicNames, topic_specs
 from streams.adapters.named import ADAPTERS, ENVELOPES

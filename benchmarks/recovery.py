@@ -212,6 +212,12 @@ class Worker:
         families = text_string_to_metric_families(self._get("/metrics")[1])
         return sum(sample.value for family in families for sample in family.samples if sample.name == name)
 
+    def labelled(self, name: str, value: str) -> float:
+        """The sum of a metric's samples that have this label."""
+        families = text_string_to_metric_families(self._get("/metrics")[1])
+        found = (sample for family in families for sample in family.samples if sample.name == name)
+        return sum(sample.value for sample in found if value in sample.labels.values())
+
     def memory_mib(self, what: str) -> float:
         """A line of the process's status: ``VmRSS``, ``VmHWM``."""
         (line,) = [line for line in Path(f"/proc/{self.pid}/status").read_text().splitlines() if line.startswith(what)]

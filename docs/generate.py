@@ -11,6 +11,7 @@ from agents.effective import NOT_SET, shown_default
 from agents.metrics import Metrics
 from agents.scrape import at_a_scrape
 from agents.settings import PREFIX, Settings
+from docs.scaling import scaling_page
 from prefstream.topics import topic_specs
 
 FOLDER = Path(__file__).parent
@@ -18,8 +19,13 @@ NOTE = "<!-- Written by `make docs` from the code. Do not edit. -->"
 
 
 def pages() -> dict[str, str]:
-    """Every generated page, by file name."""
-    return {"settings.md": settings_page(), "metrics.md": metrics_page(), "topics.md": topics_page()}
+    """Every page that is generated, or has tables that are, by file name."""
+    return {
+        "settings.md": settings_page(),
+        "metrics.md": metrics_page(),
+        "topics.md": topics_page(),
+        "scaling.md": scaling_page(),
+    }
 
 
 def settings_page() -> str:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from prefstream.cli.audit import audit
+from prefstream.cli.capacity import capacity
 from prefstream.cli.configuration import config
 from prefstream.cli.controls import allow, edit, forget, never, opt_in, opt_out, pin, roll_back, unpin
 from prefstream.cli.dead_letters import dead_letters
@@ -68,6 +69,10 @@ app.command("roll-back", epilog="Example: `prefstream roll-back ada 12`")(roll_b
 app.command(epilog="Examples: `prefstream forget ada`, `prefstream forget ada --yes --json`")(forget)
 app.command(epilog="Example: `prefstream export ada > ada.json`")(export)
 app.command(epilog="Examples: `prefstream audit`, `prefstream audit --wait 60 --json | jq -r .sentence`")(audit)
+app.command(
+    epilog="Examples: `prefstream capacity --users 1e9`, `prefstream capacity --users 2M --flush-age 900 --gpu-hour 2.50`, "
+    "`prefstream capacity --users 50k --model counting --json`"
+)(capacity)
 
 
 def main() -> None:
