@@ -83,7 +83,7 @@ def _table(heads: Sequence[str], names: dict[str, str], plans: Sequence[Plan]) -
 
 def _amount(plan: Plan, name: str) -> str:
     (need,) = [need for need in plan.needs if need.name == name]
-    return amount_of(need).removesuffix(" each").removesuffix(f" {plan.demand.engine.hardware}")
+    return amount_of(need).removesuffix(" each").removesuffix(f" × {plan.demand.engine.hardware}")
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

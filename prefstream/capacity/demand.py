@@ -29,6 +29,7 @@ class Demand(Struct, frozen=True, kw_only=True):
     flush_events: float = 20
     flush_tokens: float = 1_200
     flush_age: float = 60
+    impressions_per_event: float = 5
     pending_mib: float = 384
 
     model: str = DEFAULT_ENGINE
@@ -66,7 +67,7 @@ class Demand(Struct, frozen=True, kw_only=True):
     @property
     def policy(self) -> Policy:
         """When a person is due."""
-        return Policy(int(self.flush_events), int(self.flush_tokens), self.flush_age)
+        return Policy(int(self.flush_events), int(self.flush_tokens), self.flush_age, int(self.impressions_per_event))
 
     @property
     def engine(self) -> Engine:

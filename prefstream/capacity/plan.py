@@ -100,7 +100,7 @@ def _model_needs(demand: Demand, load: Load, replicas: int) -> list[Need]:
             "model",
             "replicas",
             replicas,
-            engine.hardware,
+            f"× {engine.hardware}",
             f"{human(load.calls * load.peak)} calls a second at {human_share(demand.utilisation)} of what they take, "
             f"and {demand.spare_replicas:g} to spare",
             engine.basis,

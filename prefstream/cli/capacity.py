@@ -73,6 +73,7 @@ EventIds = Annotated[
 FlushEvents = Annotated[float, _option("PREFSTREAM_FLUSH_EVENTS", 1, 1_000, group=SETTINGS)]
 FlushTokens = Annotated[float, _option("PREFSTREAM_FLUSH_TOKENS", 1, 1e6, "TOKENS", SETTINGS)]
 FlushAge = Annotated[float, _option("PREFSTREAM_FLUSH_AGE_SECONDS", 1, 2_592_000, "SECONDS", SETTINGS)]
+ImpressionsPerEvent = Annotated[float, _option("PREFSTREAM_IMPRESSIONS_PER_EVENT", 1, 100, group=SETTINGS)]
 PendingMib = Annotated[float, _option("PREFSTREAM_MAX_PENDING_MIB", 1, 1e6, "MIB", SETTINGS)]
 Model = Annotated[str, typer.Option(callback=_model, help="A profile's name.", rich_help_panel=MODEL)]
 Prefill = Annotated[float | None, _option("Tokens a second that a replica of yours reads, with --decode.", 1, 1e9, group=MODEL)]
@@ -115,6 +116,7 @@ def capacity(
     flush_events: FlushEvents = D.flush_events,
     flush_tokens: FlushTokens = D.flush_tokens,
     flush_age: FlushAge = D.flush_age,
+    impressions_per_event: ImpressionsPerEvent = D.impressions_per_event,
     pending_mib: PendingMib = D.pending_mib,
     model: Model = D.model,
     prefill: Prefill = None,

@@ -7,11 +7,15 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from agents.settings import Settings
 from model_server.profiles import profile_names
 from prefstream import cli
+from prefstream.capacity.demand import Demand
 from prefstream.capacity.engines import ENGINES
+from prefstream.capacity.flushes import Policy
 
 run = CliRunner().invoke
+FLUSHES = ("flush_events", "flush_tokens", "flush_age_seconds", "impressions_per_event")
 WIDE = {"COLUMNS": "160", "PREFSTREAM_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 
 
@@ -22,6 +26,13 @@ def test_a_billion_users_are_a_table_in_which_every_line_has_a_reason() -> None:
         assert words in result.output
     assert "Nobody said otherwise: --active 0.2, --events 50" in result.output
     assert "--users" not in result.output.split("Nobody said otherwise")[1]
+
+
+def test_a_settings_option_has_the_default_of_its_setting() -> None:
+    demand = Demand()
+    fields = Settings.model_fields
+    assert demand.policy == Policy(*(fields[name].default for name in FLUSHES))
+    assert demand.pending_mib == fields["max_pending_mib"].default
 
 
 def test_json_has_what_was_asked_and_every_need() -> None:
