@@ -51,6 +51,7 @@ from agents.spending import Spending
 from agents.stamps import Changelog
 from agents.store import SCHEME, LoggedStore
 from agents.tenant_metrics import TenantLabels, Tenants
+from agents.tracing import new_tracing
 from agents.watchdog import Watchdog
 from agents.write_back import WriteBack
 from agents.writer import NotDurable
@@ -90,6 +91,7 @@ class Worker(FixedApp):
         self.progress = Progress()
         self._one_count = asyncio.Lock()
         self.metrics = Metrics(TenantLabels(settings.named_tenants))
+        self.tracing = new_tracing(settings, self.metrics)
         self.partitions = Partitions(settings.brokers, self.topic_names, settings.flush_policy, settings.hiding)
         self.outbox = Outbox(settings.brokers, self.topic_names, cluster.num_partitions)
         self.obey = Obey(self.outbox, self.metrics, settings.max_summary_tokens, frozenset(settings.sensitive))
@@ -138,7 +140,7 @@ class Worker(FixedApp):
             write_back,
             failed_calls,
             spare,
-            Flushes(self.metrics.tenants, settings.log_flushes_seconds, time.monotonic),
+            Flushes(self.metrics.tenants, settings.log_flushes_seconds, time.monotonic, self.tracing),
             self.metrics,
             max_summary_tokens=settings.max_summary_tokens,
             context=model.context,
@@ -163,7 +165,9 @@ class Worker(FixedApp):
         settings = self.settings
         snapshots = Snapshots(settings.brokers, settings.namespace, adapters)
         obtain = self.registry.obtain if self.registry else None
-        return Intake(adapters, self.outbox, self.progress, self.metrics, snapshots.take, settings.tenant_sources, obtain)
+        return Intake(
+            adapters, self.outbox, self.progress, self.metrics, snapshots.take, settings.tenant_sources, obtain, self.tracing
+        )
 
     def _new_watchdog(self) -> Watchdog:
         settings = self.settings
@@ -230,7 +234,8 @@ class Worker(FixedApp):
         self.agent(self.topic(*adapters, acks=False, **RAW), name="intake")(self.intake.run)
         events = self.topic_names.events
         topic_id = cluster.topic_ids[events]
-        collect = Collect(self.partitions, self.outbox, self.obey, self.forget, topic_id, self.progress, self.metrics)
+        state = (self.partitions, self.outbox, self.obey, self.forget)
+        collect = Collect(*state, topic_id, self.progress, self.metrics, self.tracing)
         self.agent(self.topic(events, acks=False, **RAW), name="collect")(collect.run)
 
     def is_ready(self) -> bool:
@@ -266,6 +271,7 @@ class Worker(FixedApp):
         await self.outbox.open()
         await self.client.__aenter__()
         await self.health.start()
+        self.tracing.open()
         self.add_future(self.dispatch.run())
         self.add_future(self._renew_fences())
         self.add_future(self._refresh_stores())
@@ -329,6 +335,7 @@ class Worker(FixedApp):
             await self.registry.close()
         await self.health.stop()
         await self.topic_watch.close()
+        await self.tracing.close()
 
     def _shards_of(self, number: int) -> dict[str, Any]:
         stores = {table.changelog_topic.get_topic_name(): table.data for table in self.tables.values()}

@@ -22,6 +22,7 @@ from agents.outbox import Outbox
 from agents.owned import Owned
 from agents.partitions import Partitions
 from agents.progress import Progress
+from agents.tracing import OFF, Tracing
 from prefstream.commands import Command, CommandBase
 from prefstream.commands import Forget as ForgetCommand
 from prefstream.events import Event
@@ -62,6 +63,7 @@ class Collect:
         events_topic_id: str,
         progress: Progress,
         metrics: Metrics,
+        tracing: Tracing = OFF,
     ) -> None:
         self._partitions = partitions
         self._outbox = outbox
@@ -70,6 +72,7 @@ class Collect:
         self._events_topic_id = events_topic_id
         self._progress = progress
         self._metrics = metrics
+        self._tracing = tracing
 
     @stopping_on_error("collect")
     async def run(self, events: StreamT[bytes]) -> None:
@@ -85,7 +88,10 @@ class Collect:
                 read = _read(message)
                 if _is_forget(read) and not await self._forget.is_settled(owned):
                     continue
-                owned.count(message.offset, self._collect(owned, message, read))
+                trace = self._tracing.collects(message)
+                outcome = self._collect(owned, message, read)
+                owned.count(message.offset, outcome)
+                trace.ended(outcome, is_failure=outcome == "dead")
             self._progress.done(message.tp, message.offset)
             await owned.writer.room()
 
@@ -103,6 +109,7 @@ class Collect:
             return fate
         if isinstance(record, ForgetCommand):
             self._forget.forget(owned, message.key, message.offset, arrival, record)
+            self._tracing.forgets(message)
             return "command"
         if isinstance(record, CommandBase) or owned.controls(message.key).was_opted_out(message.offset):
             return self._pass(owned, message, arrival, record)

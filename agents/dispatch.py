@@ -180,7 +180,7 @@ class Dispatch:
         """Call the model, and write back what it says. Returns why its answer is rejected, where it is to be asked again."""
         started = time.monotonic()
         reached("call.sending")
-        result = await self._client.evolve(call.attempt.prompt, request_id=uuid.uuid4().hex)
+        result = await self._client.evolve(call.attempt.prompt, request_id=uuid.uuid4().hex, headers=call.flush.calls())
         reached("call.answered")
         seconds = time.monotonic() - started
         self._metrics.call_seconds.observe(seconds)

@@ -1,4 +1,4 @@
-"""Flushes: each turn of a user, from when they are taken up until it is known what became of it; and its line in the log.
+"""Flushes: each turn of a user, from when they are taken up until it is known what became of it; its line and its trace.
 
 Place in the flow: dispatch begins one, and whoever settles the turn ends it: write back, or dispatch itself. A turn whose
 partition is lost before its version is acknowledged has no line: its next owner begins it again.
@@ -6,13 +6,15 @@ partition is lost before its version is acknowledged has no line: its next owner
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import structlog
 
 from agents.owned import Owned
 from agents.tenant_metrics import TenantLabels
+from agents.tracing import OFF, Tracing
+from agents.writer import Headers
 from prefstream.tenants import tenant_of
 from streams.evolution.records import CallResult, Completion
 from streams.pending import Due
@@ -46,19 +48,29 @@ class Flush:
         self.call_seconds = 0.0
         self.prompt_tokens = 0
         self.completion_tokens = 0
+        self._trace = flushes.tracing.flushes(owned.number, due)
 
     def covers(self, step: Step) -> None:
         """Note which events it is about: those of the step, on top of what the user's summary covers."""
         self.num_new_events = len(step.offsets)
         self.num_events = self.num_new_events + (step.base.num_events if step.base else 0)
 
+    def calls(self) -> Mapping[str, str]:
+        """A call begins; the headers that tell the model's server of which trace it is, if it is traced."""
+        return self._trace.calls()
+
     def called(self, result: CallResult, seconds: float) -> None:
         """Note a call that ended."""
+        self._trace.called(result)
         self.num_calls += 1
         self.call_seconds += seconds
         if isinstance(result, Completion):
             self.prompt_tokens += result.prompt_tokens
             self.completion_tokens += result.completion_tokens
+
+    def writes_back(self) -> Headers:
+        """The version is on its way; the headers of its record."""
+        return self._trace.writes_back()
 
     def published(self) -> None:
         """The version is durable."""
@@ -66,14 +78,16 @@ class Flush:
 
     def ended(self, outcome: FlushOutcome, why: str = "") -> None:
         """It is known what became of the turn, and ``why``: one of few words, and none of the model's or of the server's."""
+        self._trace.ended(outcome, why, self.num_new_events)
         self._flushes.say(self, outcome, why)
 
 
 class Flushes:
     """The turns of a worker; each outcome has a line at most every ``seconds``, which says how many had none before it."""
 
-    def __init__(self, tenants: TenantLabels, seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(self, tenants: TenantLabels, seconds: float, clock: Callable[[], float], tracing: Tracing = OFF) -> None:
         self.tenants = tenants
+        self.tracing = tracing
         self._seconds = seconds
         self._clock = clock
         self._said_at: dict[tuple[str, str], float] = {}

@@ -19,6 +19,7 @@ from agents.failstop import stopping_on_error
 from agents.metrics import Metrics
 from agents.outbox import Outbox
 from agents.progress import Progress
+from agents.tracing import OFF, Tracing
 from agents.waiting import Obtain, Waiting
 from prefstream.dead_letters import DeadLetter
 from streams.adapters import Adapter, Decoded, RawRecord, SchemaNeeded, Undecodable
@@ -51,6 +52,7 @@ class Intake:
         ends: Ends,
         tenants: Mapping[str, str] | None = None,
         obtain: Obtain | None = None,
+        tracing: Tracing = OFF,
     ) -> None:
         """``ends`` says where every source partition ends now, by ``topic-id/partition``.
 
@@ -62,6 +64,7 @@ class Intake:
         self._outbox = outbox
         self._progress = progress
         self._metrics = metrics
+        self._tracing = tracing
         self._ends = ends
         self._said: set[tuple[str, str]] = set()
         self._waiting = Waiting(obtain or _nobody, self._step, progress, metrics)
@@ -94,6 +97,7 @@ class Intake:
         return needed
 
     async def _take_in(self, message: Message, origin_topic: str, refusal: Undecodable | None) -> SchemaNeeded | None:
+        trace = self._tracing.takes_in(message)
         read = self._read(raw_record(message), origin_topic, refusal)
         if isinstance(read, SchemaNeeded):
             return read
@@ -104,8 +108,10 @@ class Intake:
                 self._metrics.dead_letters.labels(letter.reason).inc()
                 self._say_once(letter)
                 self._outbox.refuse(letter)
+                trace.ended(letter.reason, is_failure=True)
             case forwards:
-                self._outbox.forward(forwards)
+                self._outbox.forward(forwards, trace.headers())
+                trace.ended("forwarded")
         return None
 
     def _read(self, raw: RawRecord, origin_topic: str, refusal: Undecodable | None) -> _Read | DeadLetter | SchemaNeeded:

@@ -211,6 +211,13 @@ class Metrics:
             "For how long a duty of this worker has had work and got on with none of it: recover, fetch, read, commit, evolve.",
             "duty",
         )
+        self.spans = self._counter(
+            "spans",
+            "Spans of traces that ended, by what became of them: exported; refused by the collector; dropped while it was away "
+            "or slow, or because there were too many.",
+            "outcome",
+            values=("exported", "refused", "dropped"),
+        )
         self.commits = self._counter(
             "commits",
             "Commits of offsets: done, refused by the broker, or cut_short by a rebalance before all was durable.",

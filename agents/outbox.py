@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import aiokafka
 
-from agents.writer import Lane, Then, flush, start_producer
+from agents.writer import Headers, Lane, Then, flush, start_producer
 from prefstream.dead_letters import DeadLetter, encode_letter, letter_key
 from prefstream.receipts import Receipt, encode_receipt
 from prefstream.security import Servers
@@ -41,10 +41,10 @@ class Outbox:
         """The user's partition of the keyed topics."""
         return murmur2_partition(user, self._num_partitions)
 
-    def forward(self, forwards: Iterable[Forward]) -> None:
-        """Send events to their users' partitions."""
+    def forward(self, forwards: Iterable[Forward], headers: Headers = ()) -> None:
+        """Send events to their users' partitions, with these headers."""
         for one in forwards:
-            self._events[self.partition_of(one.key)].put((one.key, one.value))
+            self._events[self.partition_of(one.key)].put((one.key, one.value), headers=headers)
 
     def hand_out(self, user: bytes, receipt: Receipt, then: Then) -> None:
         """Publish a receipt, and call ``then`` when it is durable."""

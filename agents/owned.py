@@ -18,7 +18,7 @@ from agents.ending import Ending
 from agents.fences import Fences
 from agents.history import History
 from agents.store import Shard
-from agents.writer import OWNER_VALUE, PartitionWriter, Then
+from agents.writer import OWNER_VALUE, Headers, PartitionWriter, Then
 from prefstream.dead_letters import Origin
 from prefstream.history import KeptVersion, version_of
 from prefstream.summaries import Summary, decode_summary
@@ -172,10 +172,10 @@ class Owned:
         else:
             self._publish(user, decided.summary, version_of(cut_short, decided.receipt.command), then)
 
-    def _publish(self, user: bytes, summary: bytes, kept: KeptVersion, then: Callable[[], None]) -> None:
+    def _publish(self, user: bytes, summary: bytes, kept: KeptVersion, then: Then, headers: Headers = ()) -> None:
         """Publish a version, readable at once, behind its row of the history; of one user they are published in order."""
         row = self.writer.stage(self._topics.summaries, user, summary)
-        self.history.keep(user, kept, lambda: self.writer.send(self._topics.summaries, row, then))
+        self.history.keep(user, kept, lambda: self.writer.send(self._topics.summaries, row, then, headers))
 
     def receipted(self, user: bytes, position: int, then: Then | None = None) -> None:
         """The receipt of the command at this offset is durable."""
@@ -307,7 +307,7 @@ class Owned:
         """It is durable what became of the user's events up to this offset: the user is free again."""
         self.index.covered(user, position, now_ms, self.failures(user))
 
-    def publish(self, user: bytes, summary: Summary, encoded: bytes, step: Step, then: Callable[[], None]) -> None:
+    def publish(self, user: bytes, summary: Summary, encoded: bytes, step: Step, then: Then, headers: Headers = ()) -> None:
         """Publish a summary, which is its storing too. Once it is durable, its events are deleted and ``then`` is called."""
 
         def durable() -> None:
@@ -320,7 +320,7 @@ class Owned:
             self._forgive(user, step.offsets[-1])
             then()
 
-        self._publish(user, encoded, version_of(summary), durable)
+        self._publish(user, encoded, version_of(summary), durable, headers)
 
     def _forgive(self, user: bytes, position: int) -> None:
         before = self.failures(user)

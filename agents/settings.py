@@ -205,6 +205,19 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="where /metrics, /healthz, /readyz and /progressz are served")
     http_port: int = Field(9108, ge=0, le=65535, description="their port; 0 takes a free one")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    traces_url: str | None = Field(
+        None, description="root of a collector that takes OTLP over HTTP, to which traces go; without one there are none"
+    )
+    traces_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that sign the collector's certificate; otherwise the system's"
+    )
+    traces_token: SecretStr | None = Field(None, description="bearer token of the collector")
+    traces_ratio: FiniteFloat = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="which part of the events is traced whose producer says nothing; one that says so is followed",
+    )
     log_format: LogFormat = Field("console", description="console, for people; or json: an object in each line")
     log_flushes_seconds: FiniteFloat = Field(
         1.0,
@@ -264,7 +277,21 @@ class Settings(BaseSettings):
         check_identity(value, info.data)
         return value
 
-    @field_validator("model_ca_file", "schema_registry_ca_file")
+    @field_validator("traces_url")
+    @classmethod
+    def _know_the_collector(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_address(value, f"{PREFIX}TRACES_TOKEN")
+        return value and value.rstrip("/").removesuffix("/v1/traces")
+
+    @field_validator("traces_ca_file", "traces_token")
+    @classmethod
+    def _belong_to_a_collector(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and info.data.get("traces_url", "a wrong one") is None:
+            raise ValueError(f"{PREFIX}TRACES_URL names no collector: name it, or leave this out")
+        return value
+
+    @field_validator("model_ca_file", "schema_registry_ca_file", "traces_ca_file")
     @classmethod
     def _trust_the_authorities(cls, value: Path | None) -> Path | None:
         try:

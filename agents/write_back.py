@@ -179,4 +179,4 @@ class WriteBack:
             self._metrics.event_to_summary.observe(max(0.0, now_ms / 1_000 - step.newest_at_seconds))
             log.debug("summary durable", reason=summary.reason, events=summary.num_new_events, version=summary.version)
 
-        owned.publish(due.user, summary, version.encoded, step, durable)
+        owned.publish(due.user, summary, version.encoded, step, durable, flush.writes_back())

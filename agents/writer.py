@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from prefstream.security import Servers, brokers_of, client_settings
 from prefstream.topics import OWNER_KEY
 
 Then = Callable[[], None]
+Headers = Sequence[tuple[str, bytes]]
 Durable = Callable[[list["Record"], int, int], None]  # records, offset of the last, when they were about to be sent
 
 OWNER_VALUE = b"owner"  # of the barrier record
@@ -40,10 +41,11 @@ class NotDurable(Exception):
 
 
 class Record(NamedTuple):
-    """One record to send, and what to do once it is durable."""
+    """One record to send, and what to do once it is durable. The store keeps no headers."""
 
     row: Row
     then: Then | None
+    headers: Headers = ()
 
 
 async def start_producer(bootstrap_servers: Servers, fence: str | None = None) -> aiokafka.AIOKafkaProducer:
@@ -87,9 +89,9 @@ class Lane:
         self.between_batches = asyncio.Lock()  # held while a batch is on its way
         self._task = asyncio.create_task(self._run(), name=f"lane {topic}/{partition}")
 
-    def put(self, row: Row, then: Then | None = None) -> None:
+    def put(self, row: Row, then: Then | None = None, headers: Headers = ()) -> None:
         """Enqueue one record. ``then`` is called in the acknowledgement, after the store has it."""
-        self._queue.append(Record(row, then))
+        self._queue.append(Record(row, then, headers))
         self._num_put += 1
         self._wake.set()
 
@@ -150,8 +152,8 @@ class Lane:
     def _fill(self, builder: aiokafka.producer.message_accumulator.BatchBuilder) -> list[Record]:
         queue, records = self._queue, []
         while queue:
-            key, value = queue[0].row
-            if builder.append(timestamp=None, key=key, value=value) is None:
+            (key, value), _, headers = queue[0]
+            if builder.append(timestamp=None, key=key, value=value, headers=[*headers]) is None:
                 break
             records.append(queue.popleft())
         if not queue:
@@ -191,9 +193,9 @@ class PartitionWriter:
         self._shards[topic].stage(row)
         return row
 
-    def send(self, topic: str, row: Row, then: Then | None = None) -> None:
+    def send(self, topic: str, row: Row, then: Then | None = None, headers: Headers = ()) -> None:
         """Send a row that is staged."""
-        self.lanes[topic].put(row, then)
+        self.lanes[topic].put(row, then, headers)
 
     async def room(self) -> None:
         """Wait until no lane is full."""

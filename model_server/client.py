@@ -64,6 +64,7 @@ CANARY_TIMEOUT_SECONDS = 20.0
 # vLLM closes an idle connection after 5 s; a client that keeps one longer sends a request into a closed socket.
 KEEP_ALIVE_SECONDS = 4.0
 MAX_MESSAGE_CHARS = 300
+NO_HEADERS: Mapping[str, str] = {}
 # What a vLLM that drains says of most chats: what applies their template is gone before the engine is. The whole message, so
 # that one which quotes a prompt is never taken for it.
 AFTER_SHUTDOWN = "cannot schedule new futures after shutdown"
@@ -246,16 +247,17 @@ class ModelClient:
         if self._session is not None:
             await self._session.close()
 
-    async def evolve(self, prompt: Prompt, *, request_id: str) -> CallResult:
+    async def evolve(self, prompt: Prompt, *, request_id: str, headers: Mapping[str, str] = NO_HEADERS) -> CallResult:
         """The model's answer to ``prompt``, or why there is none; the answer is not judged here.
 
-        ``request_id`` appears in the server's log, so it names no user; it is used once. Cancelling the call hangs up, which
+        ``request_id`` appears in the server's log, so it names no user; it is used once. ``headers`` say of which trace the
+        call is. Cancelling the call hangs up, which
         stops the generation on the server.
         """
         async with self._places:
             self._num_in_flight += 1
             try:
-                return await self._send(_request(self._options, prompt), request_id, self._timeout_seconds)
+                return await self._send(_request(self._options, prompt), request_id, self._timeout_seconds, headers)
             finally:
                 self._num_in_flight -= 1
 
@@ -291,9 +293,11 @@ class ModelClient:
         except (ClientError, OSError):
             return b""
 
-    async def _send(self, request: _Request, request_id: str, timeout_seconds: float) -> CallResult:
+    async def _send(
+        self, request: _Request, request_id: str, timeout_seconds: float, trace: Mapping[str, str] = NO_HEADERS
+    ) -> CallResult:
         body = msgspec.json.encode(request)
-        headers = {"Content-Type": "application/json", "X-Request-Id": request_id}
+        headers = {**trace, "Content-Type": "application/json", "X-Request-Id": request_id}
         timeout = ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
         session, url = self._opened(), f"{self._root}/v1/chat/completions"
         if session.closed:

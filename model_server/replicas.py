@@ -13,7 +13,7 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from model_server.breaker import Breaker, BreakerState
 from model_server.capacity import Capacity
-from model_server.client import ModelClient, QueueTimes
+from model_server.client import NO_HEADERS, ModelClient, QueueTimes
 from streams.evolution.records import CallResult, Completion, Prompt, Unavailable
 
 log = structlog.get_logger()
@@ -149,17 +149,17 @@ class Replicas:
             await replica.client.__aexit__(None, None, None)
         self._hand_out()
 
-    async def evolve(self, prompt: Prompt, *, request_id: str) -> CallResult:
+    async def evolve(self, prompt: Prompt, *, request_id: str, headers: Mapping[str, str] = NO_HEADERS) -> CallResult:
         """The model's answer to ``prompt``, or why there is none; the answer is not judged here.
 
-        ``request_id`` names the call in the servers' logs, with a number from the second attempt on.
+        ``request_id`` names the call in the servers' logs, with a number from the second attempt on; ``headers`` go with each.
         """
         if self._defect is not None:
             raise self._defect
         place = await self._place(frozenset())
         if place is None:
             return self._nobody()
-        result = latest = await self._call(place, prompt, request_id)
+        result = latest = await self._call(place, prompt, request_id, headers)
         tried, num_calls = frozenset({place.replica}), 0
         while isinstance(latest, Unavailable) and latest.reason in _ELSEWHERE:
             num_calls += latest.reason not in _AT_THE_DOOR
@@ -167,14 +167,14 @@ class Replicas:
             if place is None:
                 break
             tried |= {place.replica}
-            latest = await self._call(place, prompt, f"{request_id}-{len(tried)}")
+            latest = await self._call(place, prompt, f"{request_id}-{len(tried)}", headers)
             result = _telling(result, latest)
         return result
 
-    async def _call(self, place: _Place, prompt: Prompt, request_id: str) -> CallResult:
+    async def _call(self, place: _Place, prompt: Prompt, request_id: str, headers: Mapping[str, str]) -> CallResult:
         replica, began = place.replica, self._clock()
         try:
-            result = await replica.client.evolve(prompt, request_id=request_id)
+            result = await replica.client.evolve(prompt, request_id=request_id, headers=headers)
             seconds = self._clock() - began
             self._learn(place, result, seconds)
         finally:

@@ -19,6 +19,8 @@ from agents.partitions import Partitions
 from agents.stamps import Changelog
 from agents.store import Row, Shard
 from agents.tenant_metrics import TenantLabels
+from agents.tracing import OFF, Tracing
+from agents.writer import Headers
 from prefstream.dead_letters import DeadLetter, Origin
 from prefstream.events import Event
 from prefstream.topics import TopicNames
@@ -47,13 +49,15 @@ class Batch:
 
     def __init__(self, max_records: int) -> None:
         self.rows: list[Row] = []
+        self.headers: list[Headers] = []
         self.delivery: asyncio.Future[SimpleNamespace] = asyncio.get_running_loop().create_future()
         self._max_records = max_records
 
-    def append(self, *, timestamp: None, key: bytes | None, value: bytes | None) -> object | None:
+    def append(self, *, timestamp: None, key: bytes | None, value: bytes | None, headers: Headers) -> object | None:
         if len(self.rows) == self._max_records:
             return None
         self.rows.append((key or b"", value))
+        self.headers.append(headers)
         return self
 
     def acknowledge(self, offset: int) -> None:
@@ -161,9 +165,9 @@ def arrival_of(event: Event, place: int, at_ms: int = 1_000_000) -> Arrival:
     return Arrival(Origin("T1", 0, place), at_ms, estimate_event_tokens(event), event.id, raw, is_faint)
 
 
-def every_flush() -> Flushes:
+def every_flush(tracing: Tracing = OFF) -> Flushes:
     """Each turn has its line."""
-    return Flushes(TenantLabels(), 0.0, lambda: 0.0)
+    return Flushes(TenantLabels(), 0.0, lambda: 0.0, tracing)
 
 
 def counted(metrics: Metrics) -> dict[str, float]:

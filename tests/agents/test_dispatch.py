@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from agents.metrics import Metrics
 from agents.spare import Spare
 from agents.spending import Spending
 from agents.store import Shard
+from agents.tracing import OFF, Tracing
 from agents.write_back import WriteBack
 from model_server.tokenizer import estimated
 from prefstream.events import Event, Item, Post, Skip
@@ -53,6 +54,7 @@ from tests.agents.scripted import (
     stops_recorded,
     until,
 )
+from tests.agents.spans_kept import Kept, spans_to
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 START_MS = 2_000_000
@@ -66,12 +68,14 @@ class ScriptedModel:
         self.capacity = capacity
         self.calls: list[tuple[Prompt, asyncio.Future[CallResult]]] = []
         self.request_ids: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
         self.num_cancelled = 0
 
-    async def evolve(self, prompt: Prompt, *, request_id: str) -> CallResult:
+    async def evolve(self, prompt: Prompt, *, request_id: str, headers: Mapping[str, str]) -> CallResult:
         answer = asyncio.get_running_loop().create_future()
         self.calls.append((prompt, answer))
         self.request_ids.append(request_id)
+        self.headers.append(headers)
         try:
             result: CallResult = await answer
         except asyncio.CancelledError:
@@ -102,6 +106,7 @@ class Running:
         dialect: Dialect,
         monkeypatch: pytest.MonkeyPatch,
         budgets: Budgets = NO_BUDGETS,
+        tracing: Tracing = OFF,
     ) -> None:
         self.opened, self.owned, self.index = opened, opened.owned, opened.owned.index
         self.model, self.metrics = ScriptedModel(capacity), Metrics()
@@ -132,7 +137,7 @@ class Running:
                 redaction=DEFAULT_REDACTION,
                 policy=DEFAULT_SPARING,
             ),
-            every_flush(),
+            every_flush(tracing),
             self.metrics,
             max_summary_tokens=160,
             context=context,
@@ -178,7 +183,12 @@ class Run(Protocol):
     """Starts dispatch with so many calls at once, and a model of this context and dialect."""
 
     def __call__(
-        self, capacity: int, context: Context = DEFAULT, dialect: Dialect = PLAIN, budgets: Budgets = NO_BUDGETS
+        self,
+        capacity: int,
+        context: Context = DEFAULT,
+        dialect: Dialect = PLAIN,
+        budgets: Budgets = NO_BUDGETS,
+        tracing: Tracing = OFF,
     ) -> Running: ...
 
 
@@ -189,8 +199,14 @@ async def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     opened = await open_partition(tmp_path, monkeypatch)
     started: list[Running] = []
 
-    def run(capacity: int, context: Context = DEFAULT, dialect: Dialect = PLAIN, budgets: Budgets = NO_BUDGETS) -> Running:
-        started.append(Running(opened, capacity, context, dialect, monkeypatch, budgets))
+    def run(
+        capacity: int,
+        context: Context = DEFAULT,
+        dialect: Dialect = PLAIN,
+        budgets: Budgets = NO_BUDGETS,
+        tracing: Tracing = OFF,
+    ) -> Running:
+        started.append(Running(opened, capacity, context, dialect, monkeypatch, budgets, tracing))
         return started[-1]
 
     yield run
@@ -803,6 +819,29 @@ async def test_cancelled_calls_write_nothing(run: Run) -> None:
     await one.opened.partitions.flush()
     assert (one.version("ada"), one.index.num_events) == (0, 6)
     await one.dispatch.cancel()
+
+
+async def test_the_models_server_and_the_record_are_told_of_which_trace_they_are(run: Run) -> None:
+    kept = Kept()
+    one = run(4, tracing=spans_to(kept, 1.0))
+    one.store("ada", 3)
+    await one.calls(1)
+    one.model.answer(GOOD)
+    await until(lambda: one.version("ada") == 1)
+    await one.opened.partitions.flush()
+    await until(lambda: len(kept.spans) == 3)
+    chat, write_back, _ = kept.spans
+    assert [headers["traceparent"].split("-")[2] for headers in one.model.headers] == [f"{chat.context.span_id:016x}"]
+    batches = [one.opened.producer.sent.get_nowait() for _ in range(one.opened.producer.sent.qsize())]
+    carried = [dict(headers)["traceparent"].decode() for batch in batches for headers in batch.headers if headers]
+    assert [traceparent.split("-")[2] for traceparent in carried] == [f"{write_back.context.span_id:016x}"]
+
+
+async def test_without_a_collector_neither_is_told_anything(run: Run) -> None:
+    one = run(4)
+    one.store("ada", 3)
+    await one.calls(1)
+    assert one.model.headers == [{}]
 
 
 async def test_a_drain_finishes_what_is_in_flight_and_starts_nothing(run: Run) -> None:

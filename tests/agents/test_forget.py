@@ -20,6 +20,7 @@ from agents.obey import Obey
 from agents.outbox import Outbox
 from agents.progress import Progress
 from agents.store import Row
+from agents.tracing import Tracing
 from agents.writer import Then
 from prefstream.commands import Command, Edit, Pin, RollBack
 from prefstream.commands import Forget as ForgetCommand
@@ -93,6 +94,16 @@ class Sent(Outbox):
         pass
 
 
+class Told(Tracing):
+    """Whose traces are to be forgotten."""
+
+    def __init__(self) -> None:
+        self.users: list[bytes] = []
+
+    def forgets(self, message: Message) -> None:
+        self.users.append(message.key)
+
+
 class Running:
     """Collect on one partition, and all that forgetting needs."""
 
@@ -102,7 +113,10 @@ class Running:
         self.forget = Forget(self.erase, self.settle, self.metrics)
         obey = Obey(self.sent, self.metrics, 160)
         self.obey = obey
-        self.collect = Collect(opened.partitions, self.sent, obey, self.forget, "EVENTS", self.progress, self.metrics)
+        self.told = Told()
+        self.collect = Collect(
+            opened.partitions, self.sent, obey, self.forget, "EVENTS", self.progress, self.metrics, self.told
+        )
         opened.partitions.restore()
 
     async def settle(self) -> None:
@@ -330,6 +344,11 @@ async def test_a_partition_that_is_lost_meanwhile_leaves_it_to_its_heir(
     monkeypatch.setattr(running.forget, "_settle", lost)
     await running.run(asked())
     assert (running.owned.fences.of(ADA), running.outcomes(), running.progress.committable()) == (None, {}, {})
+
+
+async def test_traces_are_told_to_forget_too(running: Running) -> None:
+    await running.run(record(10, click(AT), 40), asked(11))
+    assert running.told.users == [ADA]
 
 
 async def test_an_unknown_person_is_fenced_too(running: Running) -> None:

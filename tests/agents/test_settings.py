@@ -126,6 +126,12 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         ("HTTP_PORT", "65536", "less than or equal to 65535"),
         ("HTTP_PORT", "-1", "greater than or equal to 0"),
         ("LOG_LEVEL", "LOUD", "'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("LOG_FORMAT", "xml", "'console' or 'json'"),
+        ("LOG_FLUSHES_SECONDS", "-1", "greater than or equal to 0"),
+        ("TRACES_URL", "collector:4318", "collector:4318 is no address of a server"),
+        ("TRACES_URL", f"http://ada:{SECRET}@b", "a key goes into PREFSTREAM_TRACES_TOKEN"),
+        ("TRACES_TOKEN", SECRET, "PREFSTREAM_TRACES_URL names no collector: name it, or leave this out"),
+        ("TRACES_RATIO", "2", "less than or equal to 1"),
     ],
 )
 def test_a_wrong_value_names_its_variable_and_the_fix(monkeypatch: pytest.MonkeyPatch, name: str, value: str, fix: str) -> None:
@@ -285,3 +291,8 @@ def test_without_budgets_there_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_is_no_budget_is_refused(monkeypatch: pytest.MonkeyPatch, value: str, fix: str) -> None:
     with pytest.raises(InvalidSettings, match=f"PREFSTREAM_TENANT_TOKENS_PER_DAY: {fix}"):
         read(monkeypatch, TENANT_TOKENS_PER_DAY=value)
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v1/traces"])
+def test_a_collector_is_named_by_its_root_or_by_where_it_takes_traces(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    assert read(monkeypatch, TRACES_URL=f"http://collector:4318{path}").traces_url == "http://collector:4318"

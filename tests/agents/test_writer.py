@@ -74,6 +74,16 @@ async def test_a_lane_writes_to_its_own_topic_and_partition_values_and_tombstone
     await lane.close()
 
 
+async def test_a_record_has_its_own_headers() -> None:
+    producer = ScriptedProducer()
+    lane = new_lane(producer)
+    lane.put((b"a", b"v"), headers=(("traceparent", b"00"),))
+    lane.put((b"b", b"v"))
+    await lane.flushed()
+    assert (await producer.sent.get()).headers == [[("traceparent", b"00")], []]
+    await lane.close()
+
+
 async def test_rows_are_stored_with_the_last_offset_and_only_then_called_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([1_000, 2_000])  # the second instant is that of the acknowledgement, which proves nothing
     monkeypatch.setattr("agents.writer.wall_clock_ms", lambda: next(clock))

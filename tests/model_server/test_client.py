@@ -290,12 +290,13 @@ async def test_nothing_is_asked_for_packed_or_unpacked() -> None:
 
 async def test_the_request_says_everything_and_carries_the_key() -> None:
     async with ScriptedServer(says("ok")) as server, client_of(server.url + "/v1/", api_key="s3cret") as client:
-        await client.evolve(PROMPT, request_id="call-7")
+        await client.evolve(PROMPT, request_id="call-7", headers={"traceparent": "00-ab-cd-01"})
         ((request, body),) = server.requests
         assert "s3cret" not in repr(client)
     assert (request.method, request.path) == ("POST", "/v1/chat/completions")
     assert request.headers["Authorization"] == "Bearer s3cret"
     assert request.headers["X-Request-Id"] == "call-7"
+    assert request.headers["traceparent"] == "00-ab-cd-01"
     assert request.headers["Content-Type"] == "application/json"
     assert msgspec.json.decode(body) == {
         "model": "evolve",

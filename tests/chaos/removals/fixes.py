@@ -32,8 +32,10 @@ from agents.intake import Intake
 from agents.owned import Owned
 from agents.partitions import Partitions
 from agents.progress import Progress, _Watermark
+from agents.span_export import SpanExport
 from agents.spending import Spending
 from agents.store import LoggedStore, Shard
+from agents.trace_contexts import Remembered
 from agents.waiting import Waiting
 from agents.write_back import WriteBack
 from agents.writer import Lane, PartitionWriter
@@ -688,8 +690,8 @@ _OF_PARTITIONS = (
             Edited(
                 Owned,
                 "publish",
-                "self._publish(user, encoded, version_of(summary), durable)",
-                "self._publish(user, encoded, version_of(summary), lambda: None)\n        durable()",
+                "self._publish(user, encoded, version_of(summary), durable, headers)",
+                "self._publish(user, encoded, version_of(summary), lambda: None, headers)\n        durable()",
             ),
         ),
     ),
@@ -702,7 +704,7 @@ _OF_PARTITIONS = (
             Edited(
                 Owned,
                 "_publish",
-                "self.history.keep(user, kept, lambda: self.writer.send(self._topics.summaries, row, then))",
+                "self.history.keep(user, kept, lambda: self.writer.send(self._topics.summaries, row, then, headers))",
                 "self.history.keep(user, kept, lambda: None)\n        self.writer.send(self._topics.summaries, row, then)",
             ),
         ),
@@ -1048,6 +1050,37 @@ _OF_AGENTS = (
     ),
 )
 
+_OF_TRACES = (
+    Removal(
+        "spans-are-bounded",
+        "traces",
+        "while the collector is away spans fill the memory",
+        ("tests/agents/test_span_export.py::test_a_collector_that_is_away_gets_the_newest_when_it_is_back",),
+        (Edited(SpanExport, "on_end", "if len(self._waiting) >= MAX_WAITING:", "if False:"),),
+    ),
+    Removal(
+        "links-are-bounded",
+        "traces",
+        "what is remembered of pending events fills the memory while the model is away",
+        ("tests/agents/test_trace_contexts.py::test_of_all_users_those_who_wait_longest_give_way",),
+        (Edited(Remembered, "add", "while self.num > self._max_of_all:", "while False:"),),
+    ),
+    Removal(
+        "a-defect-of-the-export",
+        "traces",
+        "after a defect in it no span is sent any more",
+        ("tests/agents/test_span_export.py::test_a_defect_of_the_export_costs_spans_and_no_worker",),
+        (Edited(SpanExport, "_send", "except Exception as error:", "except ImportError as error:"),),
+    ),
+    Removal(
+        "traces-forget",
+        "traces",
+        "who is forgotten is remembered with the traces of their events",
+        (FORGET + "traces_are_told_to_forget_too",),
+        (Edited(Collect, "_take", "self._tracing.forgets(message)"),),
+    ),
+)
+
 _OF_SPENDING = (
     Removal(
         "tenants-in-turn",
@@ -1118,4 +1151,5 @@ REMOVALS = (
     *_OF_APP,
     *_OF_AGENTS,
     *_OF_SPENDING,
+    *_OF_TRACES,
 )
