@@ -87,7 +87,8 @@ class Worker(FixedApp):
         self.model = model
         self.topic_names = TopicNames(settings.namespace)
         self.topic_ids = {topic: cluster.topic_ids[topic] for topic in (*adapters, self.topic_names.events)}
-        self.topic_watch = TopicWatch(settings.brokers, self.topic_ids)
+        self.spread = {self.topic_names.events: cluster.num_partitions}
+        self.topic_watch = TopicWatch(settings.brokers, settings.namespace, self.topic_ids, self.spread)
         self.progress = Progress()
         self._one_count = asyncio.Lock()
         self.metrics = Metrics(TenantLabels(settings.named_tenants))
@@ -348,7 +349,8 @@ class Worker(FixedApp):
         """The topics from which nothing is to be fetched now. In a rebalance, while nothing is restored, the gates stay."""
         if self.is_ready():
             self.gates.look()
-        return self.gates.closed_topics() | self.intake.waiting_topics
+        shut = self.settings.all_sources.keys() if self.settings.intake == "closed" else frozenset()
+        return self.gates.closed_topics() | self.intake.waiting_topics | shut
 
     async def open_partitions(self, changelogs: set[TP]) -> None:
         """Take ownership of the partitions of these changelog partitions."""

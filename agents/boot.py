@@ -17,6 +17,7 @@ from agents.settings import PREFIX, Settings
 from agents.stamps import Changelog
 from prefstream.admin import TopicState, differences, topic_ids, topic_states
 from prefstream.sources import read_standings, refusal
+from prefstream.spread import spread_of, why_unfit
 from prefstream.topics import TopicNames, topic_specs
 from streams.adapters import Adapter, SchemaKind
 from streams.adapters.avro import parse_avro, unpack_avro
@@ -107,12 +108,13 @@ def read_cluster(settings: Settings) -> Cluster:
         raise NotReadyToStart(
             f"{PREFIX}SOURCES names {', '.join(unread)}, which the broker does not have: create it, or correct the name"
         )
-    num_partitions = _common_partitions({name: states[name] for name in keyed})
+    num_partitions = _common_partitions(settings, {name: states[name] for name in keyed})
     _check_configs(settings.namespace, num_partitions, states)
     _check_standings(settings, {names.events, *settings.all_sources})
     ids = topic_ids(settings.brokers, states)
     tables = (names.pending, names.history, names.summaries)
-    return Cluster(num_partitions, ids, {name: Changelog(ids[name], _tombstones_stay_ms(states[name])) for name in tables})
+    logs = {name: Changelog(ids[name], _tombstones_stay_ms(states[name]), num_partitions) for name in tables}
+    return Cluster(num_partitions, ids, logs)
 
 
 def _tombstones_stay_ms(state: TopicState) -> int:
@@ -152,11 +154,12 @@ def _check_standings(settings: Settings, topics: set[str]) -> None:
         raise NotReadyToStart(sentence)
 
 
-def _common_partitions(states: dict[str, TopicState]) -> int:
+def _common_partitions(settings: Settings, states: dict[str, TopicState]) -> int:
     counts = {name: state.num_partitions for name, state in states.items()}
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise NotReadyToStart(
-            f"the keyed topics must have equally many partitions, and have: {listed}; see `prefstream topics create`"
-        )
-    return next(iter(counts.values()))
+    events = TopicNames(settings.namespace).events
+    standings = read_standings(settings.brokers, settings.namespace, (events,))
+    spread = spread_of(standing.mark for standing in standings if standing.topic == events)
+    sentence = why_unfit(settings.namespace, spread, counts)
+    if sentence:
+        raise NotReadyToStart(sentence)
+    return counts[events]

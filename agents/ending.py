@@ -124,6 +124,11 @@ class Ending:
         """The same for the rows of receipts of whoever it is."""
         await asyncio.to_thread(self._pending.sweep, [b"r"])
 
+    async def sweep_departed(self, num_partitions: int) -> None:
+        """The same of all tables for whoever moved away when there came to be so many partitions; once for each store."""
+        for shard in self._shards.values():
+            await asyncio.to_thread(shard.sweep_wholly, num_partitions)
+
     def rest_swept(self) -> None:
         """Nothing of these rows is left on the disk."""
         self._fences.all_swept()

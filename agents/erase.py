@@ -61,7 +61,14 @@ class _Rest(Struct, frozen=True, eq=False):
     owned: Owned
 
 
-Task = Erasing | _Receipted | _Rest
+class _Departed(Struct, frozen=True, eq=False):
+    """A partition that users have left for one of so many."""
+
+    owned: Owned
+    num_partitions: int
+
+
+Task = Erasing | _Receipted | _Rest | _Departed
 
 
 class Erase:
@@ -95,6 +102,10 @@ class Erase:
     def sweep_rest(self, owned: Owned) -> None:
         """Take off the disk what a crash left of those whose receipts are durable."""
         self._tasks.put_nowait(_Rest(owned))
+
+    def sweep_departed(self, owned: Owned, num_partitions: int) -> None:
+        """Take off the disk what is there of users who moved away: whoever has them now does not reach it."""
+        self._tasks.put_nowait(_Departed(owned, num_partitions))
 
     @stopping_on_error("erasing")
     async def run(self) -> None:
@@ -170,13 +181,15 @@ class Erase:
         self._outbox.hand_out(one.user, receipt, receipted)
 
     async def _sweep_last(self, tasks: Iterable[Task]) -> None:
-        """Take the rows of the receipts off the disk, and note that nothing is left there."""
+        """Take the rows of the receipts off the disk, and note that nothing is left there, if it is ours by then."""
         for task in tasks:
             match task:
                 case _Receipted(Erasing(owned, user, position)) if owned.is_alive:
                     await owned.ending.sweep([user])
                     if owned.is_alive:  # it took a while, in which the worker may have been asked to stop
                         owned.ending.swept(user, position)
+                case _Departed(owned, num_partitions) if owned.is_alive:
+                    await owned.ending.sweep_departed(num_partitions)
                 case _Rest(owned) if owned.is_alive:
                     await owned.ending.sweep_rest()
                     if owned.is_alive:

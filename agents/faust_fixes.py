@@ -63,6 +63,7 @@ from agents.progress import CommitOutcome, Progress
 from agents.store import LoggedStore
 from agents.writer import NotDurable
 from prefstream.sources import Standing, encode_mark, refusal, standing_in
+from prefstream.spread import spread_of, why_unfit
 
 PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0", "rocksdict": "0.3.29"}
 
@@ -94,6 +95,7 @@ class Shell(Protocol):
 
     progress: Progress
     topic_ids: Mapping[str, str]
+    spread: Mapping[str, int]  # how many partitions a keyed topic that is read had at the start
 
     async def confirm_topics(self) -> None:
         """Return when the topics that are read are known to be, from now on back, those of ``topic_ids``."""
@@ -246,9 +248,12 @@ class WatermarkConsumer(driver.Consumer):
         for standing in await self._thread.standings(sources, shell.topic_ids):
             accounts = [one for one in (standing, shell.by_ledger(standing)) if one]
             self._stop_if_refused(accounts)
+            self._stop_if_spread_otherwise(standing)
             source = TP(standing.topic, standing.partition)
             start = min((one.committed for one in accounts if one.committed is not None), default=standing.beginning)
-            shell.progress.start(source, start, replace(standing.mark, topic_id=standing.topic_id))
+            num_partitions = shell.spread.get(standing.topic, 0)
+            mark = replace(standing.mark, topic_id=standing.topic_id, num_partitions=num_partitions)
+            shell.progress.start(source, start, mark)
             num_expired = shell.progress.expire(source, standing.beginning)
             if num_expired:
                 shell.note_expired(source, num_expired)
@@ -259,6 +264,13 @@ class WatermarkConsumer(driver.Consumer):
         sentence = refusal(self.app.conf.id, standings)
         if sentence:
             stop_now(sentence)
+
+    def _stop_if_spread_otherwise(self, standing: Standing) -> None:
+        """Users may have been moved while this worker was starting."""
+        if (mine := self._shell.spread.get(standing.topic)) is not None:
+            sentence = why_unfit(self.app.conf.id, spread_of([standing.mark]), {standing.topic: mine})
+            if sentence:
+                stop_now(sentence)
 
     async def ends(self, sources: Iterable[TP]) -> Mapping[TP, int]:
         """The next offset of each of these partitions. Raises ``KafkaError`` when the broker does not say soon."""

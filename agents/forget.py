@@ -52,12 +52,14 @@ class Forget:
         self._metrics.erased.inc(num_waiting)
 
     def finish(self, owned: Owned) -> None:
-        """After a restore: what a crash cut short behind the fence."""
+        """After a restore: what a crash cut short behind the fence, and what users have left who moved away."""
         begun = [key for key, decided in owned.unreceipted() if decided.receipt.command == "forget"]
         for key in begun:
             owned.ending.finish(key.user, partial(self._erase.begin, Erasing(owned, key.user, key.offset)))
         if owned.fences.unswept_beside(key.user for key in begun):
             self._erase.sweep_rest(owned)
+        if owned.ledger.num_partitions:
+            self._erase.sweep_departed(owned, owned.ledger.num_partitions)
 
 
 def _receipt(command: ForgetCommand, offset: int, ended: Ended) -> Receipt:

@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         description=f"your topics beside the inbox, as topic=adapter, ...; adapters: {', '.join(ADAPTERS)}, mapping:FILE; "
         f"with {', '.join(ENVELOPES)} and a plus before it, from a schema registry's wire format",
     )
+    intake: Literal["open", "closed"] = Field(
+        "open",
+        description="closed: nothing is read from your topics; what was taken in before goes on, as before a change of the "
+        "number of partitions (docs/partitions.md)",
+    )
     tenant_sources: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
         description="whose your topics are, as topic=tenant, ...: all events of such a topic are that tenant's",

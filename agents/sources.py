@@ -17,10 +17,11 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from agents.failstop import stop_now
-from prefstream.admin import existing_topic_ids
+from prefstream.admin import TopicIdentity, existing_topics
 from prefstream.connection import connect
 from prefstream.errors import PrefstreamError
 from prefstream.security import Servers
+from prefstream.spread import Spread, why_unfit
 
 _LOOK_EVERY_SECONDS = 2.0
 _LOOK_AGAIN_SECONDS = 1.0
@@ -32,9 +33,14 @@ log = structlog.get_logger()
 class TopicWatch:
     """Compares topic ids with those of the start, and ends the worker when a topic is another or gone."""
 
-    def __init__(self, bootstrap_servers: Servers, topic_ids: Mapping[str, str]) -> None:
+    def __init__(
+        self, bootstrap_servers: Servers, namespace: str, topic_ids: Mapping[str, str], spread: Mapping[str, int]
+    ) -> None:
+        """``spread``: over how many partitions of a keyed topic users are spread."""
         self._bootstrap_servers = bootstrap_servers
+        self._namespace = namespace
         self._topic_ids = topic_ids
+        self._spread = spread
         # One thread: a look takes a few milliseconds while the broker answers, and seconds while it does not.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="topic-watch")
         self._admin: Any = None
@@ -73,24 +79,28 @@ class TopicWatch:
                 stop_now(f"topic {topic} is gone: create it again, or take it from PREFSTREAM_SOURCES")
         return False
 
-    def _compare(self, topic: str, found: str) -> None:
-        if found != self._topic_ids[topic]:
+    def _compare(self, topic: str, found: TopicIdentity) -> None:
+        if found.topic_id != self._topic_ids[topic]:
             stop_now(
-                f"topic {topic} was deleted and created again: its id was {self._topic_ids[topic]} and is {found}; "
+                f"topic {topic} was deleted and created again: its id was {self._topic_ids[topic]} and is {found.topic_id}; "
                 "at its next start the worker decides from what is committed, or asks for a decision"
             )
+        if (mine := self._spread.get(topic)) is not None:
+            sentence = why_unfit(self._namespace, Spread(mine), {topic: found.num_partitions})
+            if sentence:
+                stop_now(sentence)
 
-    async def _look(self) -> dict[str, str] | None:
-        """The ids of the topics that exist; None while nobody answers."""
+    async def _look(self) -> dict[str, TopicIdentity] | None:
+        """The topics that exist; None while nobody answers."""
         if self._is_closed:  # the worker is being taken apart, and whoever looks is about to be cancelled
             raise asyncio.CancelledError
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._look_now)
 
-    def _look_now(self) -> dict[str, str] | None:
+    def _look_now(self) -> dict[str, TopicIdentity] | None:
         try:
             if self._admin is None:
                 self._admin = connect(KafkaAdminClient, self._bootstrap_servers, request_timeout_ms=_REQUEST_TIMEOUT_MS)
-            return existing_topic_ids(self._admin, self._topic_ids)
+            return existing_topics(self._admin, self._topic_ids)
         except (KafkaError, PrefstreamError, OSError):
             self._disconnect()
             return None

@@ -20,10 +20,11 @@ _REFRESHED_SHARE = 10
 
 
 class Changelog(msgspec.Struct, frozen=True):
-    """The topic that a store is a copy of: Kafka's id of it, and how long it keeps tombstones (its actual configuration)."""
+    """The topic that a store is a copy of: Kafka's id of it, how long it keeps tombstones, and how many partitions it has."""
 
     topic_id: str
     delete_retention_ms: int
+    num_partitions: int = 1
 
     @property
     def max_age_ms(self) -> int:
@@ -37,11 +38,15 @@ class Changelog(msgspec.Struct, frozen=True):
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True):
-    """What a store says of itself: which log it copies, up to which offset, and when it was last in step (ms since 1970)."""
+    """What a store says of itself: which log it copies, up to which offset, and when it was last in step (ms since 1970).
+
+    ``num_partitions`` is how many partitions the topic had then; 0 where the version that wrote it did not say.
+    """
 
     topic_id: str
     offset: int
     in_step_at_ms: int
+    num_partitions: int = 0
 
 
 encode_stamp = msgspec.msgpack.Encoder().encode
@@ -65,6 +70,8 @@ def why_distrusted(stamp: Stamp | None, changelog: Changelog, end: int, now_ms: 
         return "it has no stamp that this version understands"
     if stamp.topic_id != changelog.topic_id:
         return "its topic was created again since"
+    if stamp.num_partitions not in (0, changelog.num_partitions):
+        return f"its topic had {stamp.num_partitions} partitions then: users whom it holds may be in others now"
     if stamp.offset >= end:
         return f"it is at offset {stamp.offset}, which the log never reached: that ended below {end}"
     age_ms = now_ms - stamp.in_step_at_ms

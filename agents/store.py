@@ -48,6 +48,7 @@ STORES.aliases[SCHEME] = "agents.store:LoggedStore"
 # Like the owner's key neither a user id nor a key kind: 0xff never occurs in UTF-8 and is no kind byte.
 STAMP_KEY = b"\xffstamp"
 SWEPT_KEY = b"\xffswept"
+SWEPT_WHOLLY_KEY = b"\xffswept wholly"
 
 _WRITE_BUFFER_BYTES = 16 << 20
 # RocksDB's own journal of its files names their first and last keys, and what was in it before. So small, it is written anew,
@@ -185,7 +186,9 @@ class Shard:
                 batch.put(key, value)
             if self._staged.get(key) is row:
                 del self._staged[key]
-        batch.put(STAMP_KEY, encode_stamp(Stamp(self._changelog.topic_id, last_offset, self.in_step_at_ms)))
+        log_now = self._changelog
+        stamp = Stamp(log_now.topic_id, last_offset, self.in_step_at_ms, log_now.num_partitions)
+        batch.put(STAMP_KEY, encode_stamp(stamp))
         try:
             self._db.write(batch)
         except Exception as error:
@@ -243,6 +246,20 @@ class Shard:
             # It says of which keys the files were rewritten. RocksDB goes on writing to it.
             with suppress(FileNotFoundError):
                 os.truncate(self._path / "LOG", 0)
+
+    def sweep_wholly(self, num_partitions: int) -> None:
+        """Take all that is deleted off the disk, once for each number of partitions. Called in a thread of its own.
+
+        Where users moved away, a recovery stores what the log still has of them, and then deletes it.
+        """
+        wanted = str(num_partitions).encode()
+        with self._files:
+            if self._is_closed or self._db.get(SWEPT_WHOLLY_KEY) == wanted:
+                return
+        self.sweep([b""])
+        with self._files:
+            if not self._is_closed:
+                self._db.put(SWEPT_WHOLLY_KEY, wanted)
 
     def close(self) -> None:
         """Let go of the files, so that another owner in this process can open them again."""

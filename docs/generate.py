@@ -87,7 +87,7 @@ def topics_page() -> str:
     return _page(
         "Topics of an installation",
         "Made by `prefstream topics create`; `prefstream` is the namespace, and can be another. Events, pending, history, "
-        "summaries and receipts are co-partitioned: their number of partitions is chosen once. Records of `events` and "
+        "summaries and receipts are co-partitioned: [raising their number](partitions.md) moves users. Records of `events` and "
         "`summaries` that are [traced](logs-and-traces.md#traces) have `traceparent` in their headers, some `tracestate` too.",
         ("topic", "what it carries", "written by", "read by", "configuration"),
         rows,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from kafka import KafkaAdminClient
@@ -63,8 +63,8 @@ def _partitions(spec: TopicSpec, state: TopicState) -> Difference | None:
     if not spec.keyed:
         return Difference(spec.name, "partitions", str(actual), str(wanted), "change")
     why = (
-        "Another number of partitions moves users to other partitions: it breaks their order and the co-partitioning of the "
-        f"keyed topics. Keep {actual} (--partitions {actual}), or start a new --namespace and replay into it."
+        "Another number of partitions moves users to other partitions: their state has to move along. Keep "
+        f"{actual} (--partitions {actual}), or stop the workers and run `python -m agents.repartition` (docs/partitions.md)."
     )
     return Difference(spec.name, "partitions", str(actual), str(wanted), "refuse", why)
 
@@ -140,16 +140,26 @@ def topic_ids(bootstrap_servers: Servers, names: Iterable[str]) -> dict[str, str
     """
     names = list(names)
     with reaching(bootstrap_servers), connect(KafkaAdminClient, bootstrap_servers) as admin:
-        found = existing_topic_ids(admin, names)
+        found = {name: one.topic_id for name, one in existing_topics(admin, names).items()}
     for name in names:
         if name not in found:
             raise missing_topic(name)
     return found
 
 
-def existing_topic_ids(admin: Any, names: Iterable[str]) -> dict[str, str]:
-    """The same for a client that is connected; topics that do not exist are left out."""
-    return {topic["name"]: _id_text(topic["topic_id"]) for topic in _describe(admin, list(names))}
+class TopicIdentity(NamedTuple):
+    """Which topic it is by Kafka's id, and how many partitions it has."""
+
+    topic_id: str
+    num_partitions: int
+
+
+def existing_topics(admin: Any, names: Iterable[str]) -> dict[str, TopicIdentity]:
+    """The same for a client that is connected, with the partitions; topics that do not exist are left out."""
+    return {
+        topic["name"]: TopicIdentity(_id_text(topic["topic_id"]), len(topic["partitions"]))
+        for topic in _describe(admin, list(names))
+    }
 
 
 def _describe(admin: Any, names: list[str]) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ Verdict = Literal["holds", "undecided", "broken"]
 class PartitionAccount(Struct, frozen=True, kw_only=True):
     """One partition of the keyed topics, at the ledger's ``position``.
 
+    ``accepted`` are those of the users who are in it: of somebody who was moved here with all that was accepted elsewhere.
+
     ``poison`` are accepted events that were given up later, ``dead`` are records that nobody should have written there,
     ``erased`` are accepted events of people who were forgotten since, ``late`` such as came when they were forgotten already.
     ``filtered`` stand for source records without an event, or are events of who had opted out; ``commands`` are what people
@@ -118,7 +120,7 @@ def _partition_account(number: int, folds: PartitionFolds) -> PartitionAccount:
     return PartitionAccount(
         partition=number,
         position=ledger.position,
-        accepted=ledger.accepted,
+        accepted=ledger.accepted + ledger.moved,
         applied=summaries.applied,
         pending=sum(_is_below(row, folds) and not summaries.covers(row) and pending.is_pending(row) for row in pending.waiting),
         poison=_num_given_up(folds),

@@ -24,6 +24,7 @@ from prefstream.errors import TopicMismatch
 from prefstream.reading import Offsets, TopicReading, Watch
 from prefstream.security import Servers
 from prefstream.sources import Mark, committed_offsets, decode_mark
+from prefstream.spread import spread_of, why_unfit
 from prefstream.topics import TopicNames
 
 
@@ -41,8 +42,8 @@ def audit(bootstrap_servers: Servers, namespace: str, watch: Watch, wait_seconds
 
 
 def _audit_once(bootstrap_servers: Servers, names: TopicNames, watch: Watch) -> Audit:
-    states = _own_topics(bootstrap_servers, names)
     committed = _committed(bootstrap_servers, names.namespace)
+    states = _own_topics(bootstrap_servers, names, committed.get(names.events, {}))
     with TopicReading(bootstrap_servers, watch) as reading:
         sources = _sources(reading, {topic: offsets for topic, offsets in committed.items() if topic not in states})
         pending, summaries = _read_tables(reading, names, states[names.pending].num_partitions)
@@ -58,17 +59,17 @@ def _audit_once(bootstrap_servers: Servers, names: TopicNames, watch: Watch) -> 
     return conclude(names.namespace, folds, list(sources.values()))
 
 
-def _own_topics(bootstrap_servers: Servers, names: TopicNames) -> dict[str, TopicState]:
-    """The topics that the flow writes. Raises TopicMismatch."""
+def _own_topics(bootstrap_servers: Servers, names: TopicNames, committed: Mapping[int, _Committed]) -> dict[str, TopicState]:
+    """The topics that the flow writes. Raises TopicMismatch, also while users are moved between partitions."""
     keyed = (names.events, names.pending, names.summaries)
     states = topic_states(bootstrap_servers, (*keyed, names.dead_letters))
     for name in (*keyed, names.dead_letters):
         if name not in states:
             raise missing_topic(name)
     counts = {name: states[name].num_partitions for name in keyed}
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise TopicMismatch(f"the keyed topics must have equally many partitions, and have: {listed}")
+    sentence = why_unfit(names.namespace, spread_of(one.mark for one in committed.values()), counts)
+    if sentence:
+        raise TopicMismatch(sentence)
     return states
 
 

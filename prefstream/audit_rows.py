@@ -19,7 +19,10 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Ledger(Struct, frozen=True, array_like=True):
-    """What became of the events of a partition below the offset ``position``, as collect counted it."""
+    """What became of the events of a partition below the offset ``position``, as collect counted it.
+
+    ``moved`` accepted ones came with users from other partitions, or, below 0, went with users to others.
+    """
 
     position: int = 0
     accepted: int = 0
@@ -31,6 +34,7 @@ class Ledger(Struct, frozen=True, array_like=True):
     filtered_to: dict[str, int] = {}
     commands: int = 0
     erased: int = 0
+    moved: int = 0
 
     @property
     def total(self) -> int:

@@ -7,25 +7,24 @@ current summary of a user (``current``), from a view in memory that is first bro
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
-from itertools import chain
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from kafka import KafkaConsumer, TopicPartition
 from msgspec import Struct
 
-from prefstream.connection import CONNECT_TIMEOUT_SECONDS, connect, missing_topic, reaching
+from prefstream.connection import reaching
 from prefstream.errors import BrokerUnreachable, InvalidRecord
 from prefstream.security import Servers
-from prefstream.summaries import Summary, decode_summary
+from prefstream.summaries import Summary, decode_summary, is_moved
 from prefstream.tenants import key_of, user_of
 from prefstream.topics import OWNER_KEY, TopicNames
-
-Start = Literal["beginning", "now"]
+from prefstream.whole_topic import Start, WholeTopic
 
 # Kafka answers a fetch within half a second, also when there is nothing: silence of this length is an outage.
 MAX_SILENCE_SECONDS = 15.0
+_FETCH_MS = 500
 
 
 class Erased(Struct, frozen=True):
@@ -55,17 +54,29 @@ class SummaryReader:
         self._topic = topic
         self._client_settings = client_settings
         self._follower = self._open(start)
-        self._catcher: Any = None
+        self._followed: deque[Any] = deque()
+        self._is_closed = False
+        self._catcher: WholeTopic | None = None
         self._view: dict[bytes, bytes] = {}  # encoded: a million decoded summaries would take gigabytes
 
     def follow(self) -> Iterator[Summary | Erased]:
         """Every version as it comes, without end; waits through outages.
 
-        Raises InvalidRecord for a record that is no summary; the next ``follow`` goes on behind it.
+        A user who moves to another partition (docs/partitions.md) comes again with the same version, and is not erased
+        meanwhile. Raises InvalidRecord for a record that is no summary; the next ``follow`` goes on behind it.
         """
-        for record in self._follower:
-            if not _is_barrier(record.key):
+        while not self._is_closed:
+            if not self._followed:
+                self._fetch()
+            elif _says_something(record := self._followed.popleft()):
                 yield _read(record)
+
+    def _fetch(self) -> None:
+        try:
+            self._follower.look()
+        except BrokerUnreachable:  # the next look is soon
+            return
+        self._followed.extend(self._follower.poll(_FETCH_MS))
 
     def current(self, user: str, tenant: str = "") -> Summary | None:
         """The user's summary, as of now; None if there is none.
@@ -87,12 +98,13 @@ class SummaryReader:
         """
         if self._catcher is None:
             self._catcher = self._open("beginning")
+        self._catcher.look()
         with reaching(self._bootstrap_servers):
-            ends = self._catcher.end_offsets(self._catcher.assignment(), timeout_ms=int(CONNECT_TIMEOUT_SECONDS * 1000))
-            self._read_to(ends)
+            self._read_to(self._catcher)
 
     def close(self) -> None:
         """Disconnects; ``follow`` ends."""
+        self._is_closed = True
         self._follower.close()
         if self._catcher is not None:
             self._catcher.close()
@@ -103,49 +115,23 @@ class SummaryReader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _open(self, start: Start) -> Any:
-        """A consumer of all partitions, standing at ``start``."""
-        consumer = connect(
-            KafkaConsumer,
-            self._bootstrap_servers,
-            group_id=None,
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            auto_offset_reset="earliest",
-            **self._client_settings,
-        )
-        try:
-            self._place(consumer, start)
-        except BaseException:
-            consumer.close()
-            raise
-        return consumer
+    def _open(self, start: Start) -> WholeTopic:
+        return WholeTopic(self._bootstrap_servers, self._topic, start, **self._client_settings)
 
-    def _place(self, consumer: Any, start: Start) -> None:
-        with reaching(self._bootstrap_servers):
-            partitions = [TopicPartition(self._topic, partition) for partition in consumer.partitions_for_topic(self._topic)]
-            if not partitions:
-                raise missing_topic(self._topic)
-            consumer.assign(partitions)
-            # Looked up at once: kafka-python's own seek_to_end means the end at the first poll.
-            look_up = consumer.end_offsets if start == "now" else consumer.beginning_offsets
-            offsets = look_up(partitions, timeout_ms=int(CONNECT_TIMEOUT_SECONDS * 1000))
-        for partition, offset in offsets.items():
-            consumer.seek(partition, offset)
-
-    def _read_to(self, ends: dict[Any, int]) -> None:
+    def _read_to(self, catcher: WholeTopic) -> None:
+        ends = catcher.ends()
         deadline = time.monotonic() + MAX_SILENCE_SECONDS
-        while any(self._catcher.position(partition) < end for partition, end in ends.items()):
-            batches = self._catcher.poll(timeout_ms=500)
-            for record in chain.from_iterable(batches.values()):
+        while not catcher.has_reached(ends):
+            records = catcher.poll(_FETCH_MS)
+            for record in records:
                 self._keep(record)
-            if batches:
+            if records:
                 deadline = time.monotonic() + MAX_SILENCE_SECONDS
             elif time.monotonic() > deadline:
                 raise BrokerUnreachable(self._bootstrap_servers)
 
     def _keep(self, record: Any) -> None:
-        if record.key is None or _is_barrier(record.key):
+        if record.key is None or not _says_something(record):
             return
         if record.value is None:
             self._view.pop(record.key, None)
@@ -153,9 +139,9 @@ class SummaryReader:
             self._view[record.key] = record.value
 
 
-def _is_barrier(key: bytes | None) -> bool:
-    """A worker that takes a partition over begins with a record of its own."""
-    return key == OWNER_KEY
+def _says_something(record: Any) -> bool:
+    """Not the record with which a worker takes a partition over, and not that of a user who moved to another one."""
+    return record.key != OWNER_KEY and not is_moved(record.value, record.headers)
 
 
 def _read(record: Any) -> Summary | Erased:

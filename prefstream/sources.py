@@ -43,12 +43,15 @@ class Mark(Struct, frozen=True, omit_defaults=True):
     """What a worker commits beside an offset: the topic's id, and how many records expired before they were read, ever.
 
     ``since`` is set where an operator decided to go on at this offset of a partition that had lost its end: what was read
-    before has other origins than what is written from there on.
+    before has other origins than what is written from there on. ``num_partitions`` is set on the events topic: over so many
+    users are spread; ``moving_to`` while they are moved (:mod:`prefstream.spread`).
     """
 
     topic_id: str = ""
     since: int = 0
     num_expired: int = 0
+    num_partitions: int = 0
+    moving_to: int = 0
 
     @property
     def origin_topic(self) -> str:
@@ -223,10 +226,10 @@ def accept(bootstrap_servers: Servers, namespace: str, topic: str, start: Beginn
     if not standings:
         raise NotAcceptable(f"no such source: {topic} does not exist; see `prefstream sources list`")
     with reaching(bootstrap_servers), connect(KafkaAdminClient, bootstrap_servers) as admin:
-        _refuse_live_members(admin, namespace)
+        refuse_live_members(admin, namespace)
         decided = decide(namespace, standings, start)
         if decided:
-            _commit(admin, namespace, decided)
+            commit_standings(admin, namespace, decided)
     return decided
 
 
@@ -251,16 +254,18 @@ def _decided(namespace: str, standing: Standing, start: Beginning | None) -> Sta
     return msgspec.structs.replace(standing, committed=offset, mark=mark)
 
 
-def _refuse_live_members(admin: Any, group: str) -> None:
+def refuse_live_members(admin: Any, group: str) -> None:
+    """Raises NotAcceptable where a worker runs."""
     num_members = len(admin.describe_groups([group])[group]["members"])
     if num_members:
         raise NotAcceptable(
-            f"{num_members} worker{'s' if num_members > 1 else ''} of {group} would commit over the decision: stop them first "
+            f"{num_members} worker{'s' if num_members > 1 else ''} of {group} would commit over this: stop them first "
             "(one that was killed is counted until its session times out)."
         )
 
 
-def _commit(admin: Any, group: str, decided: Iterable[Standing]) -> None:
+def commit_standings(admin: Any, group: str, decided: Iterable[Standing]) -> None:
+    """Commit these as the group stands, all at once. Raises NotAcceptable where the broker does not take one."""
     offsets = {
         TopicPartition(one.topic, one.partition): OffsetAndMetadata(one.committed, encode_mark(one.mark), None)
         for one in decided

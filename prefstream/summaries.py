@@ -6,6 +6,7 @@ erased. The rules of evolution are those of :mod:`prefstream.events`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,9 @@ from msgspec import Struct, field
 from prefstream import wire
 from prefstream.events import Instant, UserId
 from prefstream.tenants import TenantId
+
+# The header of a tombstone that erases nobody: the user's records go on in the partition that it names.
+MOVED_HEADER = "prefstream-moved"
 
 FlushReason = Literal["size", "tokens", "age", "control", "drain"]
 
@@ -116,6 +120,11 @@ class Summary(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _decoder = msgspec.json.Decoder(Summary)
+
+
+def is_moved(value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bool:
+    """Whether a record of the summaries topic says only that its user is in another partition now."""
+    return value is None and any(name == MOVED_HEADER for name, _ in headers)
 
 
 def encode_summary(summary: Summary) -> bytes:

@@ -81,7 +81,7 @@ class TopicNames(Struct, frozen=True):
 
 
 class TopicSpec(Struct, frozen=True, kw_only=True):
-    """How one topic has to be; ``keyed`` means that the key decides the partition, so their number can never change."""
+    """How one topic has to be; ``keyed`` means that the key decides the partition: users move when their number changes."""
 
     name: str
     caption: str

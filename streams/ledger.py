@@ -29,6 +29,8 @@ class Ledger(Struct, frozen=True, array_like=True):
     """Cumulative counts up to ``position``, the offset of the next event to be counted on the topic with this id.
 
     ``filtered_to`` has the highest offset of a filtered record by source partition, as that of an event is kept with its user.
+    ``moved`` is how many accepted events came with users from another partition, less those that went with others, when their
+    number was raised to ``num_partitions`` (:mod:`streams.moving`); the events themselves are counted where they were accepted.
     """
 
     position: int = 0
@@ -41,6 +43,8 @@ class Ledger(Struct, frozen=True, array_like=True):
     filtered_to: dict[str, int] = {}
     commands: int = 0
     erased: int = 0
+    moved: int = 0
+    num_partitions: int = 0
 
     def counted(self, offset: int, outcome: Outcome) -> Ledger:
         """The ledger with one more event in it."""
@@ -55,6 +59,8 @@ class Ledger(Struct, frozen=True, array_like=True):
             self.filtered_to,
             self.commands + (outcome == "command"),
             self.erased + (outcome == "erased"),
+            self.moved,
+            self.num_partitions,
         )
 
     def knows_filtered(self, source: str, offset: int) -> bool:

@@ -22,7 +22,9 @@ topics = typer.Typer(help="The topics of the flow.", no_args_is_help=True)
 def create(
     bootstrap_servers: BootstrapServers = DEFAULT_BOOTSTRAP_SERVERS,
     namespace: Namespace = DEFAULT_NAMESPACE,
-    partitions: Annotated[int, typer.Option(min=1, help="Of the keyed topics, for ever.")] = DEFAULT_NUM_PARTITIONS,
+    partitions: Annotated[
+        int, typer.Option(min=1, help="Of the keyed topics; raised later by `python -m agents.repartition`.")
+    ] = DEFAULT_NUM_PARTITIONS,
     replication_factor: Annotated[int, typer.Option(min=1, help="Copies of each partition; 3 in production.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
 ) -> None:

@@ -120,6 +120,7 @@ class OurApp(FixedApp):
         self.durable.set()
         self.restoring: Exception | None = None
         self.topic_ids = {SOURCE.topic: "id-1"}
+        self.spread: dict[str, int] = {}
         self.expired: list[int] = []
         self.outcomes: list[CommitOutcome] = []
         self.during_look: Callable[[], None] = lambda: None

@@ -149,9 +149,17 @@ def test_a_missing_source(environment: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_keyed_topics_of_different_size(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], odd: str) -> None:
     broker_has(environment, ours(**{odd: 5}))
     sentence = refusal(capsys)
-    assert f"t.{odd} 5" in sentence
+    assert f"t.{odd} has 5" in sentence
     assert "must have equally many partitions" in sentence
-    assert "`prefstream topics create`" in sentence
+    assert sentence.endswith("run `python -m agents.repartition --partitions 8`")
+
+
+@pytest.mark.parametrize("mark", [Mark(num_partitions=2), Mark(num_partitions=2, moving_to=4)])
+def test_users_are_spread_over_fewer(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mark: Mark) -> None:
+    broker_has(environment, ours(4))
+    stand = Standing(topic="t.events", topic_id="id", partition=0, committed=3, mark=mark, beginning=0, end=3)
+    environment.setattr("agents.boot.read_standings", lambda *_: (stand,))
+    assert "run `python -m agents.repartition --partitions 4`" in refusal(capsys)
 
 
 MEND = "prefstream topics create --namespace t --partitions 4 --replication-factor 1"
@@ -350,5 +358,5 @@ def test_what_the_broker_has_is_what_the_worker_is_told(environment: pytest.Monk
         "clicks": "id of clicks",
     }
     kept_ms = {"t.pending": HOUR_MS, "t.history": DAY_MS, "t.summaries": 7 * DAY_MS}
-    assert cluster.changelogs == {topic: Changelog(f"id of {topic}", kept) for topic, kept in kept_ms.items()}
+    assert cluster.changelogs == {topic: Changelog(f"id of {topic}", kept, 7) for topic, kept in kept_ms.items()}
     assert read_adapters(settings, no_schemas()) == {"t.inbox": native, "t.replays": replays, "clicks": cloudevents}

@@ -24,6 +24,8 @@ HALF_AN_HOUR = 1_800_000
         (STAMP, 41, 0, "never reached: that ended below 41"),
         (STAMP, 3, 0, "never reached"),
         (replace(STAMP, topic_id="another"), 42, 0, "created again"),
+        (replace(STAMP, num_partitions=1), 42, 0, None),
+        (replace(STAMP, num_partitions=2), 42, 0, "had 2 partitions then"),
         (None, 42, 0, "no stamp"),
     ],
 )
@@ -45,7 +47,7 @@ def test_half_of_the_topics_own_retention_is_trusted_and_the_stamp_refreshed_wel
 INSTANTS = st.integers(0, 2**63 - 1)
 
 
-@given(st.builds(Stamp, st.text(), INSTANTS, INSTANTS))
+@given(st.builds(Stamp, st.text(), INSTANTS, INSTANTS, st.integers(0, 1_000)))
 def test_a_stamp_survives(stamp: Stamp) -> None:
     assert decode_stamp(encode_stamp(stamp)) == stamp
 

@@ -410,3 +410,21 @@ async def test_no_record_comes_in_fausts_own_way(store: LoggedStore, monkeypatch
 
 async def test_there_are_no_standbys(store: LoggedStore) -> None:
     assert not await store.need_active_standby_for(TP(CHANGELOG, 0))
+
+
+def test_who_moved_away_is_taken_off_the_disk_once_for_each_number_of_partitions(
+    shard: Shard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard.apply([(b"ada-lovelace-1815", b"who moved"), (b"bob", b"who stays")], 3)
+    shard.sweep([])  # it is in a file
+    shard.apply([(b"ada-lovelace-1815", None)], 4)
+    shard.sweep_wholly(8)
+    files = [path.read_bytes() for path in (tmp_path / "tables" / "pending-0").iterdir()]
+    assert not [one for one in files if b"ada-lovelace-1815" in one or b"who moved" in one]
+    assert shard.get(b"bob") == b"who stays"
+    swept: list[list[bytes]] = []
+    monkeypatch.setattr(shard, "sweep", lambda prefixes: swept.append(list(prefixes)))
+    shard.sweep_wholly(8)
+    assert swept == []
+    shard.sweep_wholly(16)
+    assert swept == [[b""]]

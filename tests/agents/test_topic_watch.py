@@ -11,7 +11,7 @@ from agents.sources import TopicWatch
 
 async def test_a_look_after_the_end_is_cancelled_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agents.sources._LOOK_EVERY_SECONDS", 0.01)
-    watch = TopicWatch("127.0.0.1:none", {"clicks": "CLICKS"})
+    watch = TopicWatch("127.0.0.1:none", "prefstream", {"clicks": "CLICKS"}, {})
     looking = asyncio.create_task(watch.run())
     await watch.close()
     with pytest.raises(asyncio.CancelledError):

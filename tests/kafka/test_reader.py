@@ -10,14 +10,15 @@ from datetime import UTC, datetime
 from itertools import islice
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 
 from deploy.kafka.broker import Broker
 from prefstream.admin import create_topics
 from prefstream.errors import BrokerUnreachable, InvalidRecord, TopicMismatch
 from prefstream.reader import Erased, SummaryReader
-from prefstream.summaries import Summary, encode_summary
+from prefstream.summaries import MOVED_HEADER, Summary, encode_summary
 from prefstream.topics import topic_specs
+from tests.kafka.worker_process import until
 
 pytestmark = pytest.mark.kafka
 
@@ -133,7 +134,7 @@ def test_what_is_no_summary_is_raised_and_left_behind(
 
 
 def test_a_view_that_cannot_catch_up_says_so(broker: Broker, topic: str, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prefstream.reader.CONNECT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("prefstream.whole_topic.CONNECT_TIMEOUT_SECONDS", 0.2)
     put(write, summary("ada", 1))
     with SummaryReader(broker.bootstrap_servers, topic) as reader:
         assert reader.current("ada") == summary("ada", 1)
@@ -162,3 +163,67 @@ def test_follow_and_current_go_on_after_an_outage_of_the_broker(broker: Broker, 
 def test_a_topic_that_does_not_exist(bootstrap_servers: str, namespace: str) -> None:
     with pytest.raises(TopicMismatch, match="does not exist; `prefstream topics create`"):
         SummaryReader(bootstrap_servers, f"{namespace}.nowhere")
+
+
+class Moving:
+    """A topic that gets more partitions, and one user in them."""
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self.topic = topic
+        self._producer = KafkaProducer(bootstrap_servers=bootstrap_servers)
+
+    def grow(self, num_partitions: int) -> None:
+        with KafkaAdminClient(bootstrap_servers=self._bootstrap_servers) as admin:
+            admin.create_partitions({self.topic: num_partitions})
+            admin.wait_for_topics([self.topic])
+        self._producer.close()
+        self._producer = KafkaProducer(bootstrap_servers=self._bootstrap_servers)  # which knows of the new ones
+
+    def put(self, partition: int, record: Summary | None, *, is_moved: bool = False) -> None:
+        value = encode_summary(record) if record else None
+        headers = [(MOVED_HEADER, b"5")] if is_moved else []
+        self._producer.send(self.topic, key=b"ada", value=value, partition=partition, headers=headers).get(30)
+
+    def close(self) -> None:
+        self._producer.close()
+
+
+@pytest.fixture
+def moving(bootstrap_servers: str, topic: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moving]:
+    """Readers that see new partitions soon, and a user with a life that was ended and another one, in partition 2."""
+    monkeypatch.setattr("prefstream.whole_topic.NEW_PARTITIONS_WITHIN_MS", 100)
+    moving = Moving(bootstrap_servers, topic)
+    for record in (summary("ada", 1), None, summary("ada", 2)):
+        moving.put(2, record)
+    yield moving
+    moving.close()
+
+
+def test_a_user_who_moves_to_a_new_partition_never_vanishes(bootstrap_servers: str, moving: Moving) -> None:
+    with SummaryReader(bootstrap_servers, moving.topic) as reader:
+        follow = reader.follow()
+        assert list(islice(follow, 3)) == [summary("ada", 1), Erased("ada"), summary("ada", 2)]
+        assert reader.current("ada") == summary("ada", 2)
+        moving.grow(6)
+        moving.put(5, summary("ada", 2))
+        moving.put(2, None, is_moved=True)
+        assert reader.current("ada") == summary("ada", 2)
+        moving.put(5, summary("ada", 3))
+        assert list(islice(follow, 2)) == [summary("ada", 2), summary("ada", 3)]
+        until("new version", lambda: reader.current("ada") == summary("ada", 3))
+        moving.put(5, None)
+        assert next(follow) == Erased("ada")
+        assert reader.current("ada") is None
+
+
+def test_who_reads_all_of_it_after_a_move_reads_the_old_partition_first(bootstrap_servers: str, moving: Moving) -> None:
+    moving.grow(6)
+    moving.put(5, summary("ada", 2))
+    moving.put(2, None, is_moved=True)
+    moving.put(5, None)
+    moving.put(5, summary("ada", 3))
+    with SummaryReader(bootstrap_servers, moving.topic) as reader:
+        seen = [record.version if isinstance(record, Summary) else 0 for record in islice(reader.follow(), 6)]
+        assert seen == [1, 0, 2, 2, 0, 3]
+        assert reader.current("ada") == summary("ada", 3)

@@ -58,7 +58,7 @@ def test_a_refusal_says_what_why_and_the_way_on() -> None:
         refuse(found)
     text = str(refused.value)
     assert "p.events: partitions 4, not 8." in text
-    assert "co-partitioning" in text
+    assert "`python -m agents.repartition`" in text
     assert "--partitions 4" in text
     assert "--replication-factor 3" in text
     assert not refused.value.retriable
