@@ -1,10 +1,11 @@
-"""What `prefstream capacity` foretells of a run that nothing is fitted to, and what the worker said of that run.
+"""What `prefstream capacity` foretells of runs that nothing is fitted to, and what the worker said of those runs.
 
 Place: outside the flow. One real broker, one worker, an engine that takes its time. People come and go, with pauses of random
 length between their visits and within them, so that flushes are by size and by age. Each foretold number is reckoned from the
-habits of those people and the settings alone, with the figures of the plan.
+habits of those people and the settings alone, with the figures of the plan. Two paces: the second is the
+first, six times as slow.
 
-    python -m benchmarks.visits [--seconds 75] [--look]
+    python -m benchmarks.visits [--look]
 """
 
 from __future__ import annotations
@@ -42,22 +43,19 @@ from prefstream.events import Rating
 from streams.tokens import estimate_event_tokens
 
 DESCRIPTION = """\
-What `prefstream capacity` foretells of a run that nothing is fitted to, ÷ what was measured.
+What `prefstream capacity` foretells of runs that nothing is fitted to, ÷ what was measured.
 
-It starts a broker of its own, takes two minutes, and replaces visits.json and visits.txt in benchmarks/results,
+It starts a broker of its own, takes seven minutes, and replaces visits.json and visits.txt in benchmarks/results,
 unless --look.
 """
 EXAMPLES = """\
 examples:
-  python -m benchmarks.visits                       as the results that are kept
-  python -m benchmarks.visits --seconds 20 --look   a first look, nothing written
+  python -m benchmarks.visits          as the results that are kept
+  python -m benchmarks.visits --look   nothing written
 """
 NUM_USERS = 450
 LOOK_SECONDS = 3  # each look costs the worker some CPU too
 ENGINE_SECONDS = 0.2
-# Visits of 8 s and pauses of 12 s, on average, and 1.2 events a second in a visit.
-HABIT = Habit(events_per_day=0.48 * 86_400, visits_per_day=86_400 / 20, visit_seconds=8)
-POLICY = Policy(max_events=8, max_age_seconds=5)
 METRICS = (
     "flushes_total",
     "arrival_to_summary_seconds_sum",
@@ -65,6 +63,23 @@ METRICS = (
     "call_seconds_sum",
     "call_seconds_count",
 )
+
+
+class Pace(Struct, frozen=True):
+    """How people come and go, when they are due, and for how long that is watched."""
+
+    habit: Habit
+    policy: Policy
+    seconds: float
+
+
+def pace(times: float, seconds: float) -> Pace:
+    """Visits of 8 s and pauses of 12 s on average, 1.2 events a second in a visit, an age of 5 s; all so many times as slow."""
+    habit = Habit(events_per_day=0.48 * 86_400 / times, visits_per_day=86_400 / 20 / times, visit_seconds=8 * times)
+    return Pace(habit, Policy(max_events=8, max_age_seconds=5 * times), seconds)
+
+
+PACES = (pace(1, 75), pace(6, 300))
 
 
 class Compared(Struct, frozen=True):
@@ -80,28 +95,29 @@ class Compared(Struct, frozen=True):
         return self.foretold / self.measured
 
 
-def planned(seconds: float) -> list[tuple[float, Rating]]:
+def planned(pace: Pace) -> list[tuple[float, Rating]]:
     """Who publishes what, and when (seconds), in order of time."""
     histories = sorted(load_histories().values(), key=lambda ratings: (-len(ratings), ratings[0].user))
-    return list(merge(*(_person(number, histories[number], seconds) for number in range(NUM_USERS)), key=lambda one: one[0]))
+    return list(merge(*(_person(number, histories[number], pace) for number in range(NUM_USERS)), key=lambda one: one[0]))
 
 
-def _person(number: int, ratings: Sequence[Rating], seconds: float) -> Iterator[tuple[float, Rating]]:
+def _person(number: int, ratings: Sequence[Rating], pace: Pace) -> Iterator[tuple[float, Rating]]:
     """One person's, who may be there at the beginning or not."""
-    absent = HABIT.pause_seconds / (HABIT.pause_seconds + HABIT.visit_seconds)
+    habit = pace.habit
+    absent = habit.pause_seconds / (habit.pause_seconds + habit.visit_seconds)
     chance = random.Random(f"visits:{number}")
-    late = chance.expovariate(1 / HABIT.pause_seconds) if chance.random() < absent else 0.0
-    for at, rating in zip(moments(HABIT, 10_000, f"moments:{number}"), cycle(ratings)):
-        if late + at >= seconds:
+    late = chance.expovariate(1 / habit.pause_seconds) if chance.random() < absent else 0.0
+    for at, rating in zip(moments(habit, 10_000, f"moments:{number}"), cycle(ratings)):
+        if late + at >= pace.seconds:
             return
         yield late + at, replace(rating, user=f"v{number}")
 
 
-def run(installation: Installation, events: Sequence[tuple[float, Rating]]) -> dict[str, float]:
+def run(installation: Installation, policy: Policy, events: Sequence[tuple[float, Rating]]) -> dict[str, float]:
     """Publish on time, and ask the worker what became of it."""
     settings = {
-        "PREFSTREAM_FLUSH_EVENTS": str(POLICY.max_events),
-        "PREFSTREAM_FLUSH_AGE_SECONDS": str(POLICY.max_age_seconds),
+        "PREFSTREAM_FLUSH_EVENTS": str(policy.max_events),
+        "PREFSTREAM_FLUSH_AGE_SECONDS": str(policy.max_age_seconds),
     }
     waiting: list[tuple[float, float]] = []
     with installation.worker(settings, ENGINE_SECONDS) as running:
@@ -127,11 +143,11 @@ def run(installation: Installation, events: Sequence[tuple[float, Rating]]) -> d
     return found
 
 
-def compared(events: Sequence[tuple[float, Rating]], found: Mapping[str, float], seconds: float) -> list[Compared]:
+def compared(events: Sequence[tuple[float, Rating]], found: Mapping[str, float], pace: Pace) -> list[Compared]:
     """The plan's formulas, with these people's habits."""
     tokens = statistics.mean(estimate_event_tokens(event) for _, event in events)
-    flush = flushes_of(HABIT, POLICY, tokens)
-    rate = NUM_USERS * HABIT.events_per_day / 86_400
+    flush = flushes_of(pace.habit, pace.policy, tokens)
+    rate, seconds = NUM_USERS * pace.habit.events_per_day / 86_400, pace.seconds
     calls = rate / flush.events_per_flush
     call_seconds = ENGINE_SECONDS
     cpu = rate * EVENT_CPU_SECONDS.value + calls * CALL_CPU_SECONDS.value
@@ -149,26 +165,41 @@ def compared(events: Sequence[tuple[float, Rating]], found: Mapping[str, float],
     ]
 
 
-def measure(broker: Broker, directory: Path, seconds: float, progress: Progress) -> Mapping[str, Any]:
-    """The run, and what was foretold of it."""
-    progress.add_task(f"people come and go for {seconds:g} s", total=None)
-    events = planned(seconds)
-    found = run(Installation(broker, directory, core_beside(broker)), events)
-    rows = compared(events, found, seconds)
-    table = Table("", "foretold", "measured", "ratio", title=f"{NUM_USERS} people for {seconds:g} s")
-    for row in rows:
-        table.add_row(row.what, f"{row.foretold:,.2f}", f"{row.measured:,.2f}", f"{row.ratio:.2f}")
-    console.print(table)
+class Watched(Struct, frozen=True):
+    """One pace, and what became of it."""
+
+    pace: Pace
+    rows: list[Compared]
+
+
+def measure(broker: Broker, directory: Path, progress: Progress) -> Mapping[str, Any]:
+    """The runs, and what was foretold of them."""
+    task, runs, core = progress.add_task("", total=len(PACES)), [], core_beside(broker)
+    for pace in PACES:
+        progress.update(task, description=f"people come and go for {pace.seconds:g} s")
+        events = planned(pace)
+        found = run(Installation(broker, directory, core), pace.policy, events)
+        runs.append(Watched(pace, compared(events, found, pace)))
+        console.print(table_of(runs[-1]))
+        progress.advance(task)
     return {
-        "command": f"python -m benchmarks.visits --seconds {seconds:g}",
+        "command": "python -m benchmarks.visits",
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
-        "habit": HABIT,
-        "policy": POLICY,
         "users": NUM_USERS,
         "engine_seconds": ENGINE_SECONDS,
-        "rows": rows,
+        "runs": runs,
     }
+
+
+def table_of(watched: Watched) -> Table:
+    """Foretold and measured of one run."""
+    pace = watched.pace
+    title = f"{NUM_USERS} people for {pace.seconds:g} s, due after {pace.policy.max_age_seconds:g} s"
+    table = Table("", "foretold", "measured", "ratio", title=title)
+    for row in watched.rows:
+        table.add_row(row.what, f"{row.foretold:,.2f}", f"{row.measured:,.2f}", f"{row.ratio:.2f}")
+    return table
 
 
 def main() -> int:
@@ -179,13 +210,12 @@ def main() -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=75, help="for how long people publish (default: %(default)s)")
     parser.add_argument("--look", action="store_true", help="show, and keep nothing")
     options = parser.parse_args()
 
     def measured_in(folder: Path, progress: Progress) -> Mapping[str, Any]:
         with Broker.start(folder / "kafka") as broker:
-            return measure(broker, folder, options.seconds, progress)
+            return measure(broker, folder, progress)
 
     return keep_results("visits", options.look, measured_in)
 

@@ -103,7 +103,8 @@ def _result(name: str) -> Any:
 
 
 def _visits() -> list[tuple[str, float, float]]:
-    return [(f"visits: {row['what']}", row["foretold"], row["measured"]) for row in _result("visits")["rows"]]
+    runs = [(f"age {run['pace']['policy']['max_age_seconds']:g} s", run["rows"]) for run in _result("visits")["runs"]]
+    return [(f"visits, {age}: {row['what']}", row["foretold"], row["measured"]) for age, rows in runs for row in rows]
 
 
 def _others() -> list[tuple[str, float, float]]:

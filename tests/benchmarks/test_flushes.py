@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
+from benchmarks import visits
 from benchmarks.flushes import moments, watched
-from benchmarks.visits import HABIT, NUM_USERS, Compared
+from benchmarks.visits import NUM_USERS, PACES, Compared, planned
 from prefstream.capacity.flushes import Habit, Policy
 from prefstream.events import Item, Rating
 
@@ -40,6 +42,20 @@ def test_flushes_are_by_size_at_once_and_by_age_on_time() -> None:
 
 def test_a_ratio_is_foretold_to_measured() -> None:
     assert Compared("calls", 3.0, 2.0).ratio == 1.5
-    assert HABIT.events_per_second == pytest.approx(1.2)
-    assert HABIT.pause_seconds == pytest.approx(12)
-    assert NUM_USERS * HABIT.events_per_day / 86_400 == pytest.approx(216)
+
+
+def test_the_second_pace_is_the_first_six_times_as_slow() -> None:
+    fast, slow = (pace.habit for pace in PACES)
+    assert [fast.events_per_second, fast.pause_seconds] == pytest.approx([1.2, 12])
+    assert [slow.events_per_second, slow.pause_seconds] == pytest.approx([0.2, 72])
+    assert NUM_USERS * fast.events_per_day / 86_400 == pytest.approx(216)
+
+
+def test_what_is_planned_is_published_in_order_and_within_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    histories = {f"p{number}": [replace(RATING, user=f"p{number}")] for number in range(NUM_USERS)}
+    monkeypatch.setattr(visits, "load_histories", lambda: histories)
+    events = planned(PACES[0])
+    at = [moment for moment, _ in events]
+    assert at == sorted(at)
+    assert at[-1] < PACES[0].seconds
+    assert len({event.user for _, event in events}) > NUM_USERS * 0.95
