@@ -15,6 +15,8 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import structlog
 
+from agents.defects import words_of
+
 EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h: a supervisor restarts the worker, and its monitoring sees why
 UNFINISHED_EXIT_CODE = 75  # EX_TEMPFAIL: asked to stop, and stopped without having finished
 
@@ -29,7 +31,7 @@ def stop_now(reason: str, error: BaseException | None = None) -> NoReturn:
     kind = type(error).__name__ if error else ""
     _end(
         EXIT_CODE,
-        lambda: log.critical("worker stopped itself", reason=reason, error=kind, detail=str(error or ""), exc_info=error),
+        lambda: log.critical("worker stopped itself", reason=reason, error=kind, detail=words_of(error), exc_info=error),
     )
 
 

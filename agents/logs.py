@@ -9,11 +9,13 @@ import logging
 import sys
 import time
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TextIO
 
 import structlog
 from structlog.processors import CallsiteParameter, CallsiteParameterAdder, JSONRenderer
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+
+from agents.defects import traceback_of
 
 LogFormat = Literal["console", "json"]
 
@@ -79,8 +81,7 @@ def _console() -> tuple[list[Processor], list[Processor], list[Processor]]:
     ]
     renderer = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(),
-        # Plain tracebacks: the pretty ones print local variables, and those hold events.
-        exception_formatter=structlog.dev.plain_traceback,
+        exception_formatter=_write_traceback,
     )
     return shared, shared, [renderer]
 
@@ -90,10 +91,19 @@ def _json() -> tuple[list[Processor], list[Processor], list[Processor]]:
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,  # as Python prints it, without local variables
+        structlog.processors.ExceptionRenderer(_told),
     ]
     ours: list[Processor] = [CallsiteParameterAdder([CallsiteParameter.QUAL_MODULE]), _name_logger, *shared]
     return ours, [structlog.stdlib.add_logger_name, *shared], [_in_order, JSONRenderer()]
+
+
+def _told(exc_info: ExcInfo) -> str:
+    # Plain: the pretty ones print local variables, and those hold events.
+    return traceback_of(exc_info[1])
+
+
+def _write_traceback(lines: TextIO, raised: ExcInfo) -> None:
+    lines.write(f"\n{_told(raised)}")
 
 
 def _name_logger(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:

@@ -93,3 +93,29 @@ def test_in_json_every_line_is_an_object_also_a_librarys_and_a_traceback_is_a_fi
 def test_for_people_what_keeps_a_worker_from_starting_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     say_why_not(ValueError("PREFSTREAM_HTTP_PORT: in use"))
     assert capsys.readouterr().err == "prefstream: PREFSTREAM_HTTP_PORT: in use\n"
+
+
+QUOTING = """
+import logging, sys, structlog
+from agents.logs import set_up_logging
+set_up_logging("INFO", sys.argv[1])
+def find(user):
+    try:
+        {}[user]
+    except KeyError:
+        int("what " + "she likes")
+try:
+    find("a-" + "user")
+except ValueError as error:
+    structlog.get_logger().critical("worker stopped itself", exc_info=error)
+    logging.getLogger("aiokafka").error("in a library", exc_info=error)
+structlog.get_logger().critical("worker stopped itself", exc_info=OSError("the disk is full"))
+"""
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_traceback_does_not_say_the_value_that_was_wrong(log_format: str) -> None:
+    command = [sys.executable, "-c", QUOTING, log_format]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert [said.count(word) for word in ("KeyError", "ValueError", "and then:", "OSError: the disk is full")] == [2, 2, 2, 1]
+    assert ("a-user" in said, "what she likes" in said) == (False, False)

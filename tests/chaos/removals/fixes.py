@@ -11,7 +11,7 @@ from typing import Any
 from faust.transport.drivers import aiokafka as driver
 from msgspec import Struct
 
-from agents import faust_fixes, fence, stamps, store, write_back, writer
+from agents import defects, faust_fixes, fence, stamps, store, write_back, writer
 from agents.app import Worker
 from agents.collect import Collect
 from agents.dispatch import Dispatch
@@ -1081,6 +1081,16 @@ _OF_TRACES = (
     ),
 )
 
+_OF_LOGS = (
+    Removal(
+        "words-that-quote",
+        "logs",
+        "a traceback says the user, or the text, that it is about",
+        ("tests/agents/test_defects.py::test_words_that_are_the_value_itself_are_left_out",),
+        (Edited(defects, "words_of", "error is None or isinstance(error, _QUOTING)", "error is None"),),
+    ),
+)
+
 _OF_SPENDING = (
     Removal(
         "tenants-in-turn",
@@ -1152,4 +1162,5 @@ REMOVALS = (
     *_OF_AGENTS,
     *_OF_SPENDING,
     *_OF_TRACES,
+    *_OF_LOGS,
 )
