@@ -49,7 +49,7 @@ def test_another_partition_count_of_a_keyed_topic_is_refused_and_nothing_is_touc
 ) -> None:
     inbox, events, *others = topic_specs(namespace, num_partitions=2)
     create_topics(bootstrap_servers, [events])
-    with pytest.raises(TopicMismatch, match=rf"{events.name}: partitions 2, not 4\.(.|\n)*co-partitioning"):
+    with pytest.raises(TopicMismatch, match=rf"{events.name}: partitions 2, not 4\.(.|\n)*agents\.repartition"):
         create_topics(bootstrap_servers, topic_specs(namespace, num_partitions=4))
     assert not {spec.name for spec in (inbox, *others)} & set(admin.list_topics())
     assert compare_topics(bootstrap_servers, [events]) == ()
