@@ -1,7 +1,8 @@
 """Export: everything that lies on prefstream's own topics about one user, as one JSON document.
 
 Place in the flow: beside it, like the audit, and with parsers of its own: what a worker wrote is shown as what it says. Of
-the topics whose key is the user one partition is read, of the others all. The platform's own topics are theirs.
+the topics whose key is the user, the partitions are read where it can be, of the others all. The platform's own topics are
+theirs.
 """
 
 from __future__ import annotations
@@ -69,12 +70,18 @@ def export(
             if topic not in states:
                 raise missing_topic(topic)
             count = states[topic].num_partitions
-            numbers = [(murmur2(whose.key) & 0x7FFFFFFF) % count] if topic in keyed else range(count)
+            numbers = homes(whose.key, count) if topic in keyed else range(count)
             starts = reading.beginnings(topic, numbers)
             records = list(reading.records_since(topic, starts))
             held[topic] = list(_held(records, whose, names, topic))
     told = {"user": user} | ({"tenant": tenant} if tenant else {})
     return told | {"exported_at": now, "topics": held, "not_searched": NOT_SEARCHED}
+
+
+def homes(key: bytes, num_partitions: int) -> list[int]:
+    """Where the records of a key can be: in its partition, and where that was while there were fewer (docs/partitions.md)."""
+    numbers = (count for count in range(1, num_partitions + 1) if not num_partitions % count)
+    return sorted({(murmur2(key) & 0x7FFFFFFF) % count for count in numbers})
 
 
 def _held(records: list[Any], whose: Whose, names: TopicNames, topic: str) -> Iterator[dict[str, Any]]:

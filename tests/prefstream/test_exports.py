@@ -12,11 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefstream.dead_letters import DeadLetter, Origin
-from prefstream.exports import Whose, is_about, row_of, shown_value
+from prefstream.exports import Whose, homes, is_about, row_of, shown_value
 from prefstream.receipts import Receipt
 from prefstream.topics import TopicNames
 from streams.controls import Controls, Decided, encode_controls, encode_decided
-from streams.keys import MAX_USER_BYTES, controls_key, decided_key, event_key, failures_key, recent_ids_key, version_key
+from streams.keys import (
+    MAX_USER_BYTES,
+    controls_key,
+    decided_key,
+    event_key,
+    failures_key,
+    murmur2_partition,
+    recent_ids_key,
+    version_key,
+)
 
 NAMES = TopicNames("t")
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
@@ -138,3 +147,13 @@ def test_any_bytes_can_be_exported(value: bytes) -> None:
     shown = shown_value(value)
     exported = json.loads(msgspec.json.encode(shown))
     assert not isinstance(shown, bytes) or (exported == b64encode(shown).decode() and value.endswith(shown))
+
+
+@given(st.binary(min_size=1, max_size=8), st.integers(1, 8), st.integers(1, 4), st.integers(1, 3))
+def test_whoever_moved_is_found_where_they_were(key: bytes, first: int, times: int, again: int) -> None:
+    found = homes(key, first * times * again)
+    assert {murmur2_partition(key, count) for count in (first, first * times, first * times * again)} <= set(found)
+
+
+def test_of_a_prime_number_only_the_first_partition_can_have_been_another() -> None:
+    assert homes(b"ada", 7) == sorted({0, murmur2_partition(b"ada", 7)})
