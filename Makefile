@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 FAULTS ?= 200
+MINUTES ?= 30
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
@@ -12,7 +13,7 @@ ENGINE_INSTALLED := $(ENGINE_VENV)/.installed
 TRAINING_INSTALLED := $(ENGINE_VENV)/.training-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo demo-controls test test-model train chaos removals check bench eval eval-quick docs deploy-check up down clean
+.PHONY: help setup engine demo demo-controls test test-model train chaos soak removals check bench eval eval-quick docs deploy-check up down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -42,6 +43,9 @@ train: $(TRAINING_INSTALLED) ## Train the model that ships, S0 to S4, hours; TIN
 
 chaos: setup ## Inject faults for half an hour and account for every event (FAULTS=200 SEED=n)
 	@$(RUN) -m tests.chaos --write --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+
+soak: setup ## Run half an hour under random faults and see that memory, handles, lag and accounts stay flat (MINUTES=30 SEED=n)
+	@$(RUN) -m tests.soak --write --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 removals: setup ## Take each fix out of the worker, one at a time, and see the tests fail (ARGS=--list shows them)
 	@$(RUN) -m tests.chaos.removals $(ARGS)

@@ -26,7 +26,6 @@ from tests.chaos.workload import Workload
 from tests.kafka.worker_process import SummaryFold
 
 PATIENCE_SECONDS = 60.0
-EVENTS_PER_SECOND = 40.0
 _OCCASION_SECONDS = 40.0
 _CALM_SECONDS = 0.03  # how long the model takes when nothing is wrong with it: so that there are calls in flight
 
@@ -48,19 +47,30 @@ class Ground(NamedTuple):
     directory: Path
 
 
+class Load(NamedTuple):
+    """How much is published, and for how many users."""
+
+    events_per_second: float = 40.0
+    num_users: int = 100
+
+
+USUAL = Load()
+
+
 class Episode:
     """One namespace, its workload and its workers. Use it as a context: whatever runs ends with it."""
 
-    def __init__(self, ground: Ground, namespace: str, seed: int, *, num_workers: int = 1) -> None:
+    def __init__(self, ground: Ground, namespace: str, seed: int, *, num_workers: int = 1, load: Load = USUAL) -> None:
         self.broker, self.proxy, self.model, directory = ground
         self.namespace = namespace
         self.names = TopicNames(namespace)
         self.chance = random.Random(seed)
         self.fleet: list[Supervised] = []
         self.retired: list[Supervised] = []
+        self.spared: list[Supervised] = []
         self.directory = directory / namespace
         self.directory.mkdir()
-        self.workload = Workload(self.bootstrap_servers, namespace, seed, events_per_second=EVENTS_PER_SECOND, num_users=100)
+        self.workload = Workload(self.bootstrap_servers, namespace, seed, **load._asdict())
         self.summaries = SummaryFold(self.bootstrap_servers, self.names.summaries)
         self.calm_model()
         for _ in range(num_workers):
@@ -76,8 +86,8 @@ class Episode:
         self.workload.start()
         self.await_flow()
 
-    def join(self) -> Supervised:
-        """Start one more worker."""
+    def join(self, script: str = "") -> Supervised:
+        """Start one more worker, with a script (tests/chaos/worker.py) for all its lives."""
         name = f"worker-{len(self.fleet) + len(self.retired)}"
         settings = {
             "bootstrap_servers": f"127.0.0.1:{self.proxy.port}",
@@ -91,7 +101,7 @@ class Episode:
             "drain_seconds": 3,
             "session_timeout_seconds": 6,
         }
-        self.fleet.append(Supervised(name, self.directory, settings))
+        self.fleet.append(Supervised(name, self.directory, settings, script))
         return self.fleet[-1]
 
     def retire(self, worker: Supervised) -> None:
@@ -101,8 +111,11 @@ class Episode:
         self.retired.append(worker)
 
     def victim(self) -> Supervised:
-        """One of the workers, by chance, once it is ready: what is done to one that only starts may be nothing."""
-        victim = self.chance.choice(self.fleet)
+        """One of the workers that are not spared, by chance, once it is ready.
+
+        What is done to one that only starts may be nothing.
+        """
+        victim = self.chance.choice([worker for worker in self.fleet if worker not in self.spared])
         self.await_ready(victim)
         return victim
 

@@ -30,8 +30,8 @@ class NoStop(Exception):
 class Supervised:
     """One worker: a place on a machine, with a disk, a log, and a script of what goes wrong there."""
 
-    def __init__(self, name: str, directory: Path, settings: Mapping[str, object]) -> None:
-        """``settings`` as in agents/settings.py."""
+    def __init__(self, name: str, directory: Path, settings: Mapping[str, object], script: str = "") -> None:
+        """``settings`` as in agents/settings.py; ``script`` (tests/chaos/worker.py) holds for all its lives."""
         self.name = name
         self.log = directory / f"{name}.log"
         self.port = free_port()
@@ -40,7 +40,8 @@ class Supervised:
         self._directory = directory
         self._script = directory / f"{name}.script"
         self._num_disks = 0
-        own = {crash_points.VARIABLE: f"follow={self._script}", "PREFSTREAM_HTTP_PORT": str(self.port)}
+        scripts = ",".join(filter(None, (script, f"follow={self._script}")))
+        own = {crash_points.VARIABLE: scripts, "PREFSTREAM_HTTP_PORT": str(self.port)}
         self._environment = _environment(settings) | own
         self._is_wanted = True
         self._start()
@@ -49,6 +50,11 @@ class Supervised:
     def disk(self) -> Path:
         """Where it keeps its tables now."""
         return self._directory / f"{self.name}-disk-{self._num_disks}"
+
+    @property
+    def pid(self) -> int:
+        """Of its newest process."""
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:

@@ -60,7 +60,7 @@ def play(ground: Ground, plan: Plan, faults: Mapping[str, Fault], audience: Audi
             episode.begin()
             for name in plan.faults:
                 audience.begins(plan, name)
-                injected.append(_inject(episode, faults[name]))
+                injected.append(inject(episode, faults[name]))
                 audience.ended(injected[-1])
                 if injected[-1].is_stalled:
                     break
@@ -87,7 +87,7 @@ def play(ground: Ground, plan: Plan, faults: Mapping[str, Fault], audience: Audi
     return outcome
 
 
-def _inject(episode: Episode, fault: Fault) -> Injected:
+def inject(episode: Episode, fault: Fault) -> Injected:
     """Inject one fault, and wait until the flow visibly goes on."""
     started, num_sent = time.monotonic(), episode.workload.num_sent
     problem, is_stalled = "", False

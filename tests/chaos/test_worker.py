@@ -21,6 +21,7 @@ from tests.chaos.worker import CRASHED, Entry, InjectedFault, InvalidScript, Pro
         ("fail=flush@2, refuse=commit", Script((Entry("fail", "flush", "", 2), Entry("refuse", "commit")))),
         ("full=store:pending,clock=-7200", Script((Entry("full", "store", "pending"),), -7200.0)),
         ("poison=dreadful", Script(poison="dreadful")),
+        ("memtables=1048576,leak=300,leak_file=2.5", Script(memtable_bytes=1 << 20, leak_bytes=300, leak_file_seconds=2.5)),
         ("follow=a/file", Script(follow=Path("a/file"))),
     ],
 )
@@ -30,7 +31,17 @@ def test_what_a_script_says(text: str, script: Script) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["lane.snet", "lane.sent@0", "lane.sent:", "fail=commit", "refuse=flush", "burn=commit.done", "clock=later", "crash"],
+    [
+        "lane.snet",
+        "lane.sent@0",
+        "lane.sent:",
+        "fail=commit",
+        "refuse=flush",
+        "burn=commit.done",
+        "clock=later",
+        "leak=a",
+        "crash",
+    ],
 )
 def test_nonsense_is_refused(text: str) -> None:
     with pytest.raises(InvalidScript):

@@ -11,6 +11,9 @@ topic's last name, N the occurrence that is meant (the first, unless said).
 ``full=store:pending@2``       the store meets a full disk (ENOSPC) when it writes a batch of acknowledged records
 ``clock=-7200``                ``time.time`` says so many seconds less, or more (``datetime.now`` does not)
 ``poison=WORD``                the model refuses every prompt with this word in it (400)
+``memtables=BYTES``            RocksDB writes what it holds in memory to a file when it is so much: sooner than ours
+``leak=BYTES``                 so much memory more is kept every second, for nothing
+``leak_file=SECONDS``          one file more is left open whenever so long has passed
 ``follow=FILE``                the rest of the script is in that file, and changes with it while the worker runs
 ============================== =========================================================================================
 
@@ -24,12 +27,13 @@ import errno
 import os
 import re
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, BinaryIO, Literal, get_args
 from unittest.mock import patch
 
 from msgspec import Struct
@@ -67,6 +71,9 @@ class Script(Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
     clock_seconds: float = 0.0
     poison: str = ""
+    memtable_bytes: int = 0
+    leak_bytes: int = 0
+    leak_file_seconds: float = 0.0
     follow: Path | None = None
 
 
@@ -85,9 +92,15 @@ def parse(text: str) -> Script:
         action, is_named, argument = part.rpartition("=")
         match action if is_named else "crash":
             case "clock":
-                script = replace(script, clock_seconds=_seconds(argument))
+                script = replace(script, clock_seconds=_number(part, argument))
             case "poison":
                 script = replace(script, poison=argument)
+            case "memtables":
+                script = replace(script, memtable_bytes=int(_number(part, argument)))
+            case "leak":
+                script = replace(script, leak_bytes=int(_number(part, argument)))
+            case "leak_file":
+                script = replace(script, leak_file_seconds=_number(part, argument))
             case "follow":
                 script = replace(script, follow=Path(argument))
             case "crash" | "fail" | "refuse" | "full" as known:
@@ -97,11 +110,11 @@ def parse(text: str) -> Script:
     return script
 
 
-def _seconds(argument: str) -> float:
+def _number(part: str, argument: str) -> float:
     try:
         return float(argument)
     except ValueError:
-        raise InvalidScript(f"clock={argument}: not a number of seconds") from None
+        raise InvalidScript(f"{part}: {argument!r} is no number") from None
 
 
 def _entry(action: Action, argument: str) -> Entry:
@@ -120,6 +133,11 @@ class Prompter:
         self._version: tuple[int, int] | None = None
         self._num_met: Counter[Entry] = Counter()
         self.is_flushing = False
+
+    @property
+    def own(self) -> Script:
+        """What holds for the whole life of the process."""
+        return self._own
 
     @property
     def clock_seconds(self) -> float:
@@ -194,10 +212,33 @@ def main() -> int:
         for one in _patches(prompter):
             patches.enter_context(one)
         crash_points.arm(prompter.reached)
+        _begin_to_leak(prompter.own)
         return run_worker()
 
 
+def _begin_to_leak(script: Script) -> None:
+    for leak, size, seconds in ((_memory, script.leak_bytes, 1.0), (_file, 1, script.leak_file_seconds)):
+        if size and seconds:
+            threading.Thread(target=_leak_for_ever, args=(leak, size, seconds), name="leak", daemon=True).start()
+
+
+def _leak_for_ever(leak: Callable[[int], object], size: int, seconds: float) -> None:
+    kept = []
+    while True:
+        kept.append(leak(size))
+        time.sleep(seconds)
+
+
+def _memory(size: int) -> bytes:
+    return b"\1" * size  # of zeros no page would be taken
+
+
+def _file(_: int) -> BinaryIO:
+    return Path(os.devnull).open("rb")
+
+
 def _patches(prompter: Prompter) -> Iterable[Any]:
+    from agents import store
     from agents.app import Worker
     from agents.faust_fixes import WatermarkConsumer
     from agents.store import Shard
@@ -207,6 +248,7 @@ def _patches(prompter: Prompter) -> Iterable[Any]:
     yield patch.object(WatermarkConsumer, "_commit", _refusable_commit(WatermarkConsumer._commit, prompter))
     yield patch.object(ModelClient, "evolve", _fastidious(ModelClient.evolve, prompter))
     yield patch.object(Shard, "apply", _full_disk(Shard.apply, prompter))
+    yield patch.object(store, "_WRITE_BUFFER_BYTES", prompter.own.memtable_bytes or store._WRITE_BUFFER_BYTES)
 
 
 def _watched_flush(flush: Callable[[Any], Awaitable[None]], prompter: Prompter) -> Callable[[Any], Awaitable[None]]:

@@ -7,43 +7,31 @@ from collections import Counter
 from itertools import count
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.kafka.balance import scraped, unaccounted
 from tests.kafka.conftest import StartFlow
 from tests.kafka.worker_process import Engine, Flow, Worker, applied, get, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
 NUM_USERS = 50
-IN = {"restored_events_total": "", "collected_events_total": "accepted"}
-OUT = {
-    "applied_events_total": "",
-    "dead_letters_total": "poison",
-    "erased_events_total": "",
-    "released_events_total": "",
-    "pending_events": "",
-}
 
 
 class Scrapes:
     """Every scrape of every worker: what did not balance, and what was seen of each counter at most."""
 
     def __init__(self) -> None:
-        self.differences: list[float] = []
+        self.differences: list[int] = []
         self.num_known = 0
         self.most: Counter[str] = Counter()
 
     def look(self, worker: Worker) -> None:
         """One scrape. A worker in a rebalance does not know what waits, and tells nothing."""
-        text = get(worker.port, "/metrics")[1]
-        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-        found = {(one.name.removeprefix("prefstream_"), "".join(one.labels.values())): int(one.value) for one in samples}
+        found = scraped(get(worker.port, "/metrics")[1])
         for (name, _), value in found.items():
-            self.most[name] = max(self.most[name], value)
-        if ("pending_events", "") not in found:
-            return
-        self.num_known += 1
-        difference = sum(found[key] for key in IN.items()) - sum(found[key] for key in OUT.items())
+            self.most[name] = max(self.most[name], int(value))
+        difference = unaccounted(found)
+        self.num_known += difference is not None
         if difference:
             self.differences.append(difference)
 

@@ -86,7 +86,7 @@ def get(port: int, path: str) -> tuple[int, str]:
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status, response.read().decode()
-    except OSError:
+    except (OSError, http.client.HTTPException):  # the latter when it ends in the middle of what it says
         return 0, ""
     finally:
         connection.close()
