@@ -95,7 +95,7 @@ class Worker(FixedApp):
         self.tracing = new_tracing(settings, self.metrics)
         self.partitions = Partitions(settings.brokers, self.topic_names, settings.flush_policy, settings.hiding)
         self.outbox = Outbox(settings.brokers, self.topic_names, cluster.num_partitions)
-        self.obey = Obey(self.outbox, self.metrics, settings.max_summary_tokens, frozenset(settings.sensitive))
+        self.obey = self._new_obey()
         self.erase = Erase(settings.brokers, self.topic_names, [*settings.sources], self.outbox, self.metrics)
         self.forget = Forget(self.erase, self.flush, self.metrics)
         self.client = new_client(settings, model)
@@ -114,6 +114,17 @@ class Worker(FixedApp):
         self._show_what_is()
         self._add_tables(cluster)
         self._add_agents(cluster, adapters)
+
+    def _new_obey(self) -> Obey:
+        settings, key = self.settings, self.settings.rebuild_key
+        return Obey(
+            self.outbox,
+            self.metrics,
+            settings.max_summary_tokens,
+            frozenset(settings.sensitive),
+            self.topic_names,
+            key.get_secret_value() if key else "",
+        )
 
     def _new_dispatch(self, cluster: Cluster) -> Dispatch:
         settings, model = self.settings, self.model
@@ -232,7 +243,8 @@ class Worker(FixedApp):
 
     def _add_agents(self, cluster: Cluster, adapters: Mapping[str, Adapter]) -> None:
         # acks=False: offsets advance only when our agents say so, through Progress.
-        self.agent(self.topic(*adapters, acks=False, **RAW), name="intake")(self.intake.run)
+        if adapters:  # a shadow has none
+            self.agent(self.topic(*adapters, acks=False, **RAW), name="intake")(self.intake.run)
         events = self.topic_names.events
         topic_id = cluster.topic_ids[events]
         state = (self.partitions, self.outbox, self.obey, self.forget)

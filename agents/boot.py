@@ -98,12 +98,13 @@ def read_cluster(settings: Settings) -> Cluster:
     """What the broker has. Raises :class:`NotReadyToStart` when a topic is missing or the keyed ones do not match."""
     names = TopicNames(settings.namespace)
     keyed = (names.events, names.pending, names.history, names.summaries, names.receipts)
-    own = (*keyed, names.dead_letters, names.inbox, names.replays)
-    states = topic_states(settings.brokers, (*own, *settings.sources))
+    own = (*keyed, *(spec.name for spec in topic_specs(settings.namespace) if spec.name not in keyed))
+    taken_in = TopicNames(names.shadow_of or names.namespace)  # a shadow's events name these as their origins
+    states = topic_states(settings.brokers, dict.fromkeys((*own, *settings.sources, taken_in.inbox, taken_in.replays)))
     missing = [name for name in own if name not in states]
     if missing:
-        raise NotReadyToStart(f"no topic {', '.join(missing)}: run `prefstream topics create --namespace {settings.namespace}`")
-    unread = [name for name in settings.sources if name not in states]
+        raise NotReadyToStart(f"no topic {', '.join(missing)}: run {_creation_of(names)}")
+    unread = [name for name in settings.all_sources if name not in states]
     if unread:
         raise NotReadyToStart(
             f"{PREFIX}SOURCES names {', '.join(unread)}, which the broker does not have: create it, or correct the name"
@@ -115,6 +116,14 @@ def read_cluster(settings: Settings) -> Cluster:
     tables = (names.pending, names.history, names.summaries)
     logs = {name: Changelog(ids[name], _tombstones_stay_ms(states[name]), num_partitions) for name in tables}
     return Cluster(num_partitions, ids, logs)
+
+
+def _creation_of(names: TopicNames) -> str:
+    """The command that creates the topics of a namespace."""
+    if names.shadow_of:
+        word = names.namespace.removeprefix(f"{names.shadow_of}.shadow-")
+        return f"`prefstream rebuild start {word} --namespace {names.shadow_of}`"
+    return f"`prefstream topics create --namespace {names.namespace}`"
 
 
 def _tombstones_stay_ms(state: TopicState) -> int:

@@ -15,10 +15,13 @@ from agents.defects import LOCAL_FAULTS, place_of
 from agents.metrics import Metrics
 from agents.outbox import Outbox
 from agents.owned import Owned
-from prefstream.commands import Command, RollBack
+from prefstream.commands import Adopt, Command, GiveBack, RollBack
+from prefstream.history import KeptVersion
 from prefstream.receipts import Receipt
+from prefstream.signing import is_signed
 from prefstream.summaries import encode_summary
 from prefstream.tenants import user_of
+from prefstream.topics import TopicNames
 from streams.changes import Person
 from streams.controls import NO_CONTROLS, Controls, Decided
 from streams.decisions import decide, undecided
@@ -26,6 +29,8 @@ from streams.evolution.fitting import budget
 from streams.sensitive_words import Category
 
 log = structlog.get_logger()
+
+_NAMES = TopicNames()
 
 
 def _decided(command: Command, person: Person, offset: int) -> tuple[Controls, Decided]:
@@ -47,16 +52,25 @@ def _decided(command: Command, person: Person, offset: int) -> tuple[Controls, D
 class Obey:
     """What becomes of a command.
 
-    ``max_summary_tokens`` are those of a summary of one domain, ``allowed`` the sensitive categories that are on.
+    ``max_summary_tokens`` are those of a summary of one domain, ``allowed`` the sensitive categories that are on, and
+    ``rebuild_key`` is the secret with which the installation ``names`` signs its own commands; with none it has none.
     """
 
     def __init__(
-        self, outbox: Outbox, metrics: Metrics, max_summary_tokens: int, allowed: frozenset[Category] = frozenset()
+        self,
+        outbox: Outbox,
+        metrics: Metrics,
+        max_summary_tokens: int,
+        allowed: frozenset[Category] = frozenset(),
+        names: TopicNames = _NAMES,
+        rebuild_key: str = "",
     ) -> None:
         self._outbox = outbox
         self._metrics = metrics
         self._max_summary_tokens = max_summary_tokens
         self._allowed = allowed
+        self._names = names
+        self._rebuild_key = rebuild_key
 
     def obey(self, owned: Owned, user: bytes, offset: int, command: Command) -> None:
         """Decide the command at this offset of the keyed topic, unless that was done before a crash."""
@@ -85,11 +99,18 @@ class Obey:
     def _person(self, owned: Owned, user: bytes, command: Command) -> Person:
         controls, summary = owned.controls(user), owned.summary(user)
         is_known = summary is not None or user in owned.index or controls.applied_position > NO_CONTROLS.applied_position
-        past = owned.past(user, command.version) if isinstance(command, RollBack) else None
+        past = self._past(owned, user, command)
         basis = past or summary
         max_tokens = budget(self._max_summary_tokens, len(basis.tally.domains) if basis else 1)
         tenant, name = user_of(user)
-        return Person(name, controls, summary, is_known, max_tokens, tenant, past, self._allowed, owned.life(user))
+        is_own = isinstance(command, Adopt | GiveBack) and is_signed(command, self._names.namespace, self._rebuild_key)
+        return Person(name, controls, summary, is_known, max_tokens, tenant, past, self._allowed, owned.life(user), is_own)
+
+    def _past(self, owned: Owned, user: bytes, command: Command) -> KeptVersion | None:
+        """The version that the command names. The versions of a shadow are others than those of which the person speaks."""
+        if not isinstance(command, RollBack | GiveBack) or self._names.shadow_of:
+            return None
+        return owned.past(user, command.version)
 
     def _hand_out(self, owned: Owned, user: bytes, receipt: Receipt) -> None:
         """Publish the receipt; everything it says is durable."""

@@ -82,7 +82,10 @@ class Settings(BaseSettings):
     )
     kafka_username: str | None = Field(None, description="our name, where the protocol is one of SASL")
     kafka_password: SecretStr | None = Field(None, description="our password")
-    namespace: str = Field("prefstream", description="first part of every topic's name, and the consumer group")
+    namespace: str = Field(
+        "prefstream",
+        description="first part of every topic's name, and the consumer group; NAME.shadow-WORD is a shadow of NAME",
+    )
     sources: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
         description=f"your topics beside the inbox, as topic=adapter, ...; adapters: {', '.join(ADAPTERS)}, mapping:FILE; "
@@ -185,6 +188,12 @@ class Settings(BaseSettings):
         min_length=16,
         description="secret under which who was forgotten is remembered, as a keyed hash; the same for all workers, for ever; "
         "with none, whoever can read the pending topic can try out user ids against the hashes",
+    )
+    rebuild_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="secret with which `prefstream rebuild` signs the texts that it promotes from a shadow, the same for all "
+        "workers; with none they adopt nothing",
     )
     drain_seconds: FiniteFloat = Field(
         20.0, ge=0, description="how long calls in flight are waited for when a worker stops or its group rebalances"
@@ -352,8 +361,13 @@ class Settings(BaseSettings):
 
     @property
     def all_sources(self) -> dict[str, str]:
-        """The adapter of every topic that intake reads: inbox and replays, which are always there, and the platform's own."""
+        """The adapter of every topic that intake reads: inbox and replays, which are always there, and the platform's own.
+
+        A shadow takes in nothing: it reads what the installation of which it is one took in.
+        """
         names = TopicNames(self.namespace)
+        if names.shadow_of:
+            return {}
         return {names.inbox: "native", names.replays: "replays"} | self.sources
 
     @property

@@ -31,7 +31,7 @@ class PartitionAccount(Struct, frozen=True, kw_only=True):
     ``filtered`` stand for source records without an event, or are events of who had opted out; ``commands`` are what people
     asked for, whatever became of it.
     ``num_on_topic`` events lie below it on the events topic, from the offset ``beginning`` on. ``is_moving``: the ledger went
-    on while the topics were read.
+    on while the topics were read. ``began_at``: of a shadow, the first offset that it counted.
     """
 
     partition: int
@@ -50,6 +50,7 @@ class PartitionAccount(Struct, frozen=True, kw_only=True):
     num_on_topic: int
     beginning: int
     is_moving: bool
+    began_at: int = 0
 
 
 class SourceAccount(Struct, frozen=True, kw_only=True):
@@ -95,7 +96,8 @@ class PartitionFolds(NamedTuple):
 
 def conclude(namespace: str, partitions: Mapping[int, PartitionFolds], sources: Sequence[SourceFold]) -> Audit:
     """What follows from everything that was read."""
-    accounts = tuple(_partition_account(number, folds) for number, folds in sorted(partitions.items()))
+    is_shadow = bool(TopicNames(namespace).shadow_of)
+    accounts = tuple(_partition_account(number, folds, is_shadow) for number, folds in sorted(partitions.items()))
     source_accounts = tuple(_source_account(source) for source in sources)
     findings = [
         finding
@@ -114,7 +116,7 @@ def conclude(namespace: str, partitions: Mapping[int, PartitionFolds], sources: 
     )
 
 
-def _partition_account(number: int, folds: PartitionFolds) -> PartitionAccount:
+def _partition_account(number: int, folds: PartitionFolds, is_shadow: bool) -> PartitionAccount:
     pending, summaries, events = folds
     ledger = pending.ledger
     return PartitionAccount(
@@ -134,6 +136,7 @@ def _partition_account(number: int, folds: PartitionFolds) -> PartitionAccount:
         num_on_topic=events.num_below_position,
         beginning=events.beginning,
         is_moving=pending.later != ledger,
+        began_at=ledger.began_at if is_shadow else 0,
     )
 
 
@@ -186,7 +189,7 @@ def _topic_findings(account: PartitionAccount, counted: int, later: int, where: 
         yield Finding("broken", where, f"retention removed events from offset {later} on before they were counted")
     elif not account.num_on_topic <= counted <= account.num_on_topic + account.beginning:
         yield Finding("broken", where, what)
-    elif account.beginning and counted != account.position:
+    elif account.beginning and counted != account.position - account.began_at:
         yield Finding("undecided", where, f"{what}: retention removed what lay below {account.beginning:,}")
 
 

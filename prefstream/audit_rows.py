@@ -19,7 +19,7 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Ledger(Struct, frozen=True, array_like=True):
-    """What became of the events of a partition below the offset ``position``, as collect counted it.
+    """What became of the events of a partition from ``began_at`` to below the offset ``position``, as collect counted it.
 
     ``moved`` accepted ones came with users from other partitions, or, below 0, went with users to others.
     """
@@ -35,6 +35,8 @@ class Ledger(Struct, frozen=True, array_like=True):
     commands: int = 0
     erased: int = 0
     moved: int = 0
+    num_partitions: int = 0
+    began_at: int = 0
 
     @property
     def total(self) -> int:

@@ -14,12 +14,14 @@ from msgspec import Meta, Struct
 
 from prefstream import wire
 from prefstream.events import Event, Instant, ShortText, UserId
+from prefstream.summaries import ModelUsed
 from prefstream.tenants import TenantId
 
 # Much more than is ever accepted: a command that can be read is answered with a receipt, one that cannot is a dead letter.
 AskedText = Annotated[str, Meta(max_length=200_000)]
 MAX_VERSION = 2**63 - 1
 """What the records inside can hold; no summary has as many versions."""
+VersionNumber = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
 
 
 class CommandBase(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -76,10 +78,31 @@ class Forget(CommandBase, frozen=True, tag="forget"):
 class RollBack(CommandBase, frozen=True, tag="roll_back"):
     """Make the text of an earlier ``version`` the current one, as a new version."""
 
-    version: Annotated[int, Meta(ge=1, le=MAX_VERSION)]
+    version: VersionNumber
 
 
-Command = Edit | Pin | Unpin | Never | Allow | OptOut | OptIn | Forget | RollBack
+class Adopt(CommandBase, frozen=True, tag="adopt"):
+    """Replace the text of the version ``base`` by the ``text`` that ``model`` wrote in a shadow, of so many ``tokens``.
+
+    The installation asks for it, and no person: ``signature`` says so (:mod:`prefstream.signing`).
+    """
+
+    text: AskedText
+    base: VersionNumber
+    model: ModelUsed = ModelUsed()
+    tokens: Annotated[int, Meta(ge=0, le=MAX_VERSION)] = 0
+    signature: ShortText = ""
+
+
+class GiveBack(CommandBase, frozen=True, tag="give_back"):
+    """Replace the text of the version ``base`` by that of the earlier ``version``, signed in the same way."""
+
+    version: VersionNumber
+    base: VersionNumber
+    signature: ShortText = ""
+
+
+Command = Edit | Pin | Unpin | Never | Allow | OptOut | OptIn | Forget | RollBack | Adopt | GiveBack
 
 _decoder: msgspec.json.Decoder[Event | Command] = msgspec.json.Decoder(Event | Command)
 

@@ -62,7 +62,7 @@ def export(
     """
     names, whose = TopicNames(namespace), Whose(tenant, user)
     keyed = (names.events, names.pending, names.history, names.summaries, names.receipts)
-    others = (names.inbox, names.replays)
+    others = () if names.shadow_of else (names.inbox, names.replays)
     states = topic_states(bootstrap_servers, (*keyed, *others, names.dead_letters))
     held: dict[str, list[dict[str, Any]]] = {}
     with TopicReading(bootstrap_servers, watch, "read_uncommitted") as reading:

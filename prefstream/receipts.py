@@ -37,6 +37,10 @@ RefusalReason = Literal[
     "no_such_version",  # there never was this version
     "not_kept",  # it is older than the versions that are kept
     "too_many",  # there are as many of these as are kept of one user
+    "not_signed",  # only the installation itself may ask for it, and this is not signed with its secret
+    "moved_on",  # it was made for another version than the one that is there
+    "opted_out",  # the text of who has opted out stays as it is
+    "rejected",  # a guard keeps the old text
     "unprocessable",  # the program itself fails on it: a defect, mended by a later version
 ]
 

@@ -25,11 +25,14 @@ DAY_MS = 24 * HOUR_MS
 MIB = 1024 * 1024
 
 _kafka_name = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_shadow_name = re.compile(r"(.+)\.shadow-([A-Za-z0-9_-]+)")
 
 
 class TopicNames(Struct, frozen=True):
     """The topic names of one installation; ``namespace`` keeps two of them on one cluster apart.
 
+    A namespace ``NAME.shadow-WORD`` is a shadow of ``NAME``: it has no topics to publish to, and reads the events topic of
+    ``NAME``, where events and commands stand in the order in which that installation took them in.
     Raises ValueError for a namespace that Kafka would not take as a name.
     """
 
@@ -40,14 +43,27 @@ class TopicNames(Struct, frozen=True):
             raise ValueError(f"{self.namespace!r} is no namespace: use 1 to 200 of the characters a-z A-Z 0-9 . _ -")
 
     @property
+    def shadow_of(self) -> str:
+        """The namespace of which this is a shadow; empty for any other."""
+        named = _shadow_name.fullmatch(self.namespace)
+        return named[1] if named else ""
+
+    def shadow(self, word: str) -> TopicNames:
+        """The shadow of this namespace that is called so. Raises ValueError for a word that no namespace can end with."""
+        shadow = TopicNames(f"{self.namespace}.shadow-{word}")
+        if self.shadow_of or shadow.shadow_of != self.namespace:
+            raise ValueError(f"{word!r}: use a-z A-Z 0-9 _ - for a shadow's name, of a namespace that is no shadow itself")
+        return shadow
+
+    @property
     def inbox(self) -> str:
         """prefstream's own events and commands, from `Publisher` and the command line: a source topic that is always read."""
         return f"{self.namespace}.inbox"
 
     @property
     def events(self) -> str:
-        """Events and commands, by user, as intake writes them; nobody else does."""
-        return f"{self.namespace}.events"
+        """Events and commands, by user, as intake writes them; nobody else does. A shadow reads those of what it is of."""
+        return f"{self.shadow_of or self.namespace}.events"
 
     @property
     def summaries(self) -> str:
@@ -96,8 +112,17 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
 def topic_specs(
     namespace: str = DEFAULT_NAMESPACE, num_partitions: int = DEFAULT_NUM_PARTITIONS, replication_factor: int = 1
 ) -> tuple[TopicSpec, ...]:
-    """All topics, in flow order. ``num_partitions`` is that of the co-partitioned ones: choose it for years."""
+    """All topics, in flow order. ``num_partitions`` is that of the co-partitioned ones: choose it for years.
+
+    A shadow has none that something comes in by.
+    """
     names = TopicNames(namespace)
+    specs = _specs(names, num_partitions, replication_factor)
+    entrances = (names.inbox, names.events, names.replays) if names.shadow_of else ()
+    return tuple(spec for spec in specs if spec.name not in entrances)
+
+
+def _specs(names: TopicNames, num_partitions: int, replication_factor: int) -> tuple[TopicSpec, ...]:
     insync = {"min.insync.replicas": "2" if replication_factor >= 3 else "1"}
     return (
         TopicSpec(

@@ -55,7 +55,7 @@ class Person(Struct, frozen=True):
     """What is known of somebody when a command comes; ``is_known`` where anything is, an event that waits for instance.
 
     ``max_tokens`` are those that their summary may have, ``past`` is the version that a `roll_back` names, where it is kept.
-    ``allowed`` are the sensitive matters that are on for everybody.
+    ``allowed`` are the sensitive matters that are on for everybody. ``is_signed``: the command is the installation's own.
     """
 
     user: str
@@ -67,6 +67,7 @@ class Person(Struct, frozen=True):
     past: KeptVersion | None = None
     allowed: frozenset[Category] = frozenset()
     life: Life = FIRST_LIFE
+    is_signed: bool = False
 
     @property
     def off(self) -> frozenset[Category]:
@@ -87,8 +88,8 @@ class Person(Struct, frozen=True):
 class Change(Struct, frozen=True):
     """What a command changes: the controls; text and tally where there is a summary, or ``is_authored`` by the person.
 
-    ``model`` is who wrote the text, where that is not who wrote the current one. ``message`` says what the command's name
-    does not.
+    ``model`` is who wrote the text, where that is not who wrote the current one, and ``tokens`` how many it is by that model's
+    count, 0 where nobody counted. ``message`` says what the command's name does not.
     """
 
     controls: Controls
@@ -97,6 +98,7 @@ class Change(Struct, frozen=True):
     model: ModelUsed | None = None
     is_authored: bool = False
     message: str = ""
+    tokens: int = 0
 
     def is_none(self, person: Person) -> bool:
         """Whether all is so already."""
@@ -152,7 +154,7 @@ def _edited(text: str, person: Person) -> Change | Refusal:
         return refusal
     gone = _claimed(person.text) - {value for value in _claimed(person.text) if _names(text, value)}
     tally = tally_without(person.tally, lambda said: bool(gone & {said, said.partition(":")[2], said.replace(":", " ", 1)}))
-    return Change(controls, _with_kept(text, controls.pins, person), tally, ModelUsed(), is_authored=True)
+    return Change(controls, with_kept(text, controls.pins, person), tally, ModelUsed(), is_authored=True)
 
 
 def _claimed(text: str) -> set[str]:
@@ -170,7 +172,7 @@ def _pinned(statement: str, person: Person) -> Change | Refusal:
     controls = replace(controls, pins=tuple(dict.fromkeys((*controls.pins, statement))))
     if refusal := _no_room(controls, person):
         return refusal
-    return Change(controls, _with_kept(person.text, (statement,), person), person.tally)
+    return Change(controls, with_kept(person.text, (statement,), person), person.tally)
 
 
 def _unpinned(statement: str, person: Person) -> Change | Refusal:
@@ -207,7 +209,7 @@ def _forbidden(subject: str, person: Person) -> Change | Refusal:
     controls = replace(controls, allows=tuple(one for one in controls.allows if one != category))
     # A text without claims is written anew, and a pin that reads like claims would be woven into them.
     text = discreet_text(text_without(text, named, person.max_tokens), off)
-    return Change(controls, _with_kept(text, controls.kept, person), discreet_tally(tally_without(tally, named), off))
+    return Change(controls, with_kept(text, controls.kept, person), discreet_tally(tally_without(tally, named), off))
 
 
 def _allowed(subject: str, person: Person) -> Change | Refusal:
@@ -225,7 +227,7 @@ def _allowed(subject: str, person: Person) -> Change | Refusal:
 def _rolled_back(version: int, person: Person) -> Change | Refusal:
     past, controls = person.past, person.controls
     if past is None:
-        return _no_version(version, person)
+        return no_version(version, person)
     speaks = speaks_of(controls.nevers)
     own_words = (one for one in sentences_without(past.own_words, speaks) if not told_in(one, person.off))
     controls = replace(controls, own_words=tuple(one for one in own_words if one not in controls.pins))
@@ -236,11 +238,11 @@ def _rolled_back(version: int, person: Person) -> Change | Refusal:
         text, tally = without_titles(text, tally, controls.nevers, person.max_tokens)
     text = discreet_text(text_without(text, speaks, person.max_tokens), person.off, controls.kept)
     tally = discreet_tally(tally_without(tally, speaks), person.off)
-    return Change(controls, _with_kept(text, controls.kept, person), tally, past.model)
+    return Change(controls, with_kept(text, controls.kept, person), tally, past.model)
 
 
-def _no_version(version: int, person: Person) -> Refusal:
-    """Why there is nothing to roll back to."""
+def no_version(version: int, person: Person) -> Refusal:
+    """Why there is no such version to go back to."""
     current = person.summary.version if person.summary else 0
     if not person.is_known:
         return Refusal("unknown_user", "nothing is known of this user: is the id right?")
@@ -296,7 +298,7 @@ def _names(text: str, phrase: str) -> bool:
     return occurs(words_of(phrase), words_of(text))
 
 
-def _with_kept(text: str, kept: Iterable[str], person: Person) -> str:
+def with_kept(text: str, kept: Iterable[str], person: Person) -> str:
     """The text with what has to stand in it, in front; where that is too long, with fewer of its claims."""
     missing = [one for one in kept if not _names(text, one)]
     if not missing or not (text or person.summary):

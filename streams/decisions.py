@@ -1,8 +1,8 @@
 """Decisions: what one command makes of somebody's controls and summary, and the receipt that says so (collect → **decision**).
 
-Place in the flow: behind :mod:`streams.changes`, which says what each command changes. Every command that is applied makes a
-version at once, without a model, if there is a summary: so an answer that began before it finds another version in place, and
-is made again. Time is an argument; positions are offsets of the events topic.
+Place in the flow: behind :mod:`streams.changes` and :mod:`streams.adoption`, which say what each command changes. Every command
+that is applied makes a version at once, without a model, if there is a summary: so an answer that began before it finds another
+version in place, and is made again. Time is an argument; positions are offsets of the events topic.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from prefstream.commands import Command
+from prefstream.commands import Adopt, Command, GiveBack
 from prefstream.receipts import Receipt, ReceiptOutcome, RefusalReason
 from prefstream.summaries import Summary
+from streams.adoption import adopted
 from streams.changes import Change, Person, Refusal, change_of
 from streams.controls import Controls
 from streams.tokens import estimate_text_tokens
@@ -30,14 +31,17 @@ class Decision(Struct, frozen=True):
 
 def decide(command: Command, person: Person, position: int, now: datetime) -> Decision:
     """What the command at the offset ``position`` makes of the person. ``forget`` does not come here."""
-    match change_of(command, person):
+    is_own = isinstance(command, Adopt | GiveBack)
+    match adopted(command, person) if isinstance(command, Adopt | GiveBack) else change_of(command, person):
         case Refusal(reason, message):
             controls = replace(person.controls, position=position)
             return Decision(controls, _receipt(command, position, now, "refused", reason, message), None)
         case Change() as change if change.is_none(person):
             return Decision(replace(person.controls, position=position), _receipt(command, position, now, "unchanged"), None)
         case Change() as change:
-            controls = replace(change.controls, position=position, applied_position=position)
+            controls = replace(change.controls, position=position)
+            if not is_own:  # what the person asked for last, which is no part of what the installation does with a text
+                controls = replace(controls, applied_position=position)
             if controls.is_opted_out != person.controls.is_opted_out:
                 controls = controls.with_opting(controls.is_opted_out, position)
             summary = _version(person, replace(change, controls=controls), now)
@@ -92,7 +96,7 @@ def _version(person: Person, change: Change, now: datetime) -> Summary | None:
         updated_at=now,
         num_new_events=0,
         command_position=change.controls.applied_position,
-        tokens=estimate_text_tokens(change.text),
+        tokens=change.tokens or estimate_text_tokens(change.text),
         pins=change.controls.pins,
         own_words=change.controls.own_words,
         model=base.model if change.model is None else change.model,

@@ -31,6 +31,7 @@ class Ledger(Struct, frozen=True, array_like=True):
     ``filtered_to`` has the highest offset of a filtered record by source partition, as that of an event is kept with its user.
     ``moved`` is how many accepted events came with users from another partition, less those that went with others, when their
     number was raised to ``num_partitions`` (:mod:`streams.moving`); the events themselves are counted where they were accepted.
+    ``began_at`` is the offset of the first event that was counted: what lay before it was gone by then.
     """
 
     position: int = 0
@@ -45,6 +46,7 @@ class Ledger(Struct, frozen=True, array_like=True):
     erased: int = 0
     moved: int = 0
     num_partitions: int = 0
+    began_at: int = 0
 
     def counted(self, offset: int, outcome: Outcome) -> Ledger:
         """The ledger with one more event in it."""
@@ -61,6 +63,7 @@ class Ledger(Struct, frozen=True, array_like=True):
             self.erased + (outcome == "erased"),
             self.moved,
             self.num_partitions,
+            self.began_at if self.position else offset,
         )
 
     def knows_filtered(self, source: str, offset: int) -> bool:

@@ -30,7 +30,7 @@ def list_sources(
     and if one of prefstream's own topics does not exist.
     """
     names = TopicNames(namespace)
-    always = (names.inbox, names.replays, names.events)
+    always = (names.events,) if names.shadow_of else (names.inbox, names.replays, names.events)
     found = read_standings(bootstrap_servers, namespace, always)
     if as_json:
         for standing in found:

@@ -22,6 +22,10 @@ REFUSALS: dict[RefusalReason, str] = {
     "no_such_version": "there is no such version",
     "not_kept": "that version is not kept any more",
     "too_many": "there are too many of these",
+    "not_signed": "it does not carry this installation's signature",
+    "moved_on": "it was made for another version",
+    "opted_out": "they have opted out",
+    "rejected": "a guard keeps the old text",
     "unprocessable": "prefstream failed on it",
 }
 _NUMBERED: frozenset[RefusalReason] = frozenset(

@@ -20,7 +20,7 @@ REASONS: dict[FlushReason, str] = {
     "size": "enough events",
     "tokens": "enough text",
     "age": "waited long enough",
-    "control": "the person",
+    "control": "a command",
     "drain": "worker stopped",
 }
 

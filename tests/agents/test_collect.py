@@ -152,7 +152,7 @@ async def test_what_is_read_again_is_taken_as_its_place_says(worker: Worker) -> 
     row = encode_controls(Controls(5, 5, is_opted_out=True, opt_positions=(5,)))
     worker.opened.pending.apply([(controls_key(b"ada"), row)], 0)
     await worker.run(event(3), event(6))
-    assert worker.opened.owned.ledger == Ledger(7, accepted=1, filtered=1)
+    assert worker.opened.owned.ledger == Ledger(7, accepted=1, filtered=1, began_at=3)
 
 
 async def test_a_redelivered_message_is_not_even_looked_at(worker: Worker) -> None:
@@ -165,7 +165,7 @@ async def test_what_the_ledger_has_counted_is_not_counted_again(worker: Worker) 
     await worker.run(event(3, event_id="x"), event(4))
     await worker.run(event(3, event_id="x"), event(4), event(5, place=4))
     assert (worker.counts(), worker.opened.owned.index.num_events) == ((2, 1, 0), 2)
-    assert worker.opened.owned.ledger == Ledger(6, accepted=2, redelivered=1)
+    assert worker.opened.owned.ledger == Ledger(6, accepted=2, redelivered=1, began_at=3)
     assert worker.progress.committable() == {SOURCE: 6}
 
 
@@ -176,7 +176,7 @@ def filtered(offset: int, place: int, topic_id: str = "T1") -> Message:
 
 async def test_a_filtered_record_is_counted_once_and_stored_nowhere(worker: Worker) -> None:
     await worker.run(filtered(3, place=7), filtered(4, place=9), filtered(5, place=7), filtered(6, place=7, topic_id="T2"))
-    assert worker.opened.owned.ledger == Ledger(7, redelivered=1, filtered=3, filtered_to={"T1/0": 9, "T2/0": 7})
+    assert worker.opened.owned.ledger == Ledger(7, redelivered=1, filtered=3, filtered_to={"T1/0": 9, "T2/0": 7}, began_at=3)
     assert counted(worker.metrics) == {"collected_events filtered": 3, "collected_events redelivered": 1}
     assert (worker.opened.owned.index.num_users, worker.opened.producer.log[NAMES.pending, 0][1:]) == (0, [])
     assert worker.progress.committable() == {SOURCE: 7}
@@ -271,7 +271,7 @@ async def test_a_command_is_obeyed_in_its_place_and_counted_once(worker: Worker)
     await worker.run(*messages)
     await worker.opened.partitions.flush()
     assert worker.opened.owned.controls(b"ada") == Controls(4, 4, nevers=("war",))
-    assert worker.opened.owned.ledger == Ledger(7, redelivered=1, duplicate=1, commands=1)
+    assert worker.opened.owned.ledger == Ledger(7, redelivered=1, duplicate=1, commands=1, began_at=4)
     assert [receipt.id for receipt in worker.letters.receipts] == ["c1"]
 
 
@@ -303,5 +303,5 @@ async def test_events_of_who_has_opted_out_are_filtered_and_known_when_they_come
         clicked(10, 5, "y"),
     ]
     await worker.run(*messages)
-    assert worker.opened.owned.ledger == Ledger(11, accepted=2, redelivered=1, duplicate=1, filtered=1, commands=2)
+    assert worker.opened.owned.ledger == Ledger(11, accepted=2, redelivered=1, duplicate=1, filtered=1, commands=2, began_at=4)
     assert worker.opened.owned.index.num_events == 2

@@ -13,9 +13,11 @@ from msgspec.structs import replace
 from agents.metrics import Metrics
 from agents.obey import Obey
 from agents.owned import Owned
-from prefstream.commands import Command, Edit, OptOut, Pin, RollBack
+from prefstream.commands import Adopt, Command, Edit, GiveBack, OptOut, Pin, RollBack
 from prefstream.receipts import Receipt
-from prefstream.summaries import Summary, decode_summary, encode_summary
+from prefstream.signing import signed
+from prefstream.summaries import ModelUsed, Summary, decode_summary, encode_summary
+from prefstream.topics import TopicNames
 from streams.controls import Controls, Decided, encode_controls, encode_decided
 from streams.keys import controls_key, decided_key, version_key
 from tests.agents.scripted import NAMES, Opened, counted, open_partition, others_run, until
@@ -114,6 +116,61 @@ async def test_a_version_from_before_versions_were_kept_cannot_be_had(asked: Ask
     asked.ask(RollBack(user="ada", at=AT, version=5), 40)
     await until(lambda: asked.receipts.handed_out)
     assert [(one.outcome, one.reason) for one in asked.receipts.handed_out] == [("refused", "not_kept")]
+
+
+async def test_a_shadow_does_not_take_its_own_versions_for_those_that_the_person_means(asked: Asked) -> None:
+    outbox: Any = asked.receipts
+    asked.obey = Obey(outbox, asked.metrics, 160, names=NAMES.shadow("next"))
+    asked.ask(PIN, 40)
+    asked.ask(RollBack(user="ada", at=AT, version=7), 41)
+    await until(lambda: len(asked.receipts.handed_out) == 2)
+    assert {(one.command, one.outcome, one.reason) for one in asked.receipts.handed_out} == {
+        ("pin", "applied", ""),
+        ("roll_back", "refused", "not_kept"),
+    }
+
+
+KEY = "a secret of an installation"
+ADOPT = Adopt(user="ada", at=AT, id="a1", text="Loves war and peace.", base=6, model=ModelUsed(name="other"))
+
+
+@pytest.mark.parametrize(
+    ("namespace", "key", "names", "workers_key", "reason"),
+    [
+        (NAMES.namespace, KEY, NAMES, KEY, ""),
+        (NAMES.namespace, "a secret of another installation", NAMES, KEY, "not_signed"),
+        (NAMES.namespace, KEY, NAMES, "", "not_signed"),
+        (NAMES.namespace, KEY, NAMES.shadow("next"), KEY, "not_signed"),
+        ("another", KEY, NAMES, KEY, "not_signed"),
+    ],
+)
+async def test_only_what_the_installation_itself_signed_is_adopted(
+    asked: Asked, namespace: str, key: str, names: TopicNames, workers_key: str, reason: str
+) -> None:
+    outbox: Any = asked.receipts
+    asked.obey = Obey(outbox, asked.metrics, 160, names=names, rebuild_key=workers_key)
+    asked.ask(signed(ADOPT, namespace, key), 40)
+    await until(lambda: asked.receipts.handed_out)
+    assert [one.reason for one in asked.receipts.handed_out] == [reason]
+    current = asked.owned.summary(ADA)
+    assert current is not None
+    assert (current.text == ADOPT.text, current.version) == (not reason, 6 if reason else 7)
+    assert asked.owned.controls(ADA) == Controls(40)
+
+
+async def test_what_was_adopted_is_given_back(asked: Asked) -> None:
+    outbox: Any = asked.receipts
+    asked.obey = Obey(outbox, asked.metrics, 160, names=NAMES, rebuild_key=KEY)
+    asked.ask(PIN, 40)
+    asked.ask(signed(replace(ADOPT, text="Vegetarian. Loves war.", base=7), NAMES.namespace, KEY), 41)
+    asked.ask(signed(GiveBack(user="ada", at=AT, version=7, base=8), NAMES.namespace, KEY), 42)
+    await until(lambda: len(asked.receipts.handed_out) == 3)
+    assert [(one.outcome, one.version) for one in asked.receipts.handed_out] == [("applied", 7), ("applied", 8), ("applied", 9)]
+    assert [(one.version, one.text, one.command_position) for one in asked.published()] == [
+        (7, "Vegetarian.\nLoves war.", 40),
+        (8, "Vegetarian. Loves war.", 40),
+        (9, "Vegetarian.\nLoves war.", 40),
+    ]
 
 
 async def test_a_decision_is_kept_until_its_receipt_is_durable(asked: Asked) -> None:

@@ -55,6 +55,11 @@ def test_what_the_environment_says_is_used(monkeypatch: pytest.MonkeyPatch) -> N
     assert (settings.data_directory, settings.flush_policy) == (Path("state/one"), FlushPolicy(5, 77, 0.5))
 
 
+def test_a_shadow_takes_in_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read(monkeypatch, NAMESPACE="shop.eu.shadow-next", SOURCES="clicks=cloudevents")
+    assert (settings.sources, settings.all_sources) == ({"clicks": "cloudevents"}, {})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "fix"),
     [

@@ -122,8 +122,19 @@ def folded(
     return PartitionFolds(waiting, versions, kept)
 
 
-def audited(folds: PartitionFolds, *sources: SourceFold) -> Audit:
-    return conclude("test", {3: folds}, sources)
+def audited(folds: PartitionFolds, *sources: SourceFold, namespace: str = "test") -> Audit:
+    return conclude(namespace, {3: folds}, sources)
+
+
+def test_a_shadow_begins_where_the_events_began_then_and_no_installation_does() -> None:
+    """What lay before it was never its own to count, also when retention has moved on since."""
+    counts = encode_ledger(WorkersLedger(9, accepted=4, began_at=5))
+    folds = folded([row(8), (LEDGER_KEY, counts)], [summary(1, 3, 7)], events=[7, 8], beginning=7)
+    assert audited(folds, namespace="shop.shadow-next").verdict == "holds"
+    assert audited(folds, namespace="shop").verdict == "undecided"
+    fewer = encode_ledger(WorkersLedger(9, accepted=4, began_at=4))
+    folds = folded([row(8), (LEDGER_KEY, fewer)], [summary(1, 3, 7)], events=[7, 8], beginning=7)
+    assert audited(folds, namespace="shop.shadow-next").verdict == "undecided"
 
 
 class Case(NamedTuple):

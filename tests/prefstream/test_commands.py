@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from prefstream.commands import (
+    Adopt,
     Allow,
     Command,
     Edit,
     Forget,
+    GiveBack,
     Never,
     OptIn,
     OptOut,
@@ -24,6 +26,7 @@ from prefstream.commands import (
 )
 from prefstream.errors import InvalidRecord
 from prefstream.events import Event, Search
+from prefstream.summaries import ModelUsed
 
 AT = datetime(2026, 1, 5, 20, 15, tzinfo=UTC)
 
@@ -37,6 +40,8 @@ COMMANDS: dict[str, Command] = {
     "opt_in": OptIn(user="ada", at=AT),
     "forget": Forget(user="ada", at=AT),
     "roll_back": RollBack(user="ada", at=AT, version=3),
+    "adopt": Adopt(user="ada", at=AT, text="Loves drama.", base=3, model=ModelUsed(name="other"), tokens=4, signature="5e"),
+    "give_back": GiveBack(user="ada", at=AT, version=3, base=4, signature="5e"),
 }
 
 
@@ -90,4 +95,5 @@ def test_tags_are_the_contract() -> None:
     assert [kind.__struct_config__.tag for kind in get_args(Event | Command)] == [
         *("view", "click", "skip", "purchase", "rating", "choice", "post", "comment", "search", "message", "feedback"),
         *("edit", "pin", "unpin", "never", "allow", "opt_out", "opt_in", "forget", "roll_back"),
+        *("adopt", "give_back"),
     ]

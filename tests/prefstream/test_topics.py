@@ -44,6 +44,26 @@ def test_a_namespace_is_what_kafka_takes_as_a_name(namespace: str) -> None:
         TopicNames(namespace)
 
 
+def test_a_shadow_reads_the_events_of_another_and_has_nothing_to_publish_to() -> None:
+    shadow = TopicNames("shop.eu").shadow("next")
+    assert (shadow.namespace, shadow.shadow_of, shadow.events) == ("shop.eu.shadow-next", "shop.eu", "shop.eu.events")
+    own = (shadow.pending, shadow.history, shadow.summaries, shadow.receipts, shadow.dead_letters)
+    assert {spec.name for spec in topic_specs(shadow.namespace)} == {*own}
+    assert all(name.startswith("shop.eu.shadow-next.") for name in own)
+    assert TopicNames("shop.eu").shadow_of == TopicNames("shop.shadow").shadow_of == ""
+
+
+@pytest.mark.parametrize("word", ["", "a b", "v1.2", "é", "x.shadow-y"])
+def test_a_shadow_has_a_plain_name(word: str) -> None:
+    with pytest.raises(ValueError, match=r"no namespace|use a-z"):
+        TopicNames("shop").shadow(word)
+
+
+def test_a_shadow_has_no_shadow() -> None:
+    with pytest.raises(ValueError, match="of a namespace that is no shadow itself"):
+        TopicNames("shop").shadow("one").shadow("two")
+
+
 def test_keyed_topics_are_co_partitioned() -> None:
     specs = specs_by_topic(num_partitions=24)
     assert {name: (spec.keyed, spec.num_partitions) for name, spec in specs.items()} == {

@@ -65,6 +65,8 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "opt_in": {},
     "forget": {},
     "roll_back": {"version": 1},
+    "adopt": {"text": "Loves drama.", "base": 1, "signature": "5e"},
+    "give_back": {"version": 1, "base": 2},
 }
 TYPES = tuple(_FIELDS)
 _RARE = {"opt_out", "forget"}  # after one of these little is left to happen

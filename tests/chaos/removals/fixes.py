@@ -29,6 +29,7 @@ from agents.fences import Fences
 from agents.forget import Forget
 from agents.gate import Gates
 from agents.intake import Intake
+from agents.obey import Obey
 from agents.owned import Owned
 from agents.partitions import Partitions
 from agents.progress import Progress, _Watermark
@@ -39,6 +40,7 @@ from agents.trace_contexts import Remembered
 from agents.waiting import Waiting
 from agents.write_back import WriteBack
 from agents.writer import Lane, PartitionWriter
+from streams import adoption, decisions
 from streams.adapters import registered
 from streams.pending import PendingIndex
 from streams.turns import Turns
@@ -1150,6 +1152,47 @@ _OF_SPENDING = (
     ),
 )
 
+OBEY = "tests/agents/test_obey.py::test_"
+ADOPTION = "tests/streams/test_adoption.py::test_"
+
+_OF_REBUILDS = (
+    Removal(
+        "the-installations-signature",
+        "obey",
+        "whoever may write to the inbox puts a text into anybody's summary, as if a model had written it",
+        (OBEY + "only_what_the_installation_itself_signed_is_adopted",),
+        (Edited(Obey, "_person", " and is_signed(command, self._names.namespace, self._rebuild_key)", ""),),
+    ),
+    Removal(
+        "a-shadows-versions-are-its-own",
+        "obey",
+        "a shadow rolls back to the version of its own that has the number of another's",
+        (OBEY + "a_shadow_does_not_take_its_own_versions_for_those_that_the_person_means",),
+        (Edited(Obey, "_past", " or self._names.shadow_of", ""),),
+    ),
+    Removal(
+        "adopted-for-one-version",
+        "adoption",
+        "a text replaces one that events or the person have changed since it was compared",
+        (ADOPTION + "it_is_refused_and_changes_nothing",),
+        (Edited(adoption, "_unfounded", "current != command.base", "False"),),
+    ),
+    Removal(
+        "an-opt-out-keeps-its-text",
+        "adoption",
+        "who has opted out gets another text",
+        (ADOPTION + "it_is_refused_and_changes_nothing",),
+        (Edited(adoption, "_unfounded", "person.controls.is_opted_out", "False"),),
+    ),
+    Removal(
+        "a-promotion-is-no-wish",
+        "decisions",
+        "a promoted user counts as one whose wishes a shadow does not know, and is never promoted again",
+        (ADOPTION + "the_text_and_its_model_are_the_shadows_and_all_else_stays",),
+        (Edited(decisions, "decide", "if not is_own:", "if True:"),),
+    ),
+)
+
 REMOVALS = (
     *_OF_FAUST,
     *_WIRING,
@@ -1163,4 +1206,5 @@ REMOVALS = (
     *_OF_SPENDING,
     *_OF_TRACES,
     *_OF_LOGS,
+    *_OF_REBUILDS,
 )
