@@ -7,6 +7,7 @@
     ├── NotLetIn           somebody answers, and does not let us in               not retriable
     ├── InvalidSecurity    settings of TLS and names that cannot work             not retriable
     ├── TopicMismatch      a topic is missing, or is not what it has to be        not retriable
+    ├── CannotRebuild      a rebuild cannot begin or go on                        not retriable
     └── Overtaken          somebody else began to settle dead letters             retriable
 
 ``retriable`` says whether the same call may succeed later without anybody changing anything.
@@ -80,6 +81,10 @@ class Overtaken(PrefstreamError):
             f"somebody else began to replay or drop dead letters of {namespace}. What this run reported as done is done, "
             "and nothing of the rest: run it again when the other has ended."
         )
+
+
+class CannotRebuild(PrefstreamError):
+    """A rebuild cannot begin or go on as things are; the message says why, and the way on."""
 
 
 class TopicMismatch(PrefstreamError):

@@ -7,6 +7,7 @@ Opened before the command is published, it stands at the end of the receipts top
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Set
 from itertools import chain
 from types import TracebackType
 from typing import Any, Self
@@ -62,6 +63,20 @@ class ReceiptReader:
                 if record.key == wanted and (receipt := decode_receipt(record.value)).id == command_id:
                     return receipt
         return None
+
+    def receipts_of(self, ids: Set[str], silence_seconds: float) -> Iterator[Receipt]:
+        """The receipts of the commands with these ids, as they come; ends when there is one of each, or none for so long.
+
+        Raises InvalidRecord for a record that is no receipt.
+        """
+        left, deadline = set(ids), time.monotonic() + silence_seconds
+        while left and time.monotonic() < deadline:
+            for record in chain.from_iterable(self._consumer.poll(timeout_ms=500).values()):
+                receipt = decode_receipt(record.value)
+                if receipt.id in left:
+                    left.discard(receipt.id)
+                    deadline = time.monotonic() + silence_seconds
+                    yield receipt
 
     def close(self) -> None:
         """Disconnects."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from prefstream.sources import Mark
+from prefstream.topics import TopicNames
 
 
 class Spread(Struct, frozen=True):
@@ -40,6 +41,11 @@ def why_unfit(namespace: str, spread: Spread, counts: Mapping[str, int]) -> str 
     others = [f"{topic} has {count}" for topic, count in counts.items() if count != known]
     if not others:
         return None
+    if TopicNames(namespace).shadow_of:
+        return (
+            f"the shadow {namespace} has {known} partitions, and {', '.join(others)}: discard it, and begin a new one "
+            "(`prefstream rebuild`)"
+        )
     most = max(counts.values())
     fix = known * -(-most // known)
     return (

@@ -53,6 +53,8 @@ class Plan(Struct, frozen=True):
 def make_plan(servers: Servers, namespace: str, num_partitions: int) -> Plan | None:
     """The plan, or None when users are spread over so many partitions already. Raises NotPossible, TopicMismatch."""
     names = TopicNames(namespace)
+    if names.shadow_of:
+        raise NotPossible(f"{namespace} is a shadow: discard it, and begin a new one of {names.shadow_of} when that has moved")
     keyed = (names.events, names.pending, names.history, names.summaries, names.receipts)
     states = topic_states(servers, keyed)
     for topic in keyed:

@@ -19,6 +19,7 @@ from prefstream.cli.dead_letters import dead_letters
 from prefstream.cli.export import export
 from prefstream.cli.history import diff, history
 from prefstream.cli.publish import publish
+from prefstream.cli.rebuild import rebuild
 from prefstream.cli.sources import sources
 from prefstream.cli.summaries import summary, watch
 from prefstream.cli.terminal import complain
@@ -52,6 +53,7 @@ def options(
 app.add_typer(topics, name="topics")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(sources, name="sources")
+app.add_typer(rebuild, name="rebuild")
 app.add_typer(config, name="config")
 app.command(epilog="Examples: `prefstream publish events.jsonl`, `tail -f app.jsonl | prefstream publish -`")(publish)
 app.command(epilog="Examples: `prefstream summary ada`, `prefstream summary ada --json | jq -r .text`")(summary)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from prefstream.cli.options import BootstrapServers, Namespace, Tenant, User, checked_text
-from prefstream.cli.terminal import complain
+from prefstream.cli.terminal import complain, confirm
 from prefstream.commands import Allow, Command, Edit, Forget, Never, OptIn, OptOut, Pin, RollBack, Unpin
 from prefstream.connection import DEFAULT_BOOTSTRAP_SERVERS
 from prefstream.publisher import Publisher
@@ -147,21 +147,8 @@ def forget(
 ) -> None:
     """Erase a user: summary, versions, waiting events, controls, dead letters. What comes later begins a new summary."""
     if not yes:
-        _confirm(f"Erase everything about {shown(tenant, user)!r}, for good?")
+        confirm(f"Erase everything about {shown(tenant, user)!r}, for good?")
     _ask(Forget(**_mine(user, tenant)), timeout, as_json, bootstrap_servers, namespace)
-
-
-def _confirm(question: str) -> None:
-    """Go on only if it is meant. Nobody who could say so is a wrong way to ask."""
-    try:
-        is_meant = typer.confirm(question)
-    except typer.Abort:
-        if sys.stdin.isatty():
-            raise
-        typer.echo(err=True)
-        raise typer.BadParameter("there is no terminal to ask on: add it if it is meant", param_hint="--yes") from None
-    if not is_meant:
-        raise typer.Abort
 
 
 def _mine(user: str, tenant: str) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -16,6 +18,19 @@ from prefstream.rendering import printable
 def complain(sentence: str) -> None:
     """Say what is wrong."""
     Console(stderr=True, soft_wrap=True).print(Text(printable(sentence), "red"))
+
+
+def confirm(question: str) -> None:
+    """Go on only if it is meant. Nobody who could say so is a wrong way to ask."""
+    try:
+        is_meant = typer.confirm(question)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        typer.echo(err=True)
+        raise typer.BadParameter("there is no terminal to ask on: add it if it is meant", param_hint="--yes") from None
+    if not is_meant:
+        raise typer.Abort
 
 
 def progress_bar(amount: ProgressColumn | None = None) -> Progress:
