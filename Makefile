@@ -13,7 +13,7 @@ ENGINE_INSTALLED := $(ENGINE_VENV)/.installed
 TRAINING_INSTALLED := $(ENGINE_VENV)/.training-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup engine demo demo-controls test test-model train chaos soak removals check bench eval eval-quick docs deploy-check up down clean
+.PHONY: help setup engine demo demo-controls observe test test-model train chaos soak removals check bench eval eval-quick docs deploy-check up down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ demo-controls: setup ## See the person decide: edit, pin, never, roll back, forg
 	@$(RUN) -m deploy.demo_controls
 
 # Tests on a broker mostly wait, so three files at a time; what ARGS picks runs one after the other, where -x and -s mean something.
+observe: setup ## See a real Prometheus through an incident: the right alerts fire and clear, no others; in a quarter of an hour
+	@$(RUN) -m deploy.observe
+
 test: setup ## Run the tests on a real broker (ARGS="-k keys" picks some)
 	@$(RUN) -m pytest $(or $(ARGS),--numprocesses 3 --dist loadfile)
 

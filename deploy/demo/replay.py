@@ -77,7 +77,7 @@ def plan(ratings: Sequence[PastRating], seconds: float, topics: PlatformTopics, 
 
 def _sendings(index: int, rating: PastRating, due_seconds: float, topics: PlatformTopics) -> Iterator[Sending]:
     from_app = index % 3 == 2
-    sending = (_app_event if from_app else _stars_record)(index, rating, due_seconds, topics)
+    sending = _app_event(index, rating, due_seconds, topics) if from_app else stars_record(rating, due_seconds, topics)
     yield sending
     if from_app and index % RETRY_EVERY == RETRY_EVERY - 1:
         yield sending._replace(kind="retry", due_seconds=due_seconds + RETRY_AFTER_SECONDS)
@@ -85,7 +85,8 @@ def _sendings(index: int, rating: PastRating, due_seconds: float, topics: Platfo
         yield _malformed(index // MALFORMED_EVERY, rating, due_seconds, topics)
 
 
-def _stars_record(index: int, rating: PastRating, due_seconds: float, topics: PlatformTopics) -> Sending:
+def stars_record(rating: PastRating, due_seconds: float, topics: PlatformTopics) -> Sending:
+    """A rating in the platform's own JSON."""
     value = json.dumps(_platform_json(rating)).encode()
     return Sending(due_seconds, "rating", rating.at_seconds, topics.stars, str(rating.film.id).encode(), value)
 

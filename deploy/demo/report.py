@@ -27,8 +27,8 @@ def report(console: Console, accounts: Accounts) -> None:
     console.print()
     for versions in _chosen(accounts):
         console.print(_history(versions, in_colour=has_colours(console)))
-    console.print(_accounts(accounts))
-    console.print(_verdict(accounts))
+    console.print(accounts_table(accounts))
+    console.print(accounts_verdict(accounts))
 
 
 def _chosen(accounts: Accounts) -> list[Sequence[Summary]]:
@@ -57,7 +57,8 @@ def _change(previous: Summary | None, summary: Summary) -> Text:
     return changed_words(printable(previous.text), text) if previous else Text(text)
 
 
-def _accounts(accounts: Accounts) -> Table:
+def accounts_table(accounts: Accounts) -> Table:
+    """Where every source record is, a line each."""
     table = Table(title="The accounts, from the topics alone", title_justify="left", box=box.SIMPLE_HEAD, show_footer=True)
     table.add_column("", Text("= accounted for"))
     table.add_column("records", Text(f"{accounts.accounted:,}"), justify="right", no_wrap=True)
@@ -72,7 +73,8 @@ def _accounts(accounts: Accounts) -> Table:
     return table
 
 
-def _verdict(accounts: Accounts) -> Text:
+def accounts_verdict(accounts: Accounts) -> Text:
+    """Whether that is exact, in one sentence."""
     num_versions = sum(len(versions) for versions in accounts.versions.values())
     said = f"{len(accounts.versions):,} users summarised, in {num_versions:,} versions. "
     if accounts.is_exact:

@@ -14,12 +14,12 @@ from threading import Event, Thread
 from typing import Any
 from urllib.request import urlopen
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.demo.processes import Worker, answers
+from deploy.demo.unread import Unread
 from prefstream.errors import PrefstreamError
 from prefstream.reader import SummaryReader
 from prefstream.summaries import Summary
@@ -190,24 +190,17 @@ class Watcher:
         self._worker = worker
         self._versions = versions
         self._lives = Lives()
-        self._group = namespace
-        self._admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
-        self._consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers)
-        self._read = self._partitions([*sources, names.events])
-        self._letters = self._partitions([names.dead_letters])
+        self._unread = Unread(bootstrap_servers, namespace, [*sources, names.events])
+        self._letters = self._unread.partitions([names.dead_letters])
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="watcher", daemon=True)
         self._thread.start()
-
-    def _partitions(self, topics: Sequence[str]) -> list[Any]:
-        return [TopicPartition(topic, number) for topic in topics for number in self._consumer.partitions_for_topic(topic)]
 
     def stop(self) -> None:
         """Look no more."""
         self._stopping.set()
         self._thread.join()
-        self._consumer.close()
-        self._admin.close()
+        self._unread.close()
 
     def _run(self) -> None:
         while not self._stopping.wait(POLL_SECONDS):
@@ -217,7 +210,7 @@ class Watcher:
         before, at = self.latest, time.monotonic()
         # When nothing is left to read, nothing can arrive any more, so the lag is looked at before what waits. The applied
         # is, too: what moves on in between is then missed for a moment, and not counted twice.
-        lag = _or(None, self._lag)
+        lag = _or(None, self._unread.num)
         applied, life = self._versions.applied, self._worker.num_starts
         waiting = self._scrape(life)
         return Sighting(
@@ -244,18 +237,7 @@ class Watcher:
         return waiting_in(sample)
 
     def _num_dead_letters(self) -> int:
-        return sum(self._consumer.end_offsets(self._letters, timeout_ms=2_000).values())
-
-    def _lag(self) -> int:
-        """How many records of the platform's topics and of the keyed topic are not yet worked through."""
-        committed = self._admin.list_group_offsets({self._group: self._read}).get(self._group, {})
-        ends = self._consumer.end_offsets(self._read, timeout_ms=2_000)
-        return sum(end - _offset(committed.get(partition)) for partition, end in ends.items())
-
-
-def _offset(committed: Any) -> int:
-    """The committed offset; nothing was committed where it is negative or not there."""
-    return max(0, committed.offset) if committed else 0
+        return sum(self._unread.ends(self._letters).values())
 
 
 def _or(otherwise: Any, look: Callable[[], int]) -> Any:

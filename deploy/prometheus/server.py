@@ -35,11 +35,20 @@ class Prometheus:
         self._log = log
 
     @classmethod
-    def start(cls, directory: Path, targets: Mapping[str, Sequence[str]], every_seconds: int = 1) -> Self:
-        """Scrape these addresses (``host:port``) under these jobs. Raises PrometheusUnavailable."""
+    def start(
+        cls,
+        directory: Path,
+        targets: Mapping[str, Sequence[str]],
+        every_seconds: int = 1,
+        names: Mapping[str, str] = {},
+    ) -> Self:
+        """Scrape these addresses (``host:port``) under these jobs; ``names`` are what instances are called instead.
+
+        Raises PrometheusUnavailable.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         config = directory / "prometheus.json"  # which is YAML too
-        config.write_text(json.dumps(_config(targets, every_seconds)))
+        config.write_text(json.dumps(_config(targets, every_seconds, names)))
         port, log = free_port(), directory / "prometheus.log"
         command = [
             str(program("prometheus")),
@@ -49,7 +58,8 @@ class Prometheus:
         ]
         tied = [sys.executable, "-I", "-S", deploy.kafka.tied.__file__, str(os.getpid())]
         with log.open("ab") as output:
-            process = subprocess.Popen([*tied, *command], stdout=output, stderr=subprocess.STDOUT)
+            # A session of its own: Ctrl-C at the terminal is for whoever started it, who then stops it.
+            process = subprocess.Popen([*tied, *command], stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         server = cls(process, f"http://127.0.0.1:{port}", log)
         server._await_ready()
         return server
@@ -71,14 +81,31 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The samples of an instant query, as the API has them. Raises ``OSError`` for one that is refused."""
-        with urlopen(f"{self.url}/api/v1/query?{urlencode({'query': expression})}", timeout=_ANSWER_SECONDS) as answer:
-            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        found: list[dict[str, Any]] = self._ask("query", query=expression)["result"]
+        return found
+
+    def query_range(self, expression: str, start: float, end: float, step_seconds: float) -> list[dict[str, Any]]:
+        """The series of a query over time, as the API has them; instants are seconds since 1970.
+
+        Raises ``OSError`` for one that is refused.
+        """
+        bounds = {"start": str(start), "end": str(end), "step": str(step_seconds)}
+        found: list[dict[str, Any]] = self._ask("query_range", query=expression, **bounds)["result"]
         return found
 
     def alerts(self) -> dict[str, str]:
         """The state of each alert that is not inactive: pending or firing."""
-        with urlopen(f"{self.url}/api/v1/alerts", timeout=_ANSWER_SECONDS) as answer:
-            return {alert["labels"]["alertname"]: alert["state"] for alert in json.load(answer)["data"]["alerts"]}
+        return {alert["labels"]["alertname"]: alert["state"] for alert in self._ask("alerts")["alerts"]}
+
+    def rule_faults(self) -> list[str]:
+        """A sentence for each rule whose last evaluation failed."""
+        rules = [rule for group in self._ask("rules")["groups"] for rule in group["rules"]]
+        return [f"{rule['name']} cannot be evaluated: {rule['lastError']}" for rule in rules if rule["health"] == "err"]
+
+    def _ask(self, path: str, **asked: str) -> dict[str, Any]:
+        with urlopen(f"{self.url}/api/v1/{path}?{urlencode(asked)}", timeout=_ANSWER_SECONDS) as answer:
+            told: dict[str, Any] = json.load(answer)["data"]
+        return told
 
     def stop(self) -> None:
         """End it."""
@@ -92,11 +119,16 @@ class Prometheus:
         self.stop()
 
 
-def _config(targets: Mapping[str, Sequence[str]], every_seconds: int) -> dict[str, Any]:
+def _config(targets: Mapping[str, Sequence[str]], every_seconds: int, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "global": {"scrape_interval": f"{every_seconds}s", "evaluation_interval": f"{every_seconds}s"},
         "rule_files": [str(path) for path in RULES],
         "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": list(addresses)}]} for job, addresses in targets.items()
+            {"job_name": job, "static_configs": [_target(address, names) for address in addresses]}
+            for job, addresses in targets.items()
         ],
     }
+
+
+def _target(address: str, names: Mapping[str, str]) -> dict[str, Any]:
+    return {"targets": [address], "labels": {"instance": names.get(address, address)}}
