@@ -6,6 +6,7 @@ current summary of a user (``current``), from a view in memory that is first bro
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -38,7 +39,8 @@ class SummaryReader:
     """Follows the summaries topic, and answers for one user; only one thread may use it.
 
     ``start`` is where ``follow`` begins: at the ``beginning`` (every current summary, then what comes), or ``now``, when the
-    reader is made. ``client_settings`` are kafka-python's own, for security and the like.
+    reader is made. ``silence_seconds`` is after how long without a record a ``follow`` ends; never, by default.
+    ``client_settings`` are kafka-python's own, for security and the like.
     Raises BrokerUnreachable, and TopicMismatch if the topic does not exist.
     """
 
@@ -48,11 +50,13 @@ class SummaryReader:
         topic: str = TopicNames().summaries,
         *,
         start: Start = "beginning",
+        silence_seconds: float = math.inf,
         **client_settings: Any,
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         self._client_settings = client_settings
+        self._silence_seconds = silence_seconds
         self._follower = self._open(start)
         self._followed: deque[Any] = deque()
         self._is_closed = False
@@ -60,23 +64,28 @@ class SummaryReader:
         self._view: dict[bytes, bytes] = {}  # encoded: a million decoded summaries would take gigabytes
 
     def follow(self) -> Iterator[Summary | Erased]:
-        """Every version as it comes, without end; waits through outages.
+        """Every version as it comes, without end unless there is a ``silence_seconds``; waits through outages.
 
         A user who moves to another partition (docs/partitions.md) comes again with the same version, and is not erased
         meanwhile. Raises InvalidRecord for a record that is no summary; the next ``follow`` goes on behind it.
         """
+        came_at = time.monotonic()
         while not self._is_closed:
             if not self._followed:
+                if time.monotonic() - came_at >= self._silence_seconds:
+                    return
                 self._fetch()
-            elif _says_something(record := self._followed.popleft()):
+                continue
+            if _says_something(record := self._followed.popleft()):
                 yield _read(record)
+            came_at = time.monotonic()
 
     def _fetch(self) -> None:
         try:
             self._follower.look()
         except BrokerUnreachable:  # the next look is soon
             return
-        self._followed.extend(self._follower.poll(_FETCH_MS))
+        self._followed.extend(self._follower.poll(int(min(_FETCH_MS, self._silence_seconds * 1_000))))
 
     def current(self, user: str, tenant: str = "") -> Summary | None:
         """The user's summary, as of now; None if there is none.

@@ -26,7 +26,6 @@ from prefstream.summaries import Summary
 from prefstream.topics import TopicNames
 
 POLL_SECONDS = 0.5
-_POLL_MS = int(POLL_SECONDS * 1_000)
 _REJECTIONS = "prefstream_rejected_rewrites_total"
 
 Sample = Mapping[tuple[str, str], float]
@@ -146,7 +145,7 @@ class Versions:
         self.newest: list[str] = []
         self.applied = 0
         self.num_versions = 0
-        self._reader = SummaryReader(bootstrap_servers, topic, consumer_timeout_ms=_POLL_MS)
+        self._reader = SummaryReader(bootstrap_servers, topic, silence_seconds=POLL_SECONDS)
         self._stopping = Event()
         self._thread = Thread(target=self._follow, name="versions", daemon=True)
         self._thread.start()

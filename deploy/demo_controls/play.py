@@ -43,7 +43,7 @@ from prefstream.tenants import key_of
 
 FORESEEN = (KafkaUnavailable, CannotRun, PrefstreamError)
 _PATIENCE_SECONDS = 30.0
-_LOOK_MS = 200
+_LOOK_SECONDS = 0.2
 _SHORT = 8  # characters that somebody else may have written too
 
 
@@ -72,7 +72,7 @@ class _Play:
         self._telling = telling
         self._publisher = stack.enter_context(Publisher(address, names.inbox))
         self._receipts = stack.enter_context(ReceiptReader(address, names.receipts))
-        self._summaries = stack.enter_context(SummaryReader(address, names.summaries, consumer_timeout_ms=_LOOK_MS))
+        self._summaries = stack.enter_context(SummaryReader(address, names.summaries, silence_seconds=_LOOK_SECONDS))
         self._story = Story()
 
     def run(self, script: Sequence[Step]) -> None:

@@ -68,6 +68,17 @@ def test_follow_from_now_starts_when_the_reader_is_made(bootstrap_servers: str, 
         assert next(reader.follow()) == new
 
 
+def test_follow_ends_after_a_silence_and_goes_on_when_it_is_asked_again(
+    bootstrap_servers: str, topic: str, write: Write
+) -> None:
+    first = put(write, summary("ada", 1))
+    with SummaryReader(bootstrap_servers, topic, silence_seconds=2) as reader:
+        assert list(reader.follow()) == [first]
+        assert list(reader.follow()) == []
+        second = put(write, summary("ada", 2))
+        assert list(reader.follow()) == [second]
+
+
 def test_a_tombstone_is_an_erasure(bootstrap_servers: str, topic: str, write: Write) -> None:
     put(write, summary("🦊", 1))
     with SummaryReader(bootstrap_servers, topic, start="now") as reader:
