@@ -88,6 +88,9 @@ class PendingFold:
         return self._num_unseen + self.forgets.num_unseen
 
     def _read_deaths_later(self, user: bytes, value: bytes | None, offset: int) -> None:
+        is_unknown = user not in self.deaths and user not in self._later_deaths
+        if value is None and is_unknown and user in self.forgets.later:
+            self._num_unseen += 1  # a forget deletes a row that is there, and compaction had removed it
         before = self._later_deaths.setdefault(user, self.deaths.get(user, Deaths()))
         after = self._read_deaths(self._later_deaths, user, value, offset)
         if after.num_dead > before.num_dead:

@@ -404,6 +404,7 @@ class Flow:
         self._erased = dict.fromkeys("ab", 0)
         self._last_version = dict.fromkeys("ab", 0)
         self._unfinished: list[tuple[str, Fence]] = []
+        self._ended: set[str] = set()  # whose summary's tombstone has its place in the order, and is not sent yet
 
     def act(self, action: str, user: str, count: int) -> None:
         match action:
@@ -435,6 +436,7 @@ class Flow:
         taken = [offset for offset in self._waiting[user] if offset < self._written.position][:count]
         if not taken:
             return
+        self._bury(user)
         version, num_events = self._applied[user]
         self._applied[user] = (version + 1, num_events + len(taken))
         self.summaries.append(summary(version + 1, num_events + len(taken), taken[-1], user))
@@ -476,15 +478,22 @@ class Flow:
         self._ledger = self._ledger.counted(offset, "command")
         self._waiting[user], self._num_dead[user], self._applied[user] = [], 0, (last, 0)
         self._unfinished.append((user, done))
+        if num_applied:
+            self._ended.add(user)
+
+    def _bury(self, user: str) -> None:
+        """The tombstone of a life that was ended; a version of the next one comes behind it."""
+        if user in self._ended:
+            self._ended.remove(user)
+            self.summaries.append((user.encode(), None))
+            self.moments.append((len(self.pending), len(self.summaries)))
 
     def _finish(self) -> None:
         """The tombstone, and when that is durable the receipt, its row, and that nothing is left."""
         if not self._unfinished:
             return
         user, made = self._unfinished.pop(0)
-        if made.num_applied:
-            self.summaries.append((user.encode(), None))
-            self.moments.append((len(self.pending), len(self.summaries)))
+        self._bury(user)
         self._write(receipted(made.position, user))
         if user not in [other for other, _ in self._unfinished]:  # else a newer fence stands there
             self._write(self._fence(user, replace(made, stage=ALL_GONE)))
@@ -530,6 +539,15 @@ def readings(draw: st.DrawFn) -> tuple[Flow, tuple[int, int, int]]:
     moments = draw(st.lists(st.integers(0, len(flow.moments) - 1), min_size=3, max_size=3))
     first, second, third = sorted(moments)
     return flow, (flow.moments[first][0], flow.moments[second][1], flow.moments[third][0])
+
+
+def test_a_count_that_a_forget_deletes_and_compaction_removed_is_not_missed() -> None:
+    """The event was given up before the instant, and its count deleted, and compacted away, before it was read."""
+    made = Fence(1, "f", NOW, {}, 1, 0, 0, 1, 1, False, b"")
+    fence = fence_key(b"61"), encode_fence(made)
+    rest = [decided(1, "a"), fence, (failures_key(b"a"), None)]
+    found = audited(folded([ledger(1, 1), deleted(0, "a")], [], rest))
+    assert found.verdict == "undecided"
 
 
 @given(readings())
