@@ -12,7 +12,7 @@ from agents.repartition.plan import Plan
 from prefstream.reading import TopicReading
 from streams.keys import murmur2_partition
 from streams.ledger import Ledger
-from streams.moving import ledger_of, unfinished, user_of_row
+from streams.moving import home_of, ledger_of, unfinished, user_of_row
 
 
 class Survey(Struct, frozen=True, kw_only=True):
@@ -54,11 +54,12 @@ class _Tally:
         self.num_read = 0
         self.num_moved = 0
 
-    def note(self, user: bytes | None, num_records: int = 1) -> None:
-        self.num_read += num_records
+    def note(self, user: bytes | None, number: int) -> None:
+        """A record of somebody in this partition. Raises CorruptKey where they do not belong there, before anything begins."""
+        self.num_read += 1
         if user is not None:
             self.users.add(user)
-            self.num_moved += num_records * self.moves(user)
+            self.num_moved += home_of(user, number, self._plan.num_before, self._plan.num_partitions) != number
 
     def moves(self, user: bytes) -> bool:
         return murmur2_partition(user, self._plan.num_partitions) >= self._plan.num_before
@@ -78,11 +79,11 @@ def survey(reading: TopicReading, plan: Plan) -> Survey:
         num_commands, num_erasures = num_commands + left.num_commands, num_erasures + left.num_erasures
         num_uncollected += reading.ends(plan.topics.events, [number])[number] - (ledger.position if ledger else 0)
         for key in rows:
-            tally.note(user_of_row(key))
+            tally.note(user_of_row(key), number)
         for key in tables.live(reading, history, number, lambda key: True):
-            tally.note(user_of_row(key))
+            tally.note(user_of_row(key), number)
         for key in tables.live(reading, summaries, number, lambda key: True):
-            tally.note(key)
+            tally.note(key, number)
     return Survey(
         ledgers=ledgers,
         num_users=len(tally.users),

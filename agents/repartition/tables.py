@@ -11,6 +11,7 @@ from typing import Any
 
 from prefstream.reading import TopicReading
 from prefstream.topics import OWNER_KEY
+from streams.errors import CorruptKey
 
 Live = dict[bytes, int]  # by key, the offset of its newest record
 
@@ -39,16 +40,30 @@ def live(
     is_wanted: Callable[[bytes], bool],
     note: Callable[[Any], object] = lambda record: None,
 ) -> Live:
-    """Where the newest record of every wanted key lies that is not deleted. ``note`` sees each of their records."""
+    """Where the newest record of every wanted key lies that is not deleted. ``note`` sees each of their records.
+
+    Raises CorruptKey as ``is_wanted`` does, but not for what is deleted: of who left in a move before this one, the records
+    and their deletes lie here until compaction.
+    """
     found: Live = {}
+    astray: dict[bytes, CorruptKey] = {}
     for record in records(reading, topic, number):
-        if not is_wanted(record.key):
+        try:
+            wanted = is_wanted(record.key)
+        except CorruptKey as error:
+            astray[record.key] = error
+            if record.value is None:
+                del astray[record.key]
+            continue
+        if not wanted:
             continue
         if record.value is None:
             found.pop(record.key, None)
         else:
             found[record.key] = record.offset
         note(record)
+    if astray:
+        raise next(iter(astray.values()))
     return found
 
 

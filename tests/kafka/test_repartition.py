@@ -237,6 +237,20 @@ def assert_nothing_left(flow: Flow, user: str) -> None:
     assert (left.files, [traces.live for traces in left.topics if traces.num_live]) == ((), [])
 
 
+def test_users_move_again_while_what_moved_before_still_lies_where_it_was(
+    flow: Flow, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Following(flow) as following:
+        for time, num_partitions in enumerate((MORE, 2 * MORE, None), 1):
+            worker = start(flow, engine)
+            send(flow, range((time - 1) * FLUSH, time * FLUSH))
+            until("a flush of everybody", lambda: all(following.num_events(user) == time * FLUSH for user in USERS))  # noqa: B023
+            assert_audit_holds(flow)
+            assert worker.stop() == 0, worker.last_words()
+            if num_partitions:
+                assert run(flow, monkeypatch, "--partitions", str(num_partitions)) == 0
+
+
 def test_a_topic_that_somebody_gave_more_partitions_stops_every_worker_until_users_are_moved(
     flow: Flow, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
