@@ -6,11 +6,14 @@ import math
 import re
 
 _SUFFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12, "%": 0.01}
-_AMOUNT = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?) ?([kmbgt%]?)", re.IGNORECASE)
+_AMOUNT = re.compile(r"((?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]*)(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?) ?([kmbgt%]?)", re.IGNORECASE)
 
 
 def read_amount(text: str) -> float:
-    """``1e9``, ``1.2M``, ``20%``, ``50,000``. Raises ValueError with the fix."""
+    """``1e9``, ``1.2M``, ``20%``, ``50,000``. Raises ValueError with the fix.
+
+    A comma is only read between thousands: 2,5 means two and a half to many, and must not be taken for 25.
+    """
     match = _AMOUNT.fullmatch(text.strip())
     amount = float(re.sub("[_,]", "", match[1])) * _SUFFIXES[match[2].lower()] if match else math.inf
     if not math.isfinite(amount):

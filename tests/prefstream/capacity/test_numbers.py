@@ -9,13 +9,25 @@ from prefstream.capacity.numbers import human, human_bytes, human_seconds, human
 
 @pytest.mark.parametrize(
     ("text", "amount"),
-    [("1e9", 1e9), ("1.2M", 1.2e6), ("20%", 0.2), ("50,000", 5e4), (" 10k ", 1e4), ("2 B", 2e9), ("1g", 1e9), ("0", 0)],
+    [
+        ("1e9", 1e9),
+        ("1.2M", 1.2e6),
+        ("20%", 0.2),
+        ("50,000", 5e4),
+        ("1,234,567.5", 1_234_567.5),
+        (" 10k ", 1e4),
+        ("2 B", 2e9),
+        ("1g", 1e9),
+        ("0", 0),
+    ],
 )
 def test_amounts_are_read(text: str, amount: float) -> None:
     assert read_amount(text) == pytest.approx(amount)
 
 
-@pytest.mark.parametrize("text", ["", "abc", "-1", "1 2", "1.2.3", "nan", "inf", "1e999", "5x"])
+@pytest.mark.parametrize(
+    "text", ["", "abc", "-1", "1 2", "1.2.3", "nan", "inf", "1e999", "5x", "2,5", "1,0000", "1,,000", "1000,000"]
+)
 def test_what_is_no_amount_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no amount: write a number such as 1200, 1\.2M"):
         read_amount(text)
