@@ -45,13 +45,15 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """What was found of the users with a text on both sides.
 
     Lengths, how many texts differ and how much, which titles come and go, and how many events of the published texts the shadow
-    knows. ``words_kept`` is the mean share of the published text's distinct words that the shadow's has too, where they differ.
+    knows. ``num_same_model`` of the texts that differ are by one model: they are not promoted. ``words_kept`` is the mean share
+    of the published text's distinct words that the shadow's has too, where they differ.
     """
 
     num_users: int
     standings: dict[str, int]
     num_in_both: int
     num_differ: int
+    num_same_model: int
     words_kept: float
     live_tokens: Lengths
     shadow_tokens: Lengths
@@ -78,13 +80,15 @@ class Comparing:
         self._gone: Counter[str] = Counter()
         self._new: Counter[str] = Counter()
         self._num_titles_kept = 0
+        self._num_same_model = 0
         self._num_events = [0, 0]
         self._examples: list[tuple[float, Example]] = []
 
     def add(self, pair: Pair) -> None:
         """The next user."""
         live, shadow = pair.live, pair.shadow
-        self._standings[standing_of(live, shadow, pair.took_back, self._min_known)] += 1
+        standing = standing_of(live, shadow, pair.took_back, self._min_known)
+        self._standings[standing] += 1
         if shadow is None:
             return
         self._live.append(live.tokens)
@@ -93,6 +97,7 @@ class Comparing:
         self._num_events[1] += min(live.num_events, shadow.num_events)
         if live.text == shadow.text:
             return
+        self._num_same_model += standing == "same"
         self._kept.append(_share_kept(live.text, shadow.text))
         self._compare_titles(set(_title.findall(live.text)), set(_title.findall(shadow.text)))
         example = Example(live.user, live.tenant, live.text, shadow.text, live.num_events, shadow.num_events)
@@ -112,6 +117,7 @@ class Comparing:
             standings=dict(self._standings),
             num_in_both=len(self._live),
             num_differ=len(self._kept),
+            num_same_model=self._num_same_model,
             words_kept=fmean(self._kept) if self._kept else 1.0,
             live_tokens=_lengths(self._live),
             shadow_tokens=_lengths(self._shadow),

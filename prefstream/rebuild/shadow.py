@@ -13,7 +13,7 @@ from msgspec import Struct
 from prefstream.admin import create_topics, topic_states
 from prefstream.connection import connect, reaching
 from prefstream.errors import CannotRebuild
-from prefstream.rebuild.sides import shadow_called
+from prefstream.rebuild.sides import refuse_other_spread, shadow_called
 from prefstream.security import Servers
 from prefstream.sources import read_standings
 from prefstream.topics import TopicNames, topic_specs
@@ -40,9 +40,12 @@ def begin(bootstrap_servers: Servers, live: TopicNames, word: str) -> Beginning:
     Raises CannotRebuild where there is no such installation, TopicMismatch and BrokerUnreachable.
     """
     shadow = shadow_called(live, word)
-    state = topic_states(bootstrap_servers, [live.events]).get(live.events)
+    states = topic_states(bootstrap_servers, [live.events, shadow.summaries])
+    state = states.get(live.events)
     if state is None:
         raise CannotRebuild(f"there is no {live.namespace} to rebuild: is --namespace right?")
+    if shadow.summaries in states:
+        refuse_other_spread(live, shadow, state.num_partitions, states[shadow.summaries].num_partitions)
     specs = topic_specs(shadow.namespace, state.num_partitions, state.replication_factor)
     created = create_topics(bootstrap_servers, specs)
     places = [one for one in read_standings(bootstrap_servers, shadow.namespace, [live.events]) if one.topic == live.events]
@@ -94,8 +97,9 @@ def discard(bootstrap_servers: Servers, shadow: TopicNames, topics: Sequence[str
     """
     with reaching(bootstrap_servers), connect(KafkaAdminClient, bootstrap_servers) as admin:
         if num_members := len(admin.describe_groups([shadow.namespace])[shadow.namespace]["members"]):
+            running = "1 worker that still runs" if num_members == 1 else f"{num_members} workers that still run"
             raise CannotRebuild(
-                f"{shadow.namespace} has {num_members} worker{'s' if num_members > 1 else ''} that still run: stop them first "
+                f"{shadow.namespace} has {running}: stop them first "
                 "(one that was killed is counted until its session times out)"
             )
         if topics:

@@ -46,7 +46,7 @@ class Pair(NamedTuple):
 def find_both(bootstrap_servers: Servers, live: TopicNames, word: str) -> Both:
     """The installation and the shadow of it that is called so.
 
-    Raises CannotRebuild where one of them has no topics, and BrokerUnreachable.
+    Raises CannotRebuild where one of them has no topics, or users have moved to more partitions since, and BrokerUnreachable.
     """
     shadow = shadow_called(live, word)
     states = topic_states(bootstrap_servers, (live.summaries, shadow.summaries))
@@ -54,7 +54,18 @@ def find_both(bootstrap_servers: Servers, live: TopicNames, word: str) -> Both:
         raise CannotRebuild(f"there is no {live.namespace} to rebuild: is --namespace right?")
     if shadow.summaries not in states:
         raise CannotRebuild(f"there is no shadow {word} of {live.namespace}: `prefstream rebuild start {word}` begins one")
-    return Both(live, shadow, states[live.summaries].num_partitions)
+    num_live, num_shadow = (states[topic].num_partitions for topic in (live.summaries, shadow.summaries))
+    refuse_other_spread(live, shadow, num_live, num_shadow)
+    return Both(live, shadow, num_live)
+
+
+def refuse_other_spread(live: TopicNames, shadow: TopicNames, num_live: int, num_shadow: int) -> None:
+    """Raises CannotRebuild where users are elsewhere in the shadow than in the installation."""
+    if num_live != num_shadow:
+        raise CannotRebuild(
+            f"{shadow.namespace} has {num_shadow} partitions, and {live.namespace} has {num_live}: users moved since. "
+            f"`prefstream rebuild discard {shadow.namespace.removeprefix(f'{live.namespace}.shadow-')}`, and begin a new one"
+        )
 
 
 def shadow_called(live: TopicNames, word: str) -> TopicNames:

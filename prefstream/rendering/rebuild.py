@@ -77,16 +77,22 @@ def beginning_lines(found: Beginning) -> list[Text]:
         Text(""),
         Text("Start its workers with the settings of your own, and these instead:"),
         Text(f"  PREFSTREAM_NAMESPACE={shadow}"),
-        Text("  PREFSTREAM_MODEL_PROFILE=...      the new profile, by name or file; or another budget, or another setting"),
+        Text("  PREFSTREAM_MODEL_PROFILE=...      a profile with a name of its own, always"),
         Text("  PREFSTREAM_MODEL_URL=...          where that is served"),
+        Text("  ...                               any other setting that is to be new, as a budget"),
         Text(f"  PREFSTREAM_DATA_DIRECTORY=prefstream-state-{word}"),
-        Text("  PREFSTREAM_HTTP_PORT=0            a free one, where it is on the machine of another worker"),
+        Text("  PREFSTREAM_HTTP_PORT=0            beside another worker on the machine"),
         Text("  .venv/bin/python -m agents"),
         Text(""),
         Text(
-            f"Then: prefstream rebuild status {word}, compare {word}, promote {word}. Before you promote, give the workers of"
+            "By the profile's name it is told whose text is new: with the one that the workers have now, a new budget or "
+            "setting alone is never promoted. Copy its file to one with another name."
         ),
-        Text(f"{live} and this command the same PREFSTREAM_REBUILD_KEY, for instance what `openssl rand -hex 32` says."),
+        Text(""),
+        Text(
+            f"Then: prefstream rebuild status {word}, compare {word}, promote {word}. Before you promote, give the workers of "
+            f"{live} and this command the same PREFSTREAM_REBUILD_KEY, for instance what `openssl rand -hex 32` says."
+        ),
     ]
     return lines
 
@@ -94,6 +100,14 @@ def beginning_lines(found: Beginning) -> list[Text]:
 def comparison_report(found: Comparison, has_colours: bool) -> Group:
     """The comparison, and the examples as differences."""
     lines = standings_lines(found.standings, found.num_users or 1)
+    if found.num_same_model:
+        lines.append(
+            Text(
+                f"{counted(found.num_same_model, 'text')} of the first line differ, by the same model on both sides. Where "
+                "nothing was promoted yet, the shadow has no profile with a name of its own, and nothing can be.",
+                "yellow",
+            )
+        )
     if not found.num_in_both:
         return Group(*lines)
     known = found.num_shadow_events / found.num_live_events if found.num_live_events else 1.0

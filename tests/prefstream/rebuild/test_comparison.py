@@ -10,10 +10,11 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from prefstream.errors import CannotRebuild
 from prefstream.rebuild.comparison import Example, Lengths, compare
 from prefstream.rebuild.promotion import Outcome
 from prefstream.rebuild.shadow import Beginning, Progress
-from prefstream.rebuild.sides import Pair
+from prefstream.rebuild.sides import Pair, refuse_other_spread
 from prefstream.rendering.rebuild import beginning_lines, comparison_report, outcome_lines, progress_lines
 from prefstream.summaries import ModelUsed, Summary
 from prefstream.topics import TopicNames
@@ -53,6 +54,14 @@ def test_what_is_counted() -> None:
     assert (found.num_live_events, found.num_shadow_events) == (140, 120)
     assert (found.num_titles_kept, found.num_titles_gone, found.num_titles_new) == (1, 3, 1)
     assert (found.often_gone, found.often_new) == ({"Ran": 2, "Heat": 1}, {"Ikiru": 1})
+
+
+def test_a_shadow_that_has_the_model_of_the_installation_is_pointed_at() -> None:
+    live = replace(LIVE, model=ModelUsed(name="new"))
+    found = compare((pair("ada", live), pair("bob", live, live), pair("eve")), num_examples=0)
+    assert (found.standings, found.num_differ, found.num_same_model) == ({"same": 2, "ready": 1}, 2, 1)
+    assert "1 text of the first line differ" in printed(comparison_report(found, False))
+    assert "name of its own" not in printed(comparison_report(compare([pair("eve")], num_examples=0), False))
 
 
 def test_the_same_examples_are_shown_in_whatever_order_people_come() -> None:
@@ -137,4 +146,12 @@ def test_a_beginning_says_what_is_gone_and_how_to_go_on() -> None:
     assert "100 more are gone (they are kept for 7 days): what they said, the shadow cannot know." in said
     assert "PREFSTREAM_NAMESPACE=shop.shadow-next" in said
     assert "prefstream rebuild status next" in said
+    assert "a profile with a name of its own" in said
     assert "gone" not in printed(*beginning_lines(replace(begun, num_gone=0)))
+
+
+def test_a_shadow_from_before_users_moved_is_to_be_discarded() -> None:
+    live = TopicNames("shop")
+    refuse_other_spread(live, live.shadow("next"), 8, 8)
+    with pytest.raises(CannotRebuild, match=r"has 4 partitions, and shop has 8: .* `prefstream rebuild discard next`"):
+        refuse_other_spread(live, live.shadow("next"), 8, 4)
