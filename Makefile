@@ -31,10 +31,10 @@ demo: $(INSTALLED) ## See it work: real ratings, live summaries (DEMO_SECONDS=60
 demo-controls: setup ## See the person decide: edit, pin, never, roll back, forget, and every promise checked, in half a minute
 	@$(RUN) -m deploy.demo_controls
 
-# Tests on a broker mostly wait, so three files at a time; what ARGS picks runs one after the other, where -x and -s mean something.
 observe: setup ## See a real Prometheus through an incident: the right alerts fire and clear, no others; in a quarter of an hour
 	@$(RUN) -m deploy.observe
 
+# Tests on a broker mostly wait, so three files at a time; what ARGS picks runs one after the other, where -x and -s mean something.
 test: setup ## Run the tests on a real broker (ARGS="-k keys" picks some)
 	@$(RUN) -m pytest $(or $(ARGS),--numprocesses 3 --dist loadfile)
 

@@ -1,4 +1,4 @@
-"""``make observe``: a real Prometheus watches the demo through an incident; the right alerts fire and clear, and no others.
+"""`make observe`: a real Prometheus watches the demo through an incident; the right alerts fire and clear, and no others.
 
 With PREFSTREAM_BOOTSTRAP_SERVERS a broker of yours is used. Exit code 0: all was as foreseen; 1: something was not, which is
 named, or it could not run; 130: interrupted.
