@@ -125,6 +125,7 @@ def _quieten() -> None:
     # module of their class, which for the corrected ones is ours; our own lines go through structlog.
     for library in _LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
-    # What goes wrong for these two is raised, and said in a sentence of ours.
-    for talkative in ("kafka", "aiokafka.consumer.group_coordinator"):
+    # What goes wrong for the first two is raised, and said in a sentence of ours. The third says what a producer wrote into the
+    # headers of a trace, whatever it is.
+    for talkative in ("kafka", "aiokafka.consumer.group_coordinator", "opentelemetry"):
         logging.getLogger(talkative).setLevel(logging.CRITICAL)

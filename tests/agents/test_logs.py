@@ -119,3 +119,19 @@ def test_a_traceback_does_not_say_the_value_that_was_wrong(log_format: str) -> N
     said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     assert [said.count(word) for word in ("KeyError", "ValueError", "and then:", "OSError: the disk is full")] == [2, 2, 2, 1]
     assert ("a-user" in said, "what she likes" in said) == (False, False)
+
+
+TRACED = """
+from agents.logs import set_up_logging
+from agents.trace_contexts import context_of
+set_up_logging("INFO")
+trace = ("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01")
+for state in (b"user ada likes war", b"k=1,k=2", b"a=1,b"):
+    context_of([trace, ("tracestate", state)])
+context_of([("traceparent", b"ada" * 1_000)])
+"""
+
+
+def test_what_a_producer_writes_into_a_trace_header_is_not_said() -> None:
+    written = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, check=True)
+    assert written.stderr == ""
