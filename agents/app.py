@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import structlog
 from aiokafka.errors import KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 from msgspec import Struct
 from msgspec.structs import replace
@@ -338,7 +339,7 @@ class Worker(FixedApp):
             await self._flush_answers()
             await self.consumer.commit()
             reached("drain.committed")
-            self.progress.stop(self.consumer.assignment())
+            self.progress.stop(self._assigned())
             await self.release_partitions()
         await self.intake.close()
         await super().on_stop()
@@ -349,6 +350,14 @@ class Worker(FixedApp):
         await self.health.stop()
         await self.topic_watch.close()
         await self.tracing.close()
+
+    def _assigned(self) -> Set[TP]:
+        """What the group gave this worker: nothing where it is stopped before it could ask, while the broker is away."""
+        try:
+            assigned: Set[TP] = self.consumer.assignment()
+        except ConsumerNotStarted:
+            return frozenset()
+        return assigned
 
     def _shards_of(self, number: int) -> dict[str, Any]:
         stores = {table.changelog_topic.get_topic_name(): table.data for table in self.tables.values()}

@@ -67,7 +67,11 @@ async def start_producer(bootstrap_servers: Servers, fence: str | None = None) -
     # aiokafka asks for the id of a transactional producer when this is set, and sends transactions only while it is.
     producer._txn_manager.transactional_id = fence
     producer._txn_manager.transaction_timeout_ms = TRANSACTION_TIMEOUT_MS
-    await producer.start()
+    try:
+        await producer.start()
+    except BaseException:  # the broker is away, or the worker was stopped while it waited for it
+        await producer.stop()
+        raise
     producer._txn_manager.transactional_id = None
     return producer
 

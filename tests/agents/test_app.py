@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
 from agents.app import Cluster, Worker
@@ -203,6 +204,17 @@ async def test_a_stop_goes_on_when_the_partitions_were_lost_meanwhile(
     monkeypatch.setattr(worker, "flush", flush)
     await worker.on_stop()
     assert calls == [call for call in IN_ORDER if call != "flush"]
+
+
+async def test_a_worker_that_is_stopped_before_it_could_ask_the_group_stops_in_order(
+    worker: Worker, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def assignment() -> set[TP]:
+        raise ConsumerNotStarted
+
+    monkeypatch.setattr(worker.consumer, "assignment", assignment)
+    await worker.on_stop()
+    assert calls == IN_ORDER
 
 
 async def test_a_worker_says_why_it_is_not_ready(worker: Worker) -> None:

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
 
 from agents.fence import Fenced
@@ -309,6 +311,25 @@ async def test_the_producer_is_idempotent_waits_for_every_replica_and_is_fenced(
     assert made["request_timeout_ms"] >= 60_000
     # Its id is asked for as a transactional producer's, and what it sends is plain.
     assert (made["fence"], producer._txn_manager.transactional_id) == (fence, None)
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError("nobody is there"), asyncio.CancelledError()])
+async def test_a_producer_that_does_not_come_to_start_is_closed(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    async def bootstrap(client: AIOKafkaClient) -> None:
+        raise error
+
+    started: list[AIOKafkaProducer] = []
+
+    async def start(producer: AIOKafkaProducer) -> None:
+        started.append(producer)
+        await begin(producer)
+
+    begin = AIOKafkaProducer.start
+    monkeypatch.setattr(AIOKafkaProducer, "start", start)
+    monkeypatch.setattr(AIOKafkaClient, "bootstrap", bootstrap)
+    with pytest.raises(type(error)):
+        await start_producer("broker:9092")
+    assert [producer._closed for producer in started] == [True]
 
 
 class Renewing(NamedTuple):
