@@ -182,6 +182,7 @@ class _FlushSpan(FlushTrace):
         self._remembered = remembered
         self._partition = partition
         self._due = due
+        remembered.drop_below(partition, due.user, min(due.offsets, default=0))
         links = [Link(context) for context in remembered.of(partition, due.user, due.offsets)]
         attributes = _messaging("flush", "process", topics.events) | {
             "messaging.destination.partition.id": str(partition),

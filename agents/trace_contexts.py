@@ -80,6 +80,11 @@ class Remembered:
         contexts = self._users.get((partition, user), {})
         return [contexts[offset] for offset in offsets if offset in contexts]
 
+    def drop_below(self, partition: int, user: bytes, offset: int) -> None:
+        """What the user had below this offset is not pending any more: given up, or covered by another worker."""
+        contexts = self._users.get((partition, user), {})
+        self.drop(partition, user, [one for one in contexts if one < offset])
+
     def drop(self, partition: int, user: bytes, offsets: Iterable[int]) -> None:
         """These events are not pending any more."""
         contexts = self._users.get((partition, user), {})

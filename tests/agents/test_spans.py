@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from agents.flushes import Flush, Flushes
 from agents.spans import Spans
 from agents.tenant_metrics import TenantLabels
+from agents.trace_contexts import MAX_OF_A_USER
 from agents.writer import Headers
 from streams.evolution.records import CallResult, Completion, Refused, Unavailable
 from streams.pending import Due
@@ -200,6 +201,19 @@ def test_only_what_is_pending_is_linked(outcome: str) -> None:
     collect(spans, intake(spans, SAMPLED), 41, outcome)
     begin(spans, 41).published()
     assert kept.names == ["intake clicks", "collect t.events"]
+
+
+def test_events_that_were_given_up_do_not_keep_later_ones_from_being_linked() -> None:
+    kept = Kept()
+    spans = spans_to(kept)
+    given_up = range(MAX_OF_A_USER)
+    for offset in given_up:
+        collect(spans, intake(spans, SAMPLED), offset)
+    begin(spans, *given_up).ended("refused")  # and they become dead letters
+    begin(spans, MAX_OF_A_USER).ended("stale")
+    collect(spans, intake(spans, SAMPLED), MAX_OF_A_USER + 1)
+    begin(spans, MAX_OF_A_USER + 1).ended("stale")
+    assert len(kept.spans[-1].links) == 1
 
 
 def test_who_is_forgotten_is_not_remembered() -> None:

@@ -46,7 +46,9 @@ def test_another_partitions_user_is_another() -> None:
     assert remembered.num == 1
 
 
-STEPS = st.lists(st.tuples(st.sampled_from(["add", "drop", "forget"]), st.sampled_from([ADA, BOB, b"eve"]), st.integers(0, 9)))
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["add", "drop", "drop below", "forget"]), st.sampled_from([ADA, BOB, b"eve"]), st.integers(0, 9))
+)
 
 
 @given(STEPS)
@@ -58,6 +60,8 @@ def test_it_counts_what_it_has(steps: list[tuple[str, bytes, int]]) -> None:
                 remembered.add(0, user, offset, context(offset))
             case "drop":
                 remembered.drop(0, user, range(offset))
+            case "drop below":
+                remembered.drop_below(0, user, offset)
             case _:
                 remembered.forget(0, user)
         found = [remembered.of(0, user, range(10)) for user in (ADA, BOB, b"eve")]
