@@ -285,6 +285,16 @@ class Settings(BaseSettings):
         check_belongs(value, info.data)
         return value
 
+    @field_validator("*")
+    @classmethod
+    def _know_every_letter(cls, value: Any) -> Any:
+        try:
+            if isinstance(value, SecretStr):
+                value.get_secret_value().encode()
+        except UnicodeEncodeError:
+            raise ValueError("it is no UTF-8: write a secret as text, 32 random bytes for example as base64") from None
+        return value
+
     @field_validator("schema_registry_password")
     @classmethod
     def _say_who_asks(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:

@@ -190,11 +190,7 @@ def _promoting(both: Both, share: float, user: str | None, tenant: str, min_know
 @contextmanager
 def _asking(bootstrap_servers: Servers, both: Both) -> Iterator[Asking]:
     """The way to the installation, and a line that says what became of the commands so far."""
-    secret = os.environ.get(SECRET, "")
-    if len(secret) < 16:
-        raise CannotRebuild(
-            f"{SECRET}: give this command and the workers of {both.live.namespace} the same, of 16 characters or more"
-        )
+    secret = _secret(both.live.namespace)
     with progress_bar() as progress:
         asked = progress.add_task("decided", total=None)
 
@@ -214,3 +210,16 @@ def _print(found: Any, report: Callable[[], Group], as_json: bool) -> None:
         typer.echo(msgspec.json.encode(found))
     else:
         Console().print(report())
+
+
+def _secret(namespace: str) -> str:
+    secret = os.environ.get(SECRET, "")
+    if len(secret) < 16:
+        raise CannotRebuild(f"{SECRET}: give this command and the workers of {namespace} the same, of 16 characters or more")
+    try:
+        secret.encode()
+    except UnicodeEncodeError:
+        raise CannotRebuild(
+            f"{SECRET}: it is no UTF-8: write a secret as text, 32 random bytes for example as base64"
+        ) from None
+    return secret
