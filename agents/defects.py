@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from prefstream.errors import InvalidRecord
+
 LOCAL_FAULTS = (OSError, MemoryError, ImportError)
 """What is raised because of this machine, and by no user's data: a disk, memory, an installation."""
 
@@ -21,8 +23,8 @@ def place_of(error: Exception) -> str:
     return f"{type(error).__name__} in {frame.f_code.co_name}, line {line} of {Path(frame.f_code.co_filename).name}"
 
 
-# Their words are the value that was wrong: a key that is not there, a text that is no number.
-_QUOTING = (KeyError, ValueError, msgspec.MsgspecError)
+# Their words are the value that was wrong: a key that is not there, a text that is no number, a field of a record.
+_QUOTING = (KeyError, ValueError, msgspec.MsgspecError, InvalidRecord)
 
 
 def words_of(error: BaseException | None) -> str:
@@ -30,11 +32,16 @@ def words_of(error: BaseException | None) -> str:
     return "" if error is None or isinstance(error, _QUOTING) else str(error)
 
 
+def told_of(error: BaseException) -> str:
+    """The exception's type, and its words by the same rule."""
+    return ": ".join(filter(None, (type(error).__qualname__, words_of(error))))
+
+
 def traceback_of(error: BaseException) -> str:
     """As Python prints it, after what it came of; without local variables, and without words that may quote a person."""
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     frames = "".join(traceback.format_tb(error.__traceback__))
-    told = f"Traceback (most recent call last):\n{frames}{': '.join(filter(None, (type(error).__qualname__, words_of(error))))}"
+    told = f"Traceback (most recent call last):\n{frames}{told_of(error)}"
     return f"{traceback_of(before)}\n\nand then:\n\n{told}" if before else told
 
 

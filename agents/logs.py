@@ -15,7 +15,7 @@ import structlog
 from structlog.processors import CallsiteParameter, CallsiteParameterAdder, JSONRenderer
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-from agents.defects import traceback_of
+from agents.defects import told_of, traceback_of
 
 LogFormat = Literal["console", "json"]
 
@@ -42,6 +42,18 @@ class OnceAWhile(logging.Filter):
         return True
 
 
+class Unquoted(logging.Filter):
+    """Takes out of a library's line what an exception in it quotes; where it was raised is in the traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every record passes. asyncio writes exceptions, and arguments of callbacks, into the line itself: they come last."""
+        if record.name == "asyncio" and record.exc_info:
+            record.msg = str(record.msg).partition("\n")[0].partition("(")[0]
+        elif isinstance(record.args, tuple):
+            record.args = tuple(told_of(one) if isinstance(one, BaseException) else one for one in record.args)
+        return True
+
+
 def set_up_logging(level: str, log_format: LogFormat = "console") -> None:
     """Everything to stderr, from this level on; the libraries from WARNING on.
 
@@ -58,6 +70,7 @@ def set_up_logging(level: str, log_format: LogFormat = "console") -> None:
     theirs = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=theirs, foreign_pre_chain=libraries))
     handler.addFilter(OnceAWhile())
+    handler.addFilter(Unquoted())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     _quieten()
     if log_format == "json":

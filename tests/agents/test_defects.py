@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from agents.defects import traceback_of, words_of
+from prefstream.errors import InvalidRecord
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,7 @@ from agents.defects import traceback_of, words_of
         ValueError("ada is no number"),
         UnicodeDecodeError("utf-8", b"ada", 0, 1, "ada"),
         msgspec.ValidationError("ada"),
+        InvalidRecord("user: expected `str`, got `int` (ada)", "invalid"),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -121,6 +121,38 @@ def test_a_traceback_does_not_say_the_value_that_was_wrong(log_format: str) -> N
     assert ("a-user" in said, "what she likes" in said) == (False, False)
 
 
+CRASHING = """
+import asyncio, gc, logging, sys
+from agents.logs import set_up_logging
+set_up_logging("INFO", sys.argv[1])
+def find(user):
+    return {}[user]
+async def forgotten(user):
+    find(user)
+async def main():
+    task = asyncio.create_task(forgotten("a-" + "user"))
+    asyncio.get_running_loop().call_soon(find, "a-" + "user")
+    await asyncio.sleep(0.01)
+    del task
+    gc.collect()
+    try:
+        find("a-" + "user")
+    except KeyError as error:
+        logging.getLogger("mode").exception("Crashed reason=%r", error)
+    logging.getLogger("mode").error("Crashed reason=%r", OSError("the disk is full"))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_librarys_line_does_not_say_what_an_exception_quotes(log_format: str) -> None:
+    command = [sys.executable, "-c", CRASHING, log_format]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert "a-user" not in said
+    for word in ("Task exception was never retrieved", "Exception in callback find", "Crashed reason='KeyError'", "in find"):
+        assert word in said
+
+
 TRACED = """
 from agents.logs import set_up_logging
 from agents.trace_contexts import context_of
