@@ -65,9 +65,14 @@ def prometheus(start_flow: StartFlow, engine: Engine, tmp_path_factory: pytest.T
         for number in range(3):
             send_round(flow, number)
             flow.await_applied()
-        done = f"prefstream_applied_events_total == {3 * 4 * len(USERS)} and on (instance) prefstream_commits_total > 2"
+        done = (
+            f"prefstream_applied_events_total == {3 * 4 * len(USERS)} and on (instance) prefstream_commits_total > 2 "
+            "and on (instance) prefstream_pending_events == 0"
+        )
         until("scrape of all that was done", lambda: started.query(done))
+        # Rules are evaluated after a scrape: what they recorded may be of the one before.
         until("recorded rule", lambda: started.query("job:prefstream_told_choices:ratio_increase6h"))
+        until("recorded rest", lambda: started.query("job:prefstream_pending_oldest_age_seconds:max == 0"))
         yield started
 
 
