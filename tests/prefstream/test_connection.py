@@ -40,7 +40,7 @@ def test_an_interrupt_while_it_connects_stays_an_interrupt(monkeypatch: pytest.M
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compare_topics(NOBODY, [])
-    # kafka-python leaves the pair of sockets that wakes a thread it cannot join: collected here, no other test is blamed for it.
+    # kafka-python leaves the pair of sockets that wakes a thread it cannot join: collected here, no other test is blamed.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
