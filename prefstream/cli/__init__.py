@@ -78,7 +78,7 @@ app.command(
 
 
 def main() -> None:
-    """The console entry point: errors that prefstream raises on purpose are one sentence and exit code 1."""
+    """Run a command: errors that prefstream raises on purpose are one sentence and exit code 1."""
     try:
         app()
     except PrefstreamError as error:
