@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.demo.accounting import Accounts
-from deploy.demo.screen import heading
+from deploy.demo.screen import heading, which
 from prefstream.diffs import changed_words, has_colours, marked
 from prefstream.rendering import printable
 from prefstream.summaries import Summary
@@ -48,7 +48,7 @@ def _history(versions: Sequence[Summary], in_colour: bool) -> RenderableType:
     for index in range(first, len(versions)):
         change = _change(versions[index - 1] if index else None, versions[index])
         steps += [heading(versions[index]), change if in_colour else Text(marked(change))]
-    box_of_newest = Panel(Text(printable(newest.text)), title=heading(newest), title_align="left", border_style="cyan")
+    box_of_newest = Panel(Text(printable(newest.text)), title=which(newest), title_align="left", border_style="cyan")
     return Group(box_of_newest, Padding(Group(Text("how it came about:", "italic"), *steps), (0, 2, 1, 2)))
 
 

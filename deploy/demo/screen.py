@@ -187,7 +187,7 @@ def _card(previous: Summary | None, summary: Summary, in_colour: bool) -> Panel:
     because = Text(f"{why(summary)}: {summary.num_new_events:,} new of {summary.num_events:,}", "dim")
     return Panel(
         _Clipped(_text(previous, summary, in_colour)),
-        title=_which(summary),
+        title=which(summary),
         title_align="left",
         subtitle=because,
         subtitle_align="left",
@@ -223,10 +223,11 @@ def _text(previous: Summary | None, summary: Summary, in_colour: bool) -> Text:
 def heading(summary: Summary) -> Text:
     """Which version of whose summary it is, and why it was written."""
     facts = f"  {counted(summary.num_events, 'event')}{of_them_new(summary)}; because: {why(summary)}"
-    return Text.assemble(_which(summary), (facts, "dim"))
+    return Text.assemble(which(summary), (facts, "dim"))
 
 
-def _which(summary: Summary) -> Text:
+def which(summary: Summary) -> Text:
+    """Which version of whose summary it is."""
     return Text.assemble((f"user {printable(summary.user)}", "bold"), (f"  version {summary.version}", "cyan"))
 
 

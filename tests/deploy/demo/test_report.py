@@ -37,8 +37,8 @@ EXACT = Accounts(
 )
 
 
-def printed(accounts: Accounts) -> str:
-    console = Console(file=StringIO(), width=120, force_terminal=False)
+def printed(accounts: Accounts, width: int = 120) -> str:
+    console = Console(file=StringIO(), width=width, force_terminal=False)
     with console.capture() as capture:
         report(console, accounts)
     return capture.get()
@@ -72,6 +72,13 @@ def test_a_history_shows_the_last_versions_and_what_changed() -> None:
     assert "Loves [-genre-4.-] {+genre-5.+}" in text
     assert "Loves [-genre-1.-] {+genre-2.+}" in text
     assert "genre-1.-] {+genre-3" not in text
+
+
+def test_a_narrow_terminal_has_every_heading_whole() -> None:
+    slow = replace(version("ada", 12), reason="age", num_new_events=2)
+    text = printed(replace(EXACT, versions={"ada": [slow]}), width=80)
+    assert "╭─ user ada  version 12 ──" in text
+    assert "user ada  version 12  240 events, 2 of them new; because: waited long enough" in text
 
 
 def test_nobody_summarised_is_no_error() -> None:
