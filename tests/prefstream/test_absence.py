@@ -114,8 +114,8 @@ def test_what_nothing_ends_is_kept_for_ever() -> None:
     assert kept_until(forever | unbounded, NOW) == {"a": None, "b": None}
 
 
-def shown(found: Absence) -> list[str]:
-    console = Console(file=io.StringIO(), width=120)
+def shown(found: Absence, width: int = 120) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
     console.print(absence_report(found))
     assert isinstance(console.file, io.StringIO)
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
@@ -126,8 +126,8 @@ def test_what_a_person_sees() -> None:
     clean = Traces(topic="t.history", counts={}, live=(), gone_by=None)
     left = Traces(topic="t.summaries", counts={"live": 1}, live=("t.summaries/2/7",), gone_by=None)
     assert shown(Absence(topics=(gone, clean), files=(), num_files=9)) == [
-        "topic live replaced tombstone retained gone by",
-        "t.pending 0 3 1 0 2026-01-05 20:15 UTC",
+        "topic live replaced tombstone retained gone by, UTC",
+        "t.pending 0 3 1 0 2026-01-05 20:15",
         "t.history 0 0 0 0",
         "",
         "Nothing live is left on 2 topics and 9 files; what is left of older copies goes by itself, as said.",
@@ -138,8 +138,15 @@ def test_what_a_person_sees() -> None:
         "live t.summaries/2/7",
         "file state/000012.sst",
         "",
-        "Something is left: 1 live records, 1 files of 9.",
+        "Something is left: 1 live record, 1 file of 9.",
     ]
+
+
+def test_without_a_folder_nothing_is_said_of_files_and_each_row_has_a_line_of_80_characters() -> None:
+    name = "controls-b68a34.dead-letters"
+    left = Traces(topic=name, counts={"live": 2}, live=("t/2/7", "t/2/8"), gone_by=NOW)
+    lines = shown(Absence(topics=(left,), files=(), num_files=0), width=80)
+    assert (lines[1], lines[-1]) == (f"{name} 2! 0 0 0 2026-01-05 20:15", "Something is left: 2 live records.")
 
 
 @pytest.mark.parametrize(("live", "files", "is_proven"), [(0, (), True), (1, (), False), (0, ("a.sst",), False)])
