@@ -58,7 +58,7 @@ class BrokerUnreachable(PrefstreamError):
         bootstrap_servers = str(bootstrap_servers)
         super().__init__(
             f"no Kafka broker answers at {bootstrap_servers!r}. Start one, or name a running one as host:port "
-            "in PREFSTREAM_BOOTSTRAP_SERVERS (or with --bootstrap-servers)."
+            "in PREFSTREAM_BOOTSTRAP_SERVERS (`prefstream` also takes --bootstrap-servers)."
         )
         self.bootstrap_servers = bootstrap_servers
 

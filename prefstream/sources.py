@@ -259,7 +259,7 @@ def refuse_live_members(admin: Any, group: str) -> None:
     num_members = len(admin.describe_groups([group])[group]["members"])
     if num_members:
         raise NotAcceptable(
-            f"{num_members} worker{'s' if num_members > 1 else ''} of {group} would commit over the decision: stop them first "
+            f"{num_members} worker{'s' if num_members > 1 else ''} of {group} would commit over this: stop all workers first "
             "(one that was killed is counted until its session times out)."
         )
 

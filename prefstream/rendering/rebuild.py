@@ -79,7 +79,7 @@ def beginning_lines(found: Beginning) -> list[Text]:
         Text(f"  PREFSTREAM_NAMESPACE={shadow}"),
         Text("  PREFSTREAM_MODEL_PROFILE=...      a profile with a name of its own, always"),
         Text("  PREFSTREAM_MODEL_URL=...          where that is served"),
-        Text("  ...                               any other setting that is to be new, as a budget"),
+        Text("  ...                               whatever else is to be new, as a budget"),
         Text(f"  PREFSTREAM_DATA_DIRECTORY=prefstream-state-{word}"),
         Text("  PREFSTREAM_HTTP_PORT=0            beside another worker on the machine"),
         Text("  .venv/bin/python -m agents"),

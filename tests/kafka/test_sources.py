@@ -204,12 +204,12 @@ def test_a_decision_is_refused_while_a_worker_runs(flow: Flow, engine: Engine, a
 
     until("member", has_joined)
     exit_code, output = sources(flow, "accept", source(flow))
-    assert (exit_code, output.startswith(f"1 worker of {flow.namespace} would commit over the decision: stop them")) == (
+    assert (exit_code, output.startswith(f"1 worker of {flow.namespace} would commit over this: stop all workers")) == (
         1,
         True,
     )
     exit_code, output = sources(flow, "accept", flow.names.inbox)
-    assert (exit_code, "stop them first" in output) == (1, True), "there is nothing to decide in it, and a worker runs"
+    assert (exit_code, "stop all workers first" in output) == (1, True), "there is nothing to decide in it, and a worker runs"
     other.close()
     assert sources(flow, "accept", source(flow), "--from", "end") == (
         0,
