@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 
 from deploy.check import compose, dockerfiles, kubernetes
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Prints what was looked at, or what is wrong."""
+    argparse.ArgumentParser(prog="python -m deploy.check", description=__doc__).parse_args(arguments)
     found = [*dockerfiles.problems(), *compose.problems(), *kubernetes.problems()]
     sys.stderr.writelines(f"{sentence}\n" for sentence in found)
     if found:

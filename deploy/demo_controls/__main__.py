@@ -6,14 +6,19 @@ named, or it could not run; 130: interrupted.
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
+from collections.abc import Sequence
 
 from deploy.kafka.jars import say
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo. Returns the exit code."""
+    argparse.ArgumentParser(
+        prog="python -m deploy.demo_controls", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args(arguments)
     # Both: whoever starts it in the background of a script has it ignore the first of them.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)

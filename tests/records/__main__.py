@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 from tests.records.kinds import full, kinds
 
 
 def main(version: str) -> None:
-    """The bytes of each record in hexadecimal, and what is in it."""
+    """Write down the bytes of a full record of each kind, beside this program."""
     written = {}
     for name, kind in kinds().items():
         encoded = kind.encode(full(kind))
@@ -20,4 +20,8 @@ def main(version: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.records", description=main.__doc__, epilog="example: python -m tests.records 0.2.0"
+    )
+    parser.add_argument("version", metavar="VERSION", help="of prefstream, as in written-by-VERSION.json")
+    main(parser.parse_args().version)
