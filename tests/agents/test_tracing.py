@@ -14,7 +14,7 @@ from agents.tracing import OFF, new_tracing
 from tests.agents.environment import read
 
 IMPORTS = """
-import sys, agents.__main__
+import sys, agents.command
 print([name for name in sys.modules if name.startswith("opentelemetry")])
 """
 

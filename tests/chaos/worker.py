@@ -207,7 +207,7 @@ def main() -> int:
         # First: what is imported after this takes the wrong clock for the right one.
         real_time = time.time
         patches.enter_context(patch.object(time, "time", lambda: real_time() + prompter.clock_seconds))
-        from agents.__main__ import main as run_worker
+        from agents.command import main as run_worker
 
         for one in _patches(prompter):
             patches.enter_context(one)

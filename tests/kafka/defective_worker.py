@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
-from agents.__main__ import main
+from agents.command import main
 from streams.evolution.plain import Plain
 from streams.evolution.records import Update
 

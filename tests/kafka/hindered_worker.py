@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest.mock import patch
 
-from agents.__main__ import main
+from agents.command import main
 from agents.faust_fixes import WatermarkConsumer
 
 HandOn = Callable[[WatermarkConsumer, Any], Awaitable[None]]

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from unittest.mock import patch
 
-from agents.__main__ import main
+from agents.command import main
 from agents.faust_fixes import OrderedRecovery
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 _OPTIONS = ("-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT))
 
 _processes = get_context("forkserver")
-_processes.set_forkserver_preload(["tests.chaos.removals.runs", "agents.__main__"])
+_processes.set_forkserver_preload(["tests.chaos.removals.runs", "agents.command"])
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ class _Child(processes.Child):
 
 
 def _worker() -> int:
-    from agents.__main__ import main as work
+    from agents.command import main as work
 
     with patch("streams.changes.with_kept", lambda text, kept, person: text):
         return work()
