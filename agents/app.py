@@ -207,6 +207,8 @@ class Worker(FixedApp):
         metrics.partitions.set(self.conf.topic_partitions)
         metrics.ready.set_function(lambda: not self.not_ready())
         metrics.recovery_records_left.set_function(lambda: self.tables.recovery.num_left)
+        for topic in self.topic_ids:  # known beforehand: the first that expires is a rise
+            metrics.expired_records.labels(topic)
         for kind, price in self.settings.prices.items():
             metrics.token_prices.labels(kind).set(price)
         for shown in (

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
+from prometheus_client import generate_latest
 
 from agents.app import Cluster, Worker
 from agents.model import read_model
@@ -312,3 +313,10 @@ async def test_every_call_asks_for_the_profiles_model(tmp_path: Path) -> None:
 async def test_a_topic_that_waits_for_a_schema_is_not_fetched(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "intake", SimpleNamespace(waiting_topics={"plays"}))
     assert worker.closed_topics() == {"plays"}
+
+
+def test_each_topic_that_is_read_begins_with_nothing_expired(tmp_path: Path) -> None:
+    """What is not there before the first record expires does not rise with it, for Prometheus."""
+    shown = generate_latest(worker_of(tmp_path).metrics.registry).decode()
+    assert 'prefstream_expired_records_total{topic="t.inbox"} 0.0' in shown
+    assert 'prefstream_expired_records_total{topic="t.events"} 0.0' in shown
