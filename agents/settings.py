@@ -6,6 +6,7 @@ value is named ``PREFSTREAM_`` plus its name in capitals.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -293,6 +294,13 @@ class Settings(BaseSettings):
                 value.get_secret_value().encode()
         except UnicodeEncodeError:
             raise ValueError("it is no UTF-8: write a secret as text, 32 random bytes for example as base64") from None
+        return value
+
+    @field_validator("model_api_key", "schema_registry_token", "traces_token")
+    @classmethod
+    def _fit_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and re.search(r"[\x00-\x1f\x7f]", value.get_secret_value()):
+            raise ValueError("a line break, or another character that no header can hold, is in it: often the last of a file")
         return value
 
     @field_validator("schema_registry_password")
