@@ -206,6 +206,7 @@ class Worker(FixedApp):
         metrics, partitions = self.metrics, self.partitions
         metrics.partitions.set(self.conf.topic_partitions)
         metrics.ready.set_function(lambda: not self.not_ready())
+        metrics.broker_away.set_function(lambda: not self.topic_watch.is_answered)
         metrics.recovery_records_left.set_function(lambda: self.tables.recovery.num_left)
         for topic in self.topic_ids:  # known beforehand: the first that expires is a rise
             metrics.expired_records.labels(topic)

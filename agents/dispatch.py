@@ -86,8 +86,8 @@ class Dispatch:
         self.num_steps = 0  # who was taken up, and who came to an end: for the watchdog, whether it gets on
 
     def has_work(self, now_ms: int) -> bool:
-        """Whether a call is in flight, or somebody is due whose budget allows it."""
-        return bool(self._tasks) or self._spending.next_turn(now_ms) is not None
+        """Whether a call is in flight, or somebody is due whose budget allows it. In a pause of an outage nobody is."""
+        return bool(self._tasks) or (self._availability.may_call(now_ms) and self._spending.next_turn(now_ms) is not None)
 
     @property
     def num_in_flight(self) -> int:

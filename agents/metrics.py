@@ -207,6 +207,7 @@ class Metrics:
         )
         self.partitions = self._gauge("partitions", "Partitions of the keyed topics: each of them needs an owner.")
         self.ready = self._gauge("ready", "Whether this worker is ready: recovered, in no rebalance, and getting on.")
+        self.broker_away = self._gauge("broker_away", "Whether Kafka did not answer this worker's last look at its topics.")
         self.stalled = self._gauge(
             "stalled_seconds",
             "For how long a duty of this worker has had work and got on with none of it: recover, fetch, read, commit, evolve.",

@@ -320,3 +320,10 @@ def test_each_topic_that_is_read_begins_with_nothing_expired(tmp_path: Path) -> 
     shown = generate_latest(worker_of(tmp_path).metrics.registry).decode()
     assert 'prefstream_expired_records_total{topic="t.inbox"} 0.0' in shown
     assert 'prefstream_expired_records_total{topic="t.events"} 0.0' in shown
+
+
+def test_that_the_broker_is_away_is_measured(worker: Worker) -> None:
+    """Nothing else tells it: what would stall waits for the broker, and is no stall."""
+    assert worker.metrics.registry.get_sample_value("prefstream_broker_away") == 0
+    worker.topic_watch.is_answered = False
+    assert worker.metrics.registry.get_sample_value("prefstream_broker_away") == 1

@@ -429,7 +429,9 @@ async def test_the_model_says_how_long_it_wants_to_be_left_alone(run: Run) -> No
     await answer_all(one, Unavailable("overloaded", "HTTP 503", retry_after_seconds=30.0))
     one.now_ms += 29_999
     await one.calls(0)
+    assert not one.dispatch.has_work(one.now_ms)  # and the watchdog does not take that for a stall
     one.now_ms += 1
+    assert one.dispatch.has_work(one.now_ms)
     await one.calls(1)
 
 

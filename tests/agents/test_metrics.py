@@ -19,12 +19,13 @@ from agents.scrape import at_a_scrape
 NAMES = {
     "counter": r"prefstream_\w+s_total",
     "histogram": r"prefstream_\w+_seconds",
-    "gauge": r"prefstream_(\w+(s|_in_flight|_left|_closed|_ratio)|ready)",
+    "gauge": r"prefstream_(\w+(s|_in_flight|_left|_closed|_away|_ratio)|ready)",
 }
 
 # Where a label's value may come from, beside a word of the source itself. All but the topic, which the settings name, are
 # closed by their type.
 CLOSED = {
+    "topic",  # one that is read
     "message.topic",  # a configured source
     "raw.topic",  # a configured source
     "source.topic",  # one of them, or the keyed topic
