@@ -6,16 +6,20 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
 
+from deploy.check import given
 from deploy.check.dockerfiles import ROOT, read_image
+from deploy.check.kubernetes import stop_seconds
 
 COMPOSE = ROOT / "deploy" / "compose.yaml"
 _DEFAULTED = re.compile(r"\$\{(\w+):-([^}]*)\}")
+_NUMBERS = re.compile(r"\d+")
+_GRACE = 10  # what Compose gives where nothing is said
 _PINNED = re.compile(r"[^:@\s]+(:v?\d[^:@\s]*|@sha256:[0-9a-f]{64})\Z")
 
 
@@ -63,6 +67,8 @@ def reference_problems(held: Mapping[str, Any], folder: Path) -> Iterator[str]:
 def _service_problems(
     service: Mapping[str, Any], services: Mapping[str, Any], volumes: Mapping[str, Any], folder: Path
 ) -> Iterator[str]:
+    yield from _mounted_problems(service, folder)
+    yield from (f"environment: {sentence}" for sentence in _asked_problems(service, services))
     yield from (f"depends_on: no service {name}" for name in service.get("depends_on", {}) if name not in services)
     for mount in service.get("volumes", ()):
         source = mount.split(":")[0]
@@ -81,3 +87,41 @@ def _service_problems(
         yield f"image: {service['image']} is built of {path.name}"
     elif not read_image(path.read_text()).command:
         yield f"build.dockerfile: {path.name} starts nothing"
+    else:
+        yield from _process_problems(service, path)
+
+
+def _process_problems(service: Mapping[str, Any], dockerfile: Path) -> Iterator[str]:
+    """What one of our processes is given, and how long it may take to end."""
+    image = read_image(dockerfile.read_text())
+    variables = {**image.environment, **{name: text for name, text in service.get("environment", {}).items() if text}}
+    if "environment" in service:
+        yield from (f"environment: {sentence}" for sentence in given.problems(variables))
+    grace = float(str(service.get("stop_grace_period", _GRACE)).removesuffix("s"))
+    needed = 0.0 if "entrypoint" in service else stop_seconds(service.get("command", image.command), variables)
+    if needed and grace <= needed:
+        yield f"stop_grace_period: more than the {needed:g} s that it takes to end"
+
+
+def _asked_problems(service: Mapping[str, Any], services: Mapping[str, Any]) -> Iterator[str]:
+    """Kafka and models are services of this file, and listen where they are asked."""
+    held = service.get("environment", {})
+    for name in ("PREFSTREAM_BOOTSTRAP_SERVERS", "PREFSTREAM_MODEL_URL"):
+        for address in filter(None, held.get(name, "").split(",")):
+            host, _, port = address.partition("//")[2].rpartition(":") if "//" in address else address.rpartition(":")
+            if host not in services:
+                yield f"{name}: no service {host}"
+            elif port not in _NUMBERS.findall(str({**services[host], "ports": ()})):
+                yield f"{name}: {host} does not listen on {port}"
+
+
+def _mounted_problems(service: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """Rules and folders that a mounted configuration names are mounted too."""
+    targets = {mount.split(":")[1]: folder / mount.split(":")[0] for mount in service.get("volumes", ())}
+    for target, source in targets.items():
+        if source.suffix not in (".yml", ".yaml") or not source.is_file():
+            continue
+        held = yaml.safe_load(source.read_text())
+        wanted = [str(PurePosixPath(target).parent / name) for name in held.get("rule_files", ())]
+        wanted += [one["options"]["path"] for one in held.get("providers", ())]
+        yield from (f"volumes: {source.name} names {path}, where nothing is" for path in wanted if path not in targets)

@@ -5,8 +5,15 @@ What is known here is what the manifests use; a key that is not is a problem, so
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
+
+from agents.metrics import Metrics
+from agents.scrape import at_a_scrape
+from agents.settings import Settings
+from prefstream.topics import TopicNames
 
 Manifest = Mapping[str, Any]
 
@@ -35,6 +42,8 @@ _CHOICES = {
     "tls": {"enable", "disable"},
     "offsetResetPolicy": {"earliest", "latest"},
 }
+_METRIC = re.compile(r"\b(?!(?:by|on|without)\b)[a-z]+_\w+\b(?!\s*\()")
+_MECHANISMS = {"PLAIN": "plaintext", "SCRAM-SHA-256": "scram_sha256", "SCRAM-SHA-512": "scram_sha512"}
 _PARAMETERS = {"username", "password", "ca", "cert", "key", "keyPassword", "sasl", "tls"}
 
 
@@ -73,6 +82,12 @@ def _trigger_problems(trigger: Manifest) -> Iterator[str]:
     for key, value in given.items():
         if not isinstance(value, str):
             yield f"metadata.{key}: {value!r}: KEDA takes texts: put it in quotes"
+        elif key.lower().endswith("threshold") and not re.fullmatch(r"\d+(\.\d+)?", value):
+            yield f"metadata.{key}: {value}: write a number"
+        elif key == "query" and not _METRIC.search(value):
+            yield f"metadata.query: {value} names no metric"
+        elif key == "query" and (unknown := sorted(set(_METRIC.findall(value)) - measured())):
+            yield f"metadata.query: no worker measures {', '.join(unknown)}"
         elif value not in _CHOICES.get(key, {value}):
             yield f"metadata.{key}: {value}: write one of {', '.join(sorted(_CHOICES[key]))}"
 
@@ -96,3 +111,32 @@ def reference_problems(manifest: Manifest, manifests: Iterable[Manifest]) -> Ite
         name = trigger.get("authenticationRef", {}).get("name")
         if name and ("TriggerAuthentication", name) not in beside:
             yield f"authenticationRef: no TriggerAuthentication {name}"
+
+
+def settings_problems(manifest: Manifest, variables: Mapping[str, str]) -> Iterator[str]:
+    """What KEDA is told otherwise than the workers: of whom the lag is, of which topics, and how to come to Kafka."""
+    servers, namespace = variables["PREFSTREAM_BOOTSTRAP_SERVERS"], variables["PREFSTREAM_NAMESPACE"]
+    names = TopicNames(namespace)
+    read = {names.inbox, names.events} | {one.partition("=")[0] for one in variables.get("PREFSTREAM_SOURCES", "").split(",")}
+    protocol = variables.get("PREFSTREAM_KAFKA_PROTOCOL", "PLAINTEXT")
+    mechanism = variables.get("PREFSTREAM_KAFKA_MECHANISM", Settings.model_fields["kafka_mechanism"].default)
+    wanted = (_MECHANISMS[mechanism] if "SASL" in protocol else "none", "enable" if "SSL" in protocol else "disable")
+    for told in (one["metadata"] for one in manifest["spec"]["triggers"] if one["type"] == "kafka"):
+        if (told["bootstrapServers"], told["consumerGroup"]) != (servers, namespace):
+            yield f"looks for the lag of {told['consumerGroup']} at {told['bootstrapServers']}"
+        if told.get("topic") not in read:
+            yield f"looks at {told.get('topic')}, which no worker reads"
+        if (told.get("sasl", "none"), told.get("tls", "disable")) != wanted:
+            yield f"comes to Kafka otherwise than the workers: sasl {wanted[0]}, tls {wanted[1]}"
+
+
+@cache
+def measured() -> frozenset[str]:
+    """The names under which workers are measured."""
+    metrics = Metrics()
+    for collector in at_a_scrape():
+        metrics.registry.register(collector)
+    endings = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+    return frozenset(
+        f"{family.name}{ending}" for family in metrics.registry.collect() for ending in endings.get(family.type, ("",))
+    )

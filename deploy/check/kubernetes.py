@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from msgspec import Struct
 from agents.app import LEAVE_SECONDS
 from agents.effective import unknown_variables
 from agents.settings import Settings
-from deploy.check import keda
+from deploy.check import given, keda, ports
 from deploy.check.dockerfiles import ROOT, image_name, paths, read_image
-from model_server.profiles import load_profile
+from model_server.profiles import InvalidProfile, load_profile
 from model_server.serve import GRACE_SECONDS
 
 K8S = ROOT / "deploy" / "k8s"
@@ -81,13 +80,24 @@ def _map(path: Path, made: Mapping[str, Any]) -> dict[str, str]:
 def folder_problems(folder: Folder) -> Iterator[str]:
     """What the schemas refuse, and what does not go together."""
     yield from folder.problems
-    for manifest in folder.manifests:
-        yield from (f"{_title(manifest)}: {sentence}" for sentence in schema_problems(manifest))
+    refused = [f"{_title(manifest)}: {sentence}" for manifest in folder.manifests for sentence in schema_problems(manifest)]
+    yield from refused
+    if not refused:
+        yield from _meaning_problems(folder)
+
+
+def _meaning_problems(folder: Folder) -> Iterator[str]:
+    """Of manifests that the schemas take."""
     for manifest in folder.of_kind("StatefulSet", "Deployment", "Job"):
         yield from (f"{_title(manifest)}: {sentence}" for sentence in workload_problems(manifest, folder))
     for manifest in folder.of_kind("Service", "PodDisruptionBudget"):
         if not _selected(_selector(manifest), folder):
             yield f"{_title(manifest)}: selects no pod of this folder"
+    for manifest in folder.of_kind("Service"):
+        yield from (f"{_title(manifest)}: {sentence}" for sentence in ports.service_problems(manifest, _pods(manifest, folder)))
+    for manifest in folder.of_kind("PodDisruptionBudget"):
+        if _blocks(manifest["spec"], _selected(_selector(manifest), folder)):
+            yield f"{_title(manifest)}: no pod may ever go, so no node can be emptied"
     yield from _policy_problems(folder)
     for name, variables in folder.maps.items():
         yield from (f"{name}: {sentence}" for sentence in settings_problems(variables, folder))
@@ -117,6 +127,8 @@ def workload_problems(manifest: Manifest, folder: Folder) -> Iterator[str]:
         yield "automountServiceAccountToken: false, because nothing here asks Kubernetes"
     if not (pod.get("securityContext", {}).get("runAsNonRoot") and pod["securityContext"].get("runAsUser")):
         yield "securityContext: runAsNonRoot and a runAsUser"
+    if manifest["kind"] == "StatefulSet" and manifest["spec"]["serviceName"] not in _names(folder, "Service"):
+        yield f"serviceName: no Service {manifest['spec']['serviceName']}"
     mounted = {volume["name"] for volume in pod.get("volumes", ())}
     mounted |= {claim["metadata"]["name"] for claim in manifest["spec"].get("volumeClaimTemplates", ())}
     for container in pod["containers"]:
@@ -138,7 +150,10 @@ def _container_problems(container: Manifest, mounted: set[str], folder: Folder) 
     unknown = [mount["name"] for mount in container.get("volumeMounts", ()) if mount["name"] not in mounted]
     yield from (f"volumeMounts: no volume {name}" for name in unknown)
     yield from (f"envFrom: no map {name}" for name in _maps_of(container) if name not in folder.maps)
-    yield from _environment_problems(container)
+    yield from (f"env: {sentence}" for sentence in _environment_problems(container, folder))
+    variables = _variables_of(container, folder)
+    command = container.get("command") or _command_of(container["image"])
+    yield from ports.container_problems(container, command, variables)
     if "ports" in container:
         missing = {"startupProbe", "livenessProbe", "readinessProbe"} - set(container)
         yield from (f"{probe}: missing" for probe in sorted(missing))
@@ -148,22 +163,35 @@ def _maps_of(container: Manifest) -> list[str]:
     return [source["configMapRef"]["name"] for source in container.get("envFrom", ()) if "configMapRef" in source]
 
 
-def _environment_problems(container: Manifest) -> Iterator[str]:
-    for variable in container.get("env", ()):
-        is_secret = re.search("(PASSWORD|_KEY|SECRET)$", variable["name"])
-        if is_secret and "secretKeyRef" not in variable.get("valueFrom", {}):
-            yield f"env: {variable['name']} by secretKeyRef, and never by its value"
+def _environment_problems(container: Manifest, folder: Folder) -> Iterator[str]:
+    """What it is given by name, and what a process of the worker's image makes of all of it."""
+    yield from given.open_secrets({one["name"]: one["value"] for one in container.get("env", ()) if "value" in one})
+    if container.get("env") or container.get("envFrom"):
+        variables = _variables_of(container, folder)
+        yield from given.problems(variables)
+        mounts = {mount["mountPath"]: mount["name"] for mount in container.get("volumeMounts", ())}
+        is_worker = not container.get("command")
+        yield from given.unmounted({n: text for n, text in variables.items() if is_worker or n.endswith("_FILE")}, mounts)
+
+
+def _variables_of(container: Manifest, folder: Folder) -> dict[str, str]:
+    images = {image_name(path): path for path in paths()}
+    path = images.get(container["image"])
+    return given.of_container(container, folder.maps, read_image(path.read_text()).environment if path else {})
 
 
 def _stop_problems(pod: Manifest, folder: Folder) -> Iterator[str]:
     """A pod is killed when its time is up: that has to be longer than its parts together."""
-    (container,) = pod["containers"]
-    command = container.get("command") or _command_of(container["image"])
-    pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    variables = {name: value for made in _maps_of(container) for name, value in folder.maps.get(made, {}).items()}
-    needed = pause + stop_seconds(command, variables)
-    if pod.get("terminationGracePeriodSeconds", 30) <= needed:
-        yield f"terminationGracePeriodSeconds: more than the {needed:g} s that it takes to end"
+    for container in pod["containers"]:
+        command = container.get("command") or _command_of(container["image"])
+        pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        try:
+            needed = pause + stop_seconds(command, _variables_of(container, folder))
+        except (InvalidProfile, ValueError) as error:
+            yield f"{container['name']}: {error}"
+            continue
+        if pod.get("terminationGracePeriodSeconds", 30) <= needed:
+            yield f"terminationGracePeriodSeconds: more than the {needed:g} s that it takes to end"
 
 
 def stop_seconds(command: Sequence[str], variables: Mapping[str, str]) -> float:
@@ -187,22 +215,49 @@ def _command_of(image: str) -> tuple[str, ...]:
 def settings_problems(variables: Mapping[str, str], folder: Folder) -> Iterator[str]:
     """Settings that nobody reads, and what KEDA is told otherwise than the workers."""
     yield from unknown_variables(variables)
-    servers, namespace = variables["PREFSTREAM_BOOTSTRAP_SERVERS"], variables["PREFSTREAM_NAMESPACE"]
+    yield from given.open_secrets(variables)
     for manifest in folder.of_kind("ScaledObject"):
-        for trigger in manifest["spec"]["triggers"]:
-            told = trigger["metadata"]
-            if trigger["type"] == "kafka" and (told["bootstrapServers"], told["consumerGroup"]) != (servers, namespace):
-                yield f"{_title(manifest)} looks for the lag of {told['consumerGroup']} at {told['bootstrapServers']}"
+        yield from (f"{_title(manifest)} {sentence}" for sentence in keda.settings_problems(manifest, variables))
 
 
 def _policy_problems(folder: Folder) -> Iterator[str]:
     """Each pod is under a policy for both directions, and each policy has a pod."""
     policies = folder.of_kind("NetworkPolicy")
+    for policy in policies:
+        pods = _pods(policy, folder)
+        yield from (f"{_title(policy)}: {sentence}" for sentence in ports.policy_problems(policy, pods, _asked(pods, folder)))
     for manifest in folder.of_kind("StatefulSet", "Deployment"):
         labels = manifest["spec"]["template"]["metadata"]["labels"]
         over = [policy for policy in policies if _matches(_selector(policy), labels)]
         if not any({"Ingress", "Egress"} <= set(policy["spec"]["policyTypes"]) for policy in over):
             yield f"{_title(manifest)}: no NetworkPolicy for what comes in and what goes out"
+
+
+def _asked(pods: Sequence[Manifest], folder: Folder) -> dict[int, str]:
+    """The ports to which these pods have to get, each with what for."""
+    asked: dict[int, str] = {}
+    for container in (container for pod in pods for container in pod["containers"] if container.get("envFrom")):
+        variables = _variables_of(container, folder)
+        asked |= ports.asked_ports(variables)
+        if "command" not in container:
+            asked |= ports.asked_of_models(variables)
+    return asked
+
+
+def _pods(manifest: Manifest, folder: Folder) -> list[Manifest]:
+    """The specs of the pods that a Service or a policy selects."""
+    return [workload["spec"]["template"]["spec"] for workload in _selected(_selector(manifest), folder)]
+
+
+def _names(folder: Folder, kind: str) -> set[str]:
+    return {manifest["metadata"]["name"] for manifest in folder.of_kind(kind)}
+
+
+def _blocks(budget: Manifest, workloads: Sequence[Manifest]) -> bool:
+    """Whether it never lets a pod go."""
+    least = budget.get("minAvailable", 0)
+    num_pods = sum(workload["spec"].get("replicas", 1) for workload in workloads)
+    return budget.get("maxUnavailable") in (0, "0%") or least == "100%" or (isinstance(least, int) and least >= num_pods > 0)
 
 
 def _selector(manifest: Manifest) -> Mapping[str, str]:
@@ -212,9 +267,9 @@ def _selector(manifest: Manifest) -> Mapping[str, str]:
     return labels
 
 
-def _selected(selector: Mapping[str, str], folder: Folder) -> bool:
+def _selected(selector: Mapping[str, str], folder: Folder) -> list[Manifest]:
     workloads = folder.of_kind("StatefulSet", "Deployment", "Job")
-    return any(_matches(selector, manifest["spec"]["template"]["metadata"]["labels"]) for manifest in workloads)
+    return [one for one in workloads if _matches(selector, one["spec"]["template"]["metadata"]["labels"])]
 
 
 def _matches(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:

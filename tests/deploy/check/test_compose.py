@@ -28,6 +28,20 @@ def test_a_variable_is_filled_in_or_has_its_default() -> None:
         (lambda held: held["services"]["kafka"].update(volumes=["logs:/logs"]), "volumes: logs is not there"),
         (lambda held: held["services"]["prometheus"].update(volumes=["./none.yml:/x:ro"]), "volumes: ./none.yml is not"),
         (lambda held: held["services"]["worker"].update(image="prefstream"), "prefstream is built of worker.Dockerfile"),
+        (lambda held: held["services"]["worker"].pop("stop_grace_period"), "stop_grace_period: more than the 28 s"),
+        (lambda held: held["services"]["engine-cpu"].update(stop_grace_period="90s"), "stop_grace_period: more than the 90 s"),
+        (lambda held: held["services"]["worker"]["environment"].update(PREFSTREAM_DRAIN="5"), "PREFSTREAM_DRAIN: no setting"),
+        (lambda held: held["services"]["worker"]["environment"].update(PREFSTREAM_INTAKE="x"), "PREFSTREAM_INTAKE: Input"),
+        (
+            lambda held: held["services"]["worker"]["environment"].update(PREFSTREAM_BOOTSTRAP_SERVERS="kafka:9999"),
+            "PREFSTREAM_BOOTSTRAP_SERVERS: kafka does not listen on 9999",
+        ),
+        (
+            lambda held: held["services"]["worker"]["environment"].update(PREFSTREAM_MODEL_URL="http://engin:8000"),
+            "PREFSTREAM_MODEL_URL: no service engin",
+        ),
+        (lambda held: held["services"]["prometheus"]["volumes"].pop(2), "names /etc/prometheus/alerts.yml, where nothing is"),
+        (lambda held: held["services"]["grafana"]["volumes"].pop(2), "names /var/lib/grafana/dashboards, where nothing is"),
         (lambda held: held["services"]["worker"]["build"].update(dockerfile="no"), "build.dockerfile: no is not there"),
     ],
 )

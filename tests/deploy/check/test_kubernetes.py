@@ -27,6 +27,14 @@ def container(manifest: dict[str, Any]) -> Any:
     return pod(manifest)["containers"][0]
 
 
+def variable(manifest: dict[str, Any], name: str) -> Any:
+    return next(one for one in container(manifest)["env"] if one["name"] == name)
+
+
+def told(manifest: dict[str, Any]) -> Any:
+    return manifest["spec"]["triggers"][0]["metadata"]
+
+
 MISTAKES: list[tuple[str, str, Change, str]] = [
     ("worker", "StatefulSet", lambda m: m["spec"].update(replica=3), "Additional properties are not allowed"),
     ("worker", "StatefulSet", lambda m: m["spec"].update(replicas="3"), "is not of type"),
@@ -52,6 +60,56 @@ MISTAKES: list[tuple[str, str, Change, str]] = [
         "PREFSTREAM_FORGET_KEY by secretKeyRef",
     ),
     ("worker", "StatefulSet", lambda m: m["spec"]["template"]["metadata"].update(labels={"a": "b"}), "its own pods"),
+    ("worker", "StatefulSet", lambda m: m["spec"].update(serviceName="w"), "no Service w"),
+    ("worker", "StatefulSet", lambda m: container(m)["ports"][0].update(containerPort=9109), "it listens on 9108"),
+    ("worker", "StatefulSet", lambda m: container(m)["readinessProbe"]["httpGet"].update(port="web"), "no port web"),
+    ("worker", "StatefulSet", lambda m: container(m)["livenessProbe"]["httpGet"].update(path="/readyz"), "is not /healthz"),
+    ("worker", "StatefulSet", lambda m: container(m)["env"].append({"name": "PREFSTREAM_DRAIN", "value": "5"}), "no setting"),
+    (
+        "worker",
+        "StatefulSet",
+        lambda m: container(m)["env"].append({"name": "PREFSTREAM_DRAIN_SECONDS", "value": "500"}),
+        "more than the 508 s",
+    ),
+    (
+        "worker",
+        "StatefulSet",
+        lambda m: container(m)["env"].remove(variable(m, "PREFSTREAM_KAFKA_PASSWORD")),
+        "PREFSTREAM_KAFKA_PASSWORD: missing: SASL_SSL needs it",
+    ),
+    (
+        "worker",
+        "StatefulSet",
+        lambda m: container(m)["env"].append({"name": "PREFSTREAM_TRACES_TOKEN", "value": "secret"}),
+        "PREFSTREAM_TRACES_TOKEN by secretKeyRef",
+    ),
+    ("worker", "StatefulSet", lambda m: container(m)["volumeMounts"][0].update(mountPath="/x"), "PREFSTREAM_DATA_DIRECTORY"),
+    ("worker", "StatefulSet", lambda m: container(m)["volumeMounts"][1].update(mountPath="/x"), "PREFSTREAM_KAFKA_CA_FILE"),
+    ("worker", "Service", lambda m: m["spec"]["ports"][0].update(targetPort="web"), "no pod of it has a port web"),
+    ("worker", "PodDisruptionBudget", lambda m: m["spec"].update(maxUnavailable=0), "no pod may ever go"),
+    (
+        "worker",
+        "PodDisruptionBudget",
+        lambda m: (m["spec"].pop("maxUnavailable"), m["spec"].update(minAvailable=3)),
+        "no pod may ever go",
+    ),
+    ("worker", "NetworkPolicy", lambda m: m["spec"]["ingress"][0]["ports"][0].update(port=1), "no pod of it has a port 1"),
+    ("worker", "NetworkPolicy", lambda m: m["spec"]["egress"].pop(0), "not to port 53: names of hosts"),
+    ("worker", "NetworkPolicy", lambda m: m["spec"]["egress"].pop(1), "not to port 9094: PREFSTREAM_BOOTSTRAP_SERVERS"),
+    ("worker", "NetworkPolicy", lambda m: m["spec"]["egress"].pop(2), "not to port 8000: PREFSTREAM_MODEL_URL"),
+    ("worker", "ScaledObject", lambda m: told(m).update(topic="inbox"), "looks at inbox, which no worker reads"),
+    (
+        "worker",
+        "ScaledObject",
+        lambda m: told(m).update(tls="disable"),
+        "otherwise than the workers: sasl scram_sha512",
+    ),
+    ("worker", "ScaledObject", lambda m: told(m).update(lagThreshold="many"), "lagThreshold: many: write a number"),
+    ("models/qwen3-8b-h100", "ScaledObject", lambda m: told(m).update(query="sum(prefstream_x)"), "measures prefstream_x"),
+    ("models/qwen3-8b-h100", "ScaledObject", lambda m: told(m).update(query="vector(1)"), "names no metric"),
+    ("models/qwen3-8b-h100", "Deployment", lambda m: container(m)["ports"][0].update(containerPort=1), "listens on 8000"),
+    ("models/qwen3-8b-h100", "Deployment", lambda m: container(m)["command"].__setitem__(-3, "127.0.0.1"), "nobody reaches it"),
+    ("models/qwen3-8b-h100", "Deployment", lambda m: container(m)["command"].__setitem__(3, "x"), "no profile has this name"),
     ("worker", "PodDisruptionBudget", lambda m: m["spec"]["selector"].update(matchLabels={"a": "b"}), "selects no pod"),
     ("worker", "NetworkPolicy", lambda m: m["spec"].update(policyTypes=["Ingress"]), "no NetworkPolicy for what"),
     ("worker", "ScaledObject", lambda m: m["spec"].update(maxReplicas=3), "spec.maxReplicas: unknown"),
@@ -83,6 +141,14 @@ def test_a_setting_that_nobody_reads_is_found() -> None:
     assert list(settings_problems(variables, folder)) == [
         "PREFSTREAM_DRAIN: no setting has this name; do you mean PREFSTREAM_DRAIN_SECONDS?"
     ]
+
+
+def test_a_value_that_no_worker_takes_and_a_secret_in_a_map_are_found() -> None:
+    folder = read_folder(K8S / "worker")
+    variables = {**folder.maps["prefstream-settings"], "PREFSTREAM_DRAIN_SECONDS": "soon", "PREFSTREAM_FORGET_KEY": "x" * 32}
+    found = list(folder_problems(replace(folder, maps={"prefstream-settings": variables})))
+    assert any("PREFSTREAM_DRAIN_SECONDS: Input should be a valid number" in sentence for sentence in found), found
+    assert any("PREFSTREAM_FORGET_KEY by secretKeyRef" in sentence for sentence in found), found
 
 
 def test_how_long_a_pod_takes_to_end() -> None:
