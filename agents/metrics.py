@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from agents.progress import CommitOutcome
 from agents.tenant_metrics import TenantLabels
@@ -36,6 +36,8 @@ class Metrics:
         return tuple(found[0]) if found else ()
 
     def __init__(self, tenants: TenantLabels | None = None) -> None:
+        # When each series began: as many series again, which nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.tenants = tenants or TenantLabels()
         self._add_events()
@@ -61,7 +63,8 @@ class Metrics:
         self.collected = self._counter(
             "collected_events",
             "Events and commands of the keyed topic by what became of them: accepted, redelivered, duplicate (another record, "
-            "the same id), filtered (without an event, or of who has opted out), erased (late, of who was forgotten), command.",
+            "the same id), dead (nothing that intake wrote), filtered (without an event, or of who has opted out), erased "
+            "(late, of who was forgotten), command.",
             "outcome",
             values=get_args(Outcome),
         )

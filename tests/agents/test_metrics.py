@@ -6,14 +6,17 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 
 import agents
 from agents.metrics import Metrics
 from agents.scrape import at_a_scrape
+from streams.ledger import Outcome
 
 # What is counted is a plural noun; what is measured ends in its unit.
 NAMES = {
@@ -94,7 +97,21 @@ def test_a_worker_has_a_bounded_number_of_series() -> None:
     for name, values in numbers.items():
         for value in range(values):
             getattr(metrics, name).labels(str(value))
-    assert sum(len(family.samples) for family in metrics.registry.collect()) < 320
+    assert sum(len(family.samples) for family in metrics.registry.collect()) < 220
+
+
+@pytest.mark.parametrize("outcome", get_args(Outcome))
+def test_each_thing_that_becomes_of_an_event_is_explained(outcome: str) -> None:
+    (meaning,) = [family.documentation for family in families() if family.name == "prefstream_collected_events"]
+    assert re.search(rf"\b{outcome}\b", meaning)
+
+
+def test_what_is_served_is_what_the_page_says_and_nothing_beside_it() -> None:
+    """The library adds a series for when each counter began, by a name that no page has."""
+    names = {family.name + "_total" * (family.type == "counter") for family in families()}
+    served = re.findall(r"^# TYPE (\w+) ", generate_latest(Metrics().registry).decode(), re.MULTILINE)
+    assert set(served) <= names
+    assert len(served) > 30
 
 
 def test_only_these_labels_exist() -> None:
