@@ -33,6 +33,7 @@ from prefstream.summaries import Summary, decode_summary
 
 _BATCH = 200  # commands on their way at once: what waits for receipts never fills an inbox that a person writes to as well
 _SILENCE_SECONDS = 60.0
+_MOST_ROUNDS = 10  # of a roll-back, while events move on who is to get an earlier text
 
 Chosen = Callable[[bytes], bool]
 Told = Callable[[Counter[str]], None]
@@ -180,10 +181,25 @@ def give_back(
     """
     counts: Counter[str] = Counter()
     for number in what.partitions:
-        with TopicReading(bootstrap_servers, watch, "read_uncommitted") as reading:
-            commands = list(_returns(reading, what, number, now()))
-        counts.update("refused" if one.outcome == "refused" else "given_back" for one in asking.ask(commands))
+        counts.update(_given_back(bootstrap_servers, what, asking, number, now, watch))
     return Outcome(standings=dict(counts), receipts=dict(asking.outcomes))
+
+
+def _given_back(
+    bootstrap_servers: Servers, what: Promoting, asking: Asking, number: int, now: Callable[[], datetime], watch: Watch
+) -> Iterator[str]:
+    """How each of these stands in the end; whose summary moved on between the look and the command is looked at anew."""
+    settled: set[tuple[str, str]] = set()
+    for is_last in (*(_MOST_ROUNDS - 1) * [False], True):
+        with TopicReading(bootstrap_servers, watch, "read_uncommitted") as reading:
+            commands = [one for one in _returns(reading, what, number, now()) if (one.tenant, one.user) not in settled]
+        people = {one.id: (one.tenant, one.user) for one in commands}
+        for receipt in asking.ask(commands):
+            if receipt.reason != "moved_on" or is_last:
+                settled.add(people[receipt.id])
+                yield "refused" if receipt.outcome == "refused" else "given_back"
+        if settled.issuperset(people.values()):
+            return
 
 
 def _returns(reading: TopicReading, what: Promoting, number: int, now: datetime) -> Iterator[GiveBack]:
