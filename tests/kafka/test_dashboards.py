@@ -23,7 +23,6 @@ MUSICAL = {"id": "2", "title": "Grease", "attributes": {"genre": ["musical"]}}
 
 # What did not happen in this run: a panel without it is empty, and should be.
 NOTHING_OF_THE_KIND = {
-    "flow: Came again, or too late to read: expired",
     "flow: Recovery: {{instance}} seconds",
     "model: Prompts cut to fit: {{part}}",
     "model: Saved by asking again: {{reason}}",
