@@ -31,7 +31,7 @@ from agents.setting_texts import (
 )
 from model_server.profiles import DEFAULT, InvalidProfile, Profile, load_profile
 from prefstream.prices import TokenKind, read_prices
-from prefstream.security import Brokers, Mechanism, Protocol, Security
+from prefstream.security import Brokers, Mechanism, Protocol, Security, mistake_in
 from prefstream.topics import TopicNames, topic_specs
 from streams.adapters.named import ADAPTERS, ENVELOPES
 from streams.budgets import Budgets
@@ -256,6 +256,13 @@ class Settings(BaseSettings):
     @classmethod
     def _read_the_text(cls, value: Any, info: ValidationInfo) -> Any:
         return _READERS[str(info.field_name)](value) if isinstance(value, str) else value
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _leave_the_password_out(cls, value: str) -> str:
+        if mistake := mistake_in(value):
+            raise ValueError(mistake)
+        return value
 
     @field_validator("namespace")
     @classmethod

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, SaslAuthenticationFailedError
 from kafka.net.compat import KafkaNetClient
 
-from prefstream.errors import BrokerUnreachable, NotLetIn, TopicMismatch
+from prefstream.errors import BrokerUnreachable, InvalidSecurity, NotLetIn, TopicMismatch
 from prefstream.listener import what_is_wrong, who_is_refused
-from prefstream.security import Brokers, Servers, brokers_of, client_settings
+from prefstream.security import Brokers, Servers, brokers_of, client_settings, mistake_in
 
 DEFAULT_BOOTSTRAP_SERVERS = Brokers("127.0.0.1:9092")
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -69,9 +69,11 @@ def connect(client: Callable[..., Client], bootstrap_servers: Servers, **setting
     """A connected client of kafka-python.
 
     Raises BrokerUnreachable after ``CONNECT_TIMEOUT_SECONDS``, or at once if an address has a port that is no number; NotLetIn
-    where somebody answers, and the security is not what the broker asks for.
+    where somebody answers, and the security is not what the broker asks for; InvalidSecurity for a password in an address.
     """
     brokers = brokers_of(bootstrap_servers)
+    if mistake := mistake_in(brokers.addresses):
+        raise InvalidSecurity(f"PREFSTREAM_BOOTSTRAP_SERVERS: {mistake}")
     addresses = [address.strip() for address in brokers.addresses.split(",")]
     for address in addresses:
         _, colon, port = address.rpartition(":")

@@ -71,6 +71,12 @@ def brokers_of(servers: Servers) -> Brokers:
     return Brokers(servers) if isinstance(servers, str) else servers
 
 
+def mistake_in(addresses: str) -> str | None:
+    """What is wrong with addresses that hold a name or a password, which it does not quote."""
+    named = f"write host:port there, separated by commas; who asks goes into {PREFIX}USERNAME and {PREFIX}PASSWORD"
+    return named if "@" in addresses else None
+
+
 def security_of(environment: Mapping[str, str]) -> Security:
     """What the variables ``PREFSTREAM_KAFKA_...`` say. Raises :class:`InvalidSecurity` naming every wrong one."""
     names = Security.__struct_fields__

@@ -98,6 +98,7 @@ def test_a_shadow_takes_in_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MODEL_URL", ",", "name every server, and each of them once"),
         ("MODEL_URL", "http://a,http://a/", "each of them once"),
         ("MODEL_URL", "http://a, http://ada:pass@b", "leave the password out of the addresses"),
+        ("BOOTSTRAP_SERVERS", "a:9092,ada:pass@b:9092", "who asks goes into PREFSTREAM_KAFKA_USERNAME"),
         ("MODEL_PROFILE", "nobody", f"no profile has this name; write one of {', '.join(profile_names())}"),
         ("MODEL_PROFILE", "./missing.toml", "./missing.toml: cannot be read"),
         ("MODEL_NAME", "", "at least 1 character"),

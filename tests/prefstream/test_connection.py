@@ -16,7 +16,7 @@ from kafka.net.compat import KafkaNetClient
 from prefstream import connection
 from prefstream.admin import compare_topics
 from prefstream.connection import ClosingSelector, missing_topic
-from prefstream.errors import BrokerUnreachable
+from prefstream.errors import BrokerUnreachable, InvalidSecurity
 from prefstream.publisher import Publisher
 from prefstream.reader import SummaryReader
 
@@ -55,6 +55,12 @@ def test_a_topic_that_is_not_there_may_be_of_a_name_mistyped() -> None:
 def test_a_port_that_is_no_number_is_said_at_once(address: str) -> None:
     with pytest.raises(BrokerUnreachable, match="host:port"):
         SummaryReader(address)
+
+
+def test_a_password_in_an_address_is_not_quoted() -> None:
+    with pytest.raises(InvalidSecurity, match="PREFSTREAM_KAFKA_USERNAME") as refused:
+        SummaryReader("127.0.0.1:1,ada:pass@127.0.0.1:2")
+    assert "pass@" not in str(refused.value)
 
 
 def left_open(selector: type[DefaultSelector], num_polls: int) -> list[str]:
