@@ -208,8 +208,10 @@ class Worker(FixedApp):
         metrics.ready.set_function(lambda: not self.not_ready())
         metrics.broker_away.set_function(lambda: not self.topic_watch.is_answered)
         metrics.recovery_records_left.set_function(lambda: self.tables.recovery.num_left)
-        for topic in self.topic_ids:  # known beforehand: the first that expires is a rise
+        for topic in self.topic_ids:  # known beforehand: the first one is a rise
             metrics.expired_records.labels(topic)
+            if topic != self.topic_names.events:
+                metrics.source_records.labels(topic)
         for kind, price in self.settings.prices.items():
             metrics.token_prices.labels(kind).set(price)
         for shown in (

@@ -320,6 +320,8 @@ def test_each_topic_that_is_read_begins_with_nothing_expired(tmp_path: Path) -> 
     shown = generate_latest(worker_of(tmp_path).metrics.registry).decode()
     assert 'prefstream_expired_records_total{topic="t.inbox"} 0.0' in shown
     assert 'prefstream_expired_records_total{topic="t.events"} 0.0' in shown
+    assert 'prefstream_source_records_total{topic="t.inbox"} 0.0' in shown
+    assert 'prefstream_source_records_total{topic="t.events"}' not in shown
 
 
 def test_that_the_broker_is_away_is_measured(worker: Worker) -> None:
