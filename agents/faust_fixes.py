@@ -26,6 +26,7 @@ old stores           stock goes on from any store's offset, even when the store 
                      and keeps its own idea of the offset when a store has been emptied
 silent recovery      stock's recovery ends without a word when a step times out, and swallows errors of restoring
 stop in a rebalance  stock takes the end of the fetcher, when the worker stops in a rebalance, for a crash
+stop in a join       stock waits for the group, and the group for whoever was killed; ours leaves, and has its answer at once
 closed gates         stock stops fetching from all partitions or from none
 active partitions    stock shares the set of them with the fetching thread, and empties it: then records of every partition
                      are fetched, dropped, and never fetched again where nothing was committed yet
@@ -40,12 +41,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Set
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, Protocol, cast
 
 import aiokafka
 import structlog
-from aiokafka.errors import CommitFailedError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import CommitFailedError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 from faust.app import App
 from faust.tables.manager import TableManager
@@ -139,6 +142,27 @@ class CommittedConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = _IDLE_FETCH_MS
         consumer._auto_offset_reset = "none"
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """Stop the consumer, and leave a group that it is still joining."""
+        leaving = asyncio.ensure_future(self._leave_a_join())
+        try:
+            await super().on_thread_stop()
+        finally:
+            leaving.cancel()
+
+    async def _leave_a_join(self) -> None:
+        coordinator = self._consumer and self._consumer._coordinator
+        if coordinator is None:
+            return
+        await asyncio.wait([coordinator._closing])
+        is_joining = coordinator._heartbeat_task is None and bool(coordinator.member_id)
+        if not is_joining or coordinator._group_instance_id is not None or coordinator.coordinator_id is None:
+            return
+        # On another connection than the coordinator's own: there the answer to the join comes first.
+        with suppress(KafkaError):
+            leave = LeaveGroupRequest(coordinator.group_id, coordinator.member_id)
+            await coordinator._client.send(coordinator.coordinator_id, leave)
 
     async def standings(self, sources: Iterable[TP], topic_ids: Mapping[str, str]) -> list[Standing]:
         """Where the group stands in these partitions of topics with these ids."""

@@ -529,6 +529,57 @@ async def test_stock_takes_a_changelog_that_nobody_streams_for_a_hanging_agent(c
     assert alarms_for_a_changelog(stock_app(), caplog) == ["ERROR"]
 
 
+class Joining:
+    """A consumer that is stopped while the group it joins waits for somebody: the group answers it when it leaves."""
+
+    def __init__(self, is_named: bool = False, is_member: bool = False) -> None:
+        self.has_answer, self.left = asyncio.Event(), list[str]()
+        self._coordinator = self._client = self
+        self._closing = asyncio.get_running_loop().create_future()
+        self._heartbeat_task = object() if is_member else None
+        self._group_instance_id = "worker-0" if is_named else None
+        self.group_id, self.member_id, self.coordinator_id = "group", "member", 1
+
+    async def stop(self) -> None:
+        self._closing.set_result(None)
+        await self.has_answer.wait()
+
+    async def send(self, node_id: int, leave: Any) -> None:
+        assert self._closing.done(), "it would only join again"
+        self.left.append(leave._member_id)
+        self.has_answer.set()
+
+
+async def stopped(app: Any, joining: Joining) -> bool:
+    """Whether the thread of the consumer is stopped soon."""
+    thread = app.consumer._new_consumer_thread()
+    thread._consumer = joining
+    try:
+        await asyncio.wait_for(thread.on_thread_stop(), 0.2)
+    except TimeoutError:
+        return False
+    finally:
+        thread.thread_loop.close()
+    return True
+
+
+async def test_a_worker_that_is_stopped_while_it_joins_leaves() -> None:
+    joining = Joining()
+    assert await stopped(our_app(), joining)
+    assert joining.left == ["member"]
+
+
+async def test_stock_waits_for_the_group_that_it_joins() -> None:
+    assert not await stopped(stock_app(), Joining())
+
+
+@pytest.mark.parametrize("joining", [{"is_named": True}, {"is_member": True}], ids=["with a name", "joined already"])
+async def test_who_has_a_name_or_has_joined_leaves_as_ever(joining: dict[str, bool]) -> None:
+    is_waited_for = Joining(**joining)
+    assert not await stopped(our_app(), is_waited_for)
+    assert is_waited_for.left == []
+
+
 def ready_to_resume(app: Any) -> tuple[Any, list[str]]:
     """Recovery at its end, while the thread goes on fetching: an agent's queue, and what it was handed during the seek."""
     queue = app.FlowControlQueue(maxsize=10, clear_on_resume=True)

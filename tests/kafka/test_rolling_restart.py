@@ -194,3 +194,14 @@ def test_a_second_signal_ends_a_drain_at_once(
         assert worker.process.wait(10) == UNFINISHED_EXIT_CODE
     assert f"a second signal, {number.name}" in worker.last_words()
     assert_heir_finishes(flow, engine)
+
+
+def test_the_end_of_a_dead_workers_session_is_not_waited_for(engine: Engine, start_flow: StartFlow) -> None:
+    flow = start_flow({"native": ("native", 1)})
+    dead = flow.start_worker(engine.url, session_timeout_seconds=60)
+    dead.await_ready()
+    dead.kill()
+    joining = flow.start_worker(engine.url, session_timeout_seconds=60)
+    until("a start", lambda: "worker started" in joining.last_words())
+    time.sleep(2)  # the join itself says nothing
+    assert joining.stop(within_seconds=10) == 0

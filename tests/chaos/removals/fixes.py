@@ -386,6 +386,13 @@ _OF_FAUST = (
         ),
     ),
     Removal(
+        "stop-in-a-join",
+        "stop in a join",
+        "waits for the group, which waits for whoever was killed, and is ended when the time to stop is over",
+        (FIXES + "a_worker_that_is_stopped_while_it_joins_leaves",),
+        (Stock(CommittedConsumerThread, "on_thread_stop"),),
+    ),
+    Removal(
         "store-at-the-fetch",
         "speed of recovery",
         "carries each changelog record through two queues and a dozen calls",
