@@ -218,6 +218,8 @@ def test_a_call_in_flight_is_made_again_behind_a_command(start_flow: StartFlow, 
         assert assert_audit_holds(slow) == {"accepted": 6, "applied": 6, "filtered": 0, "commands": 1}
 
 
+# One flush for each three ratings, however long they are on their way: a second one would be another version.
+BY_THREES: dict[str, Any] = {"flush_events": 3, "flush_age_seconds": 60}
 PLACES = ("lane.sending:summaries@2", "lane.sent:summaries@2", "lane.sending:receipts", "lane.sent:receipts")
 
 
@@ -225,14 +227,14 @@ PLACES = ("lane.sending:summaries@2", "lane.sent:summaries@2", "lane.sending:rec
 def test_a_worker_killed_between_a_command_and_its_receipt(start_flow: StartFlow, engine: Engine, place: str) -> None:
     """The command has one effect, and receipts of one content."""
     crashing = start_flow({"ratings": ("native", 1)})
-    first = crashing.start_worker(engine.url, command=("tests.chaos.worker",), crash_at=place)
+    first = crashing.start_worker(engine.url, command=("tests.chaos.worker",), crash_at=place, **BY_THREES)
     first.await_ready()
     send_ratings(crashing, "ada", range(3))
     crashing.await_applied()
     send_command(crashing, "ada", {"type": "pin", "id": "p1", "statement": PINNED})
     send_command(crashing, "ada", {"type": "pin", "id": "p1", "statement": PINNED})
     until("crash", lambda: not first.is_running)
-    crashing.start_worker(engine.url).await_ready()
+    crashing.start_worker(engine.url, **BY_THREES).await_ready()
     until("receipt", lambda: receipts(crashing, "ada"))
     send_ratings(crashing, "ada", range(10, 13), "crime")
     crashing.await_applied()
@@ -259,7 +261,7 @@ ROLL_BACK_PLACES = (
 def test_a_worker_killed_in_a_roll_back(start_flow: StartFlow, engine: Engine, place: str) -> None:
     """There is one new version with the text and the tally of the old one, and every version is kept once."""
     crashing = start_flow({"ratings": ("native", 1)})
-    first = crashing.start_worker(engine.url, command=("tests.chaos.worker",), crash_at=place)
+    first = crashing.start_worker(engine.url, command=("tests.chaos.worker",), crash_at=place, **BY_THREES)
     first.await_ready()
     versions = []
     for genre, numbers in (("drama", range(3)), ("crime", range(10, 13))):
@@ -269,7 +271,7 @@ def test_a_worker_killed_in_a_roll_back(start_flow: StartFlow, engine: Engine, p
     assert [one["version"] for one in versions] == [1, 2]
     send_command(crashing, "ada", {"type": "roll_back", "id": "r1", "version": 1})
     until("crash", lambda: not first.is_running)
-    crashing.start_worker(engine.url).await_ready()
+    crashing.start_worker(engine.url, **BY_THREES).await_ready()
     until("receipt", lambda: receipts(crashing, "ada"))
     found = receipts(crashing, "ada")
     assert all(receipt == found[0] for receipt in found)
