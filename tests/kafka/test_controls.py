@@ -27,6 +27,10 @@ def rating(user: str, number: int, genre: str = "drama") -> bytes:
     return json.dumps({"type": "rating", "user": user, "at": AT, "domain": "films", "item": item, "value": 5}).encode()
 
 
+# One flush for each three ratings, however long they are on their way: a second one would be another version.
+BY_THREES: dict[str, Any] = {"flush_events": 3, "flush_age_seconds": 60}
+
+
 def send_ratings(flow: Flow, user: str, numbers: range, genre: str = "drama", *, is_learnt: bool = True) -> None:
     for number in numbers:
         flow.send("ratings", rating(user, number, genre), applied(user) if is_learnt else applied(), key=user.encode())
@@ -82,7 +86,8 @@ def assert_audit_holds(flow: Flow) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def flow(start_flow: StartFlow, engine: Engine) -> Flow:
     flow = start_flow({"ratings": ("native", 2)})
-    flow.start_worker(engine.url).await_ready()
+    # What is sent in one breath is one flush, also where the breath is a long one.
+    flow.start_worker(engine.url, flush_age_seconds=2).await_ready()
     return flow
 
 
@@ -202,7 +207,7 @@ def test_a_call_in_flight_is_made_again_behind_a_command(start_flow: StartFlow, 
     """Its answer knows nothing of the command: it is not published, and no event is lost with it."""
     slow = start_flow({"ratings": ("native", 1)})
     with Engine(tmp_path, delay_seconds=3) as engine:
-        worker = slow.start_worker(engine.url)
+        worker = slow.start_worker(engine.url, **BY_THREES)
         worker.await_ready()
         send_ratings(slow, "ada", range(3))
         slow.await_applied()
@@ -218,8 +223,6 @@ def test_a_call_in_flight_is_made_again_behind_a_command(start_flow: StartFlow, 
         assert assert_audit_holds(slow) == {"accepted": 6, "applied": 6, "filtered": 0, "commands": 1}
 
 
-# One flush for each three ratings, however long they are on their way: a second one would be another version.
-BY_THREES: dict[str, Any] = {"flush_events": 3, "flush_age_seconds": 60}
 PLACES = ("lane.sending:summaries@2", "lane.sent:summaries@2", "lane.sending:receipts", "lane.sent:receipts")
 
 
