@@ -12,7 +12,7 @@ from uuid import UUID
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigFilterType, ConfigResource, ConfigResourceType
-from kafka.errors import NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import InvalidPartitionsError, NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 from msgspec import Struct
 
 from prefstream.connection import connect, missing_topic, reaching
@@ -211,7 +211,11 @@ def _create(admin: Any, specs: Sequence[TopicSpec]) -> None:
 
 def _change(admin: Any, change: Difference) -> None:
     if change.what == "partitions":
-        admin.create_partitions({change.topic: int(change.wanted)})
+        answer = admin.create_partitions({change.topic: int(change.wanted)}, raise_errors=False)
+        for topic in answer.results:
+            # A broker that had not heard of it yet was asked what is there: then the topic has them already.
+            if for_code(topic.error_code) not in (NoError, InvalidPartitionsError):
+                raise TopicMismatch(f"the broker does not give {topic.name} {change.wanted} partitions: {topic.error_message}")
         return
     resource = ConfigResource(ConfigResourceType.TOPIC, change.topic, {change.what: change.wanted})
     outcome = admin.alter_configs([resource])["topic"][change.topic]

@@ -98,7 +98,9 @@ def test_every_make_target_of_the_readme_exists() -> None:
     ],
 )
 def test_make_train_names_its_run(variables: tuple[str, ...], command: str) -> None:
-    made = subprocess.run(["make", "-n", "train", *variables], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    made = subprocess.run(
+        ["make", "--no-print-directory", "-n", "train", *variables], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert made.rstrip().endswith(command)
 
 
