@@ -23,7 +23,7 @@ from prefstream.diffs import has_colours
 from prefstream.errors import CannotRebuild
 from prefstream.reading import TopicReading
 from prefstream.rebuild.comparison import compare as compare_pairs
-from prefstream.rebuild.promotion import Asking, Chosen, Outcome, Promoting
+from prefstream.rebuild.promotion import Asking, Outcome, Promoting
 from prefstream.rebuild.promotion import give_back as give_back_texts
 from prefstream.rebuild.promotion import promote as promote_texts
 from prefstream.rebuild.promotion import standings as standings_now
@@ -181,8 +181,7 @@ def _promoting(both: Both, share: float, user: str | None, tenant: str, min_know
     if user is None:
         if tenant:
             raise typer.BadParameter("is for one user: add --user", param_hint="--tenant")
-        chosen: Chosen = lambda key: is_in_share(key, share)  # noqa: E731
-        return Promoting(both, chosen, tuple(range(both.num_partitions)), min_known, wait)
+        return Promoting(both, lambda key: is_in_share(key, share), tuple(range(both.num_partitions)), min_known, wait)
     wanted = key_of(tenant, user)
     return Promoting(both, lambda key: key == wanted, (both.partition_of(wanted),), min_known, wait)
 

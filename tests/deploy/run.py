@@ -12,7 +12,7 @@ from pathlib import Path
 from kafka import KafkaAdminClient
 
 ROOT = Path(__file__).parents[2]
-TOPICS = ("demo-", "filmclub-")
+TOPICS = ("demo-", "filmclub-", "controls-")
 
 
 class Run:
